@@ -1,0 +1,1 @@
+"""From pictures to an artifact: networks, codebooks, stages, export."""

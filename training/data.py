@@ -1,0 +1,180 @@
+"""Data sets: CIFAR-100, Imagewoof, or any image folder, addressed as KIND:DIR."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from rich.progress import track
+
+from wire.exceptions import DataError
+from wire.pictures import Picture, read_picture
+
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
+KINDS = ("imagewoof", "cifar100", "folder")
+
+IMAGEWOOF_BREEDS = {
+    "n02086240": "Shih-Tzu",
+    "n02087394": "Rhodesian ridgeback",
+    "n02088364": "beagle",
+    "n02089973": "English foxhound",
+    "n02093754": "Border terrier",
+    "n02096294": "Australian terrier",
+    "n02099601": "golden retriever",
+    "n02105641": "Old English sheepdog",
+    "n02111889": "Samoyed",
+    "n02115641": "dingo",
+}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pictures with labels. `sources[i]` is a file, or an RGB array where the data set is no folder."""
+
+    classes: tuple[str, ...]
+    sources: Sequence[Path | Picture]
+    labels: np.ndarray  # int64, shape (N,)
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def picture(self, i: int) -> Picture:
+        """Picture i as RGB, shape (height, width, 3)."""
+        source = self.sources[i]
+        return read_picture(source) if isinstance(source, Path) else source
+
+    def subset(self, keep: np.ndarray) -> Split:
+        """The pictures at the positions `keep`."""
+        return Split(self.classes, [self.sources[i] for i in keep], self.labels[keep])
+
+
+def load_split(spec: str, split: str) -> Split:
+    """The "train" or "test" pictures of `spec`, for example "imagewoof:DIR".
+
+    An image folder either has DIR/train and DIR/val (or test), or DIR/CLASS alone: then every
+    fifth picture, by the hash of its name, is test. CIFAR-100 is fetched to DIR where it is missing.
+
+    Raises:
+        DataError: if there are no pictures, or fewer than two classes.
+    """
+    kind, _, directory = spec.partition(":")
+    if kind not in KINDS or not directory:
+        raise DataError(f"The data set {spec!r} is not of the form KIND:DIR with KIND one of {', '.join(KINDS)}.")
+    root = Path(directory)
+    if kind == "cifar100" and not (root / "train").is_dir():
+        return _torchvision_cifar100(root, split)
+    if not root.is_dir():
+        raise DataError(f"The data folder {root} does not exist; check the path after {kind!r}.")
+    held_out = next((name for name in ("val", "test") if (root / name).is_dir()), None)
+    if held_out and (root / "train").is_dir():
+        found = _scan(root / ("train" if split == "train" else held_out))
+    else:
+        found = _scan(root)
+        is_test = np.array([_hashed_fifth(p) for p in found.sources], bool)
+        found = found.subset(np.flatnonzero(is_test == (split == "test")))
+        if not len(found):
+            raise DataError(f"{root} has too few pictures to set some aside for testing; add more.")
+    if kind == "imagewoof":
+        found = Split(tuple(IMAGEWOOF_BREEDS.get(c, c) for c in found.classes), found.sources, found.labels)
+    return found
+
+
+def _scan(root: Path) -> Split:
+    classes = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if len(classes) < 2:
+        raise DataError(
+            f"{root} has {len(classes)} class folder(s); put the pictures of each class into a folder of its own, "
+            "two classes at least."
+        )
+    sources: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        files = sorted(p for p in (root / name).rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+        if not files:
+            raise DataError(f"The class folder {root / name} has no pictures; fill it or remove it.")
+        sources += files
+        labels += [label] * len(files)
+    return Split(tuple(classes), sources, np.array(labels, np.int64))
+
+
+def _hashed_fifth(path: Path | Picture) -> bool:
+    assert isinstance(path, Path)
+    return hashlib.sha256(f"{path.parent.name}/{path.name}".encode()).digest()[0] % 5 == 0
+
+
+def _torchvision_cifar100(root: Path, split: str) -> Split:
+    from torchvision.datasets import CIFAR100
+
+    data = CIFAR100(str(root), train=split == "train", download=True)
+    return Split(tuple(data.classes), list(data.data), np.array(data.targets, np.int64))
+
+
+def hold_out(split: Split, every: int, seed: int) -> tuple[Split, Split]:
+    """(kept, held out): one picture in `every`, at random, for choosing models without the test set."""
+    order = np.random.default_rng(seed).permutation(len(split))
+    count = len(split) // every
+    return split.subset(np.sort(order[count:])), split.subset(np.sort(order[:count]))
+
+
+@dataclass
+class Resident:
+    """A split on the training device: whole pictures squashed to squares, so that they stack.
+
+    canvas: uint8 (N, 3, side, side); aspect: width / height (N,); labels (N,).
+    """
+
+    canvas: torch.Tensor
+    aspect: torch.Tensor
+    labels: torch.Tensor
+
+    @classmethod
+    def load(cls, split: Split, side: int, device: torch.device) -> Resident:
+        """Decodes every picture once. Augmentation then undoes the squashing (`views`)."""
+        canvas = torch.empty(len(split), 3, side, side, dtype=torch.uint8)
+        aspect = torch.empty(len(split))
+        for i in track(range(len(split)), description=f"reading {len(split)} pictures", transient=True):
+            picture = split.picture(i)
+            aspect[i] = picture.shape[1] / picture.shape[0]
+            square = Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR)
+            canvas[i] = torch.from_numpy(np.array(square)).permute(2, 0, 1)
+        return cls(canvas.to(device), aspect.to(device), torch.from_numpy(split.labels).to(device))
+
+    def views(self, rows: torch.Tensor, size: int, crop: tuple[float, float] | None) -> torch.Tensor:
+        """Square views of the pictures `rows`, float in 0..1, shape (B, 3, size, size).
+
+        crop: range of the crop's side as a fraction of the picture's shorter side, at a random
+        place, flipped half of the time, with slight changes of brightness and contrast;
+        None for the plain centre crop.
+        """
+        b, device = len(rows), self.canvas.device
+        aspect = self.aspect[rows]
+        shorter = torch.stack([1 / aspect.clamp(min=1), aspect.clamp(max=1)], 1)  # of width, of height
+        if crop is None:
+            scale, centre = shorter, torch.zeros(b, 2, device=device)
+        else:
+            scale = shorter * torch.empty(b, 1, device=device).uniform_(*crop)
+            centre = (torch.rand(b, 2, device=device) * 2 - 1) * (1 - scale)
+        flip = torch.ones(b, device=device)
+        if crop is not None:
+            flip = torch.where(torch.rand(b, device=device) < 0.5, -1.0, 1.0)
+        zero = torch.zeros(b, device=device)
+        theta = torch.stack(
+            [
+                torch.stack([scale[:, 0] * flip, zero, centre[:, 0]], 1),
+                torch.stack([zero, scale[:, 1], centre[:, 1]], 1),
+            ],
+            1,
+        )
+        grid = F.affine_grid(theta, [b, 3, size, size], align_corners=False)
+        views = F.grid_sample(self.canvas[rows].float().div_(255), grid, padding_mode="reflection", align_corners=False)
+        if crop is not None:
+            gain = torch.empty(b, 1, 1, 1, device=device).uniform_(0.8, 1.2)
+            shift = torch.empty(b, 1, 1, 1, device=device).uniform_(-0.15, 0.15)
+            views = ((views - 0.5) * gain + 0.5 + shift).clamp_(0, 1)
+        return views

@@ -1,0 +1,61 @@
+"""Linde–Buzo–Gray codebook design with splitting (Linde, Buzo, Gray 1980)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+LLOYD_STEPS = 12
+MAX_SAMPLES = 100_000
+
+
+def _sample(x: Tensor) -> Tensor:
+    """At most MAX_SAMPLES rows of x, evenly spaced."""
+    return x[:: max(1, len(x) // MAX_SAMPLES)]
+
+
+def _lloyd(x: Tensor, codewords: Tensor, frozen: int) -> Tensor:
+    """Lloyd iterations that move all codewords but the first `frozen`. Empty cells stay where they are."""
+    codewords = codewords.clone()
+    for _ in range(LLOYD_STEPS):
+        cell = torch.cdist(x, codewords).argmin(1)
+        count = torch.bincount(cell, minlength=len(codewords)).to(x.dtype)
+        total = torch.zeros_like(codewords).index_add_(0, cell, x)
+        moved = torch.where(count[:, None] > 0, total / count.clamp(min=1)[:, None], codewords)
+        codewords[frozen:] = moved[frozen:]
+    return codewords
+
+
+def two_means(x: Tensor) -> Tensor:
+    """The two centroids of x (N, d), started by splitting the mean along the widest direction: (2, d)."""
+    x = _sample(x)
+    mean = x.mean(0)
+    _, axes = torch.linalg.eigh((x - mean).T @ (x - mean))
+    step = axes[:, -1] * ((x - mean) @ axes[:, -1]).std()
+    return _lloyd(x, torch.stack([mean - step, mean + step]), frozen=0)
+
+
+def nested_lbg(x: Tensor, bits: int, *, keep: bool) -> Tensor:
+    """2^bits codewords of x (N, d), ordered so that the first 2^l come from l splits: (2^bits, d).
+
+    Splitting codeword k adds codeword k + 2^(l−1). With `keep` the earlier codewords stay where
+    level l−1 put them, so that Q_{l−1} ⊂ Q_l holds with every level at its own optimum; without it
+    all of them move, which is plain LBG for one rate.
+    """
+    x = _sample(x)
+    codewords = two_means(x)
+    for _ in range(1, bits):
+        cell = torch.cdist(x, codewords).argmin(1)
+        children = []
+        for k, parent in enumerate(codewords):
+            members = x[cell == k]
+            if len(members) < 2:
+                children.append(parent + 1e-3 * torch.randn_like(parent))
+                continue
+            # The child starts where the parent serves worst: the far half of its cell.
+            distance = (members - parent).square().sum(1)
+            far = members[distance >= distance.median()]
+            children.append(two_means(far)[0] if len(far) > 1 else far[0])
+        frozen = len(codewords) if keep else 0
+        codewords = _lloyd(x, torch.cat([codewords, torch.stack(children)]), frozen)
+    return codewords

@@ -1,0 +1,1 @@
+"""What both ends agree on: pictures, bit-planes, artifact, messages and errors."""

@@ -1,0 +1,68 @@
+"""Every error that artoveq raises on purpose. Messages are sentences that say what to do.
+
+ArtoveqError
+ ├─ PictureError             the picture cannot be read, or is larger than the limit
+ ├─ LevelError               a level that this model does not have
+ ├─ ProtocolError            planes of the wrong length, out of order, repeated, for an unknown picture
+ ├─ ArtifactError            a folder that is not a whole artifact of a version we read
+ ├─ DataError                a data set that cannot be trained or measured on
+ ├─ RecipeError              a recipe with unknown or impossible values
+ ├─ CheckpointError          a checkpoint that cannot be resumed from, or could not be written
+ ├─ TrainingError            training that cannot go on
+ └─ ServerError              the server did not answer as asked
+     ├─ ServerUnavailable    nobody listens there, it went away, or it is draining
+     ├─ ServerOverloaded     its queue is full; try again later
+     └─ ModelMismatch        the two halves belong to different models
+"""
+
+
+class ArtoveqError(Exception):
+    """Base of every error that artoveq raises on purpose."""
+
+
+class PictureError(ArtoveqError):
+    """The picture cannot be read, or is larger than the limit."""
+
+
+class LevelError(ArtoveqError):
+    """The model does not have this level."""
+
+
+class ProtocolError(ArtoveqError):
+    """A message that breaks the rules stated in remote_inference.proto."""
+
+
+class ArtifactError(ArtoveqError):
+    """The folder is not a whole artifact of a format version that we read."""
+
+
+class DataError(ArtoveqError):
+    """The data set cannot be trained or measured on."""
+
+
+class RecipeError(ArtoveqError):
+    """The recipe has unknown or impossible values."""
+
+
+class CheckpointError(ArtoveqError):
+    """The checkpoint cannot be resumed from, or could not be written."""
+
+
+class TrainingError(ArtoveqError):
+    """Training cannot go on."""
+
+
+class ServerError(ArtoveqError):
+    """The server did not answer as asked."""
+
+
+class ServerUnavailable(ServerError):
+    """Nobody listens at the address, the server went away, or it is draining."""
+
+
+class ServerOverloaded(ServerError):
+    """The server's queue is full."""
+
+
+class ModelMismatch(ServerError):
+    """Edge and server hold halves of different models."""
