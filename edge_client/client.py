@@ -1,0 +1,300 @@
+"""The client: a picture in, an answer within the budget out. `AsyncClient` does the work, `Client` wraps it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc
+
+from edge_client.encoder import Encoder
+from edge_client.provision import provision
+from edge_client.rate import CapacityEstimator, Overheads, choose_level
+from edge_client.results import Prediction, Result
+from edge_client.stream import MESSAGE_OVERHEAD, Stream
+from wire.artifact import ENCODER, load_artifact
+from wire.exceptions import LevelError, ProtocolError, ServerUnavailable
+from wire.generated import remote_inference_pb2 as pb
+from wire.generated.remote_inference_pb2_grpc import RemoteInferenceStub
+from wire.pictures import Picture
+
+PLANES_MESSAGE_BYTES = 16
+"""What the fields of a Planes message take beside the planes themselves, at most."""
+ATTEMPTS = 2
+"""A picture whose stream breaks is sent once more on a fresh one."""
+PATIENCE_S = 30.0
+"""How long a late answer is waited for. It is late, not lost."""
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Classifies pictures on a server, at the rate that the link allows.
+
+    address: "HOST:PORT". model: folder of the artifact; None fetches the encoder from the server.
+
+        async with AsyncClient("localhost:50051") as client:
+            result = await client.predict(picture, budget=0.05)
+    """
+
+    def __init__(self, address: str, model: str | None = None, *, connect_timeout: float = 5.0) -> None:
+        self.address = address
+        self.connect_timeout = connect_timeout
+        self.estimator = CapacityEstimator()
+        self.encoder: Encoder | None = None
+        self._model = model
+        self._stream: Stream | None = None
+        self._opening = asyncio.Lock()
+        self._overheads = Overheads()
+        self._level: int | None = None
+
+    async def __aenter__(self) -> AsyncClient:
+        self._channel = grpc.aio.insecure_channel(self.address, options=[("grpc.enable_retries", 0)])
+        self._stub = RemoteInferenceStub(self._channel)
+        try:
+            if self._model is not None:
+                self.encoder = Encoder(load_artifact(self._model, only=(ENCODER,)))
+            else:
+                self.encoder = Encoder(await provision(self._channel, self.address, self.connect_timeout))
+            await self._connected()
+        except BaseException:
+            await self._channel.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._stream is not None and self._stream.broken is None:
+            await self._stream.close()
+        await self._channel.close()
+
+    @property
+    def capacity(self) -> float | None:
+        """Bits per second as measured so far."""
+        return self.estimator.capacity
+
+    async def predict(
+        self,
+        picture: Picture,
+        *,
+        budget: float = 0.05,
+        level: int | None = None,
+        progressive: bool = False,
+        top_k: int = 1,
+        enough: float = 1.0,
+        on_prediction: Callable[[Prediction], None] | None = None,
+    ) -> Result:
+        """The answer for one picture.
+
+        One-shot: the level (or, if None, the highest that arrives within `budget` seconds) is sent
+        at once, and the one answer is waited for even when it is late. Progressive: planes go out
+        one after the other, and answers come in, until the level, the deadline, or a best class of
+        at least probability `enough`; the first answer is waited for even when it is late.
+
+        Raises:
+            LevelError: if the model does not have the level, or cannot be used progressively.
+            ServerUnavailable: if the connection fails, once more after one reconnect.
+            ServerOverloaded, ModelMismatch, ProtocolError: as the server says.
+        """
+        assert self.encoder is not None, "the client is used in an `async with`"
+        manifest = self.encoder.manifest
+        if level is not None:
+            manifest.check_level(level)
+        if progressive and not manifest.prefix_consistent:
+            raise LevelError(
+                f"The {manifest.family} codebook of {manifest.name} needs all planes of a level before it can "
+                "answer; leave progressive mode off, or use a progressive model."
+            )
+        began = time.monotonic()
+        for attempt in range(ATTEMPTS):
+            try:
+                stream = await self._connected()
+                result, planes = self._encode(picture, budget, level, progressive, stream.round_trip)
+                talk = _Talk(stream, result, planes, began, top_k, on_prediction)
+                await (talk.progressive(enough, self.capacity) if progressive else talk.one_shot())
+            except ServerUnavailable:
+                if attempt + 1 == ATTEMPTS:
+                    raise
+                continue
+            self._learn(result)
+            return result
+        raise AssertionError("unreachable")
+
+    def _encode(
+        self, picture: Picture, budget: float, level: int | None, progressive: bool, round_trip: float
+    ) -> tuple[Result, list[bytes]]:
+        assert self.encoder is not None
+        manifest = self.encoder.manifest
+        if level is None and progressive:
+            level = manifest.max_level
+        elif level is None:
+            plane_bits = 8 * (manifest.plane_bytes + PLANES_MESSAGE_BYTES + MESSAGE_OVERHEAD)
+            chosen = choose_level(
+                self.capacity, budget, self._overheads, plane_bits, manifest.max_level, previous=self._level
+            )
+            self._level = chosen
+            # Not even the lowest level may be in time: it is sent all the same, late is better than nothing.
+            level = max((have for have in manifest.level_numbers if have <= chosen), default=manifest.level_numbers[0])
+        began = time.monotonic()
+        planes = self.encoder.encode_planes(picture, level)
+        return Result(level, budget, self.capacity, round_trip, time.monotonic() - began), planes
+
+    def _learn(self, result: Result) -> None:
+        """What the next deadline will pay for, as this picture paid for it."""
+        newest = result.predictions[-1]
+        self._overheads = Overheads(result.encode, result.round_trip, newest.queue, newest.decode)
+
+    async def _connected(self) -> Stream:
+        """The stream, opened anew where it has broken."""
+        assert self.encoder is not None
+        async with self._opening:
+            if self._stream is None or self._stream.broken is not None:
+                stream = Stream(self._stub, self.address, self.estimator)
+                await stream.open(self.encoder.manifest.fingerprint, self.connect_timeout)
+                self._stream = stream
+            return self._stream
+
+
+class _Talk:
+    """What is said about one picture on one stream."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        result: Result,
+        planes: list[bytes],
+        began: float,
+        top_k: int,
+        on_prediction: Callable[[Prediction], None] | None,
+    ) -> None:
+        self.stream, self.result, self.planes = stream, result, planes
+        self.began, self.top_k, self.on_prediction = began, top_k, on_prediction
+        self.receipted = 0
+
+    async def one_shot(self) -> None:
+        """All planes at once, one answer."""
+        self.picture_id, self.inbox = self.stream.begin()
+        try:
+            await self.stream.mark(self.picture_id)
+            for p in range(1, len(self.planes) + 1):
+                await self._send(p)
+            while not self.result.predictions or not self.result.predictions[-1].final:
+                await self._hear(self.began + PATIENCE_S)
+        finally:
+            await self.stream.end(self.picture_id, cancel=False)
+
+    async def progressive(self, enough: float, capacity: float | None) -> None:
+        """Plane after plane, about one round trip of them in flight, until the deadline."""
+        self.picture_id, self.inbox = self.stream.begin()
+        deadline = self.began + self.result.budget
+        window = 1
+        if capacity is not None:
+            plane_bits = 8 * (len(self.planes[0]) + PLANES_MESSAGE_BYTES + MESSAGE_OVERHEAD)
+            window += round(capacity * self.result.round_trip / plane_bits)
+        sent, complete = 0, False
+        try:
+            await self.stream.mark(self.picture_id)
+            while not complete and not self._sure(enough):
+                late = time.monotonic() >= deadline
+                if late and self.result.predictions:
+                    break
+                if sent < len(self.planes) and sent - self.receipted < window and (sent == 0 or not late):
+                    sent += 1
+                    await self._send(sent)
+                    continue
+                waiting_for_first = not self.result.predictions
+                limit = self.began + max(PATIENCE_S, self.result.budget) if waiting_for_first else deadline
+                complete = await self._hear(limit)
+        finally:
+            await self.stream.end(self.picture_id, cancel=not complete)
+
+    def _sure(self, enough: float) -> bool:
+        return bool(self.result.predictions) and self.result.best.probability >= enough
+
+    async def _send(self, p: int) -> None:
+        plane = self.planes[p - 1]
+        self.result.payload_bytes += len(plane)
+        await self.stream.send(
+            pb.Planes(
+                picture_id=self.picture_id, level=len(self.planes), first_plane=p, planes=plane, top_k=self.top_k
+            )
+        )
+
+    async def _hear(self, limit: float) -> bool:
+        """Takes one message, or returns when the time is up. True once the final answer is there."""
+        try:
+            answer = await asyncio.wait_for(self.inbox.get(), max(0.0, limit - time.monotonic()))
+        except asyncio.TimeoutError:
+            if not self.result.predictions:
+                raise ServerUnavailable(
+                    f"No answer came within {PATIENCE_S:g} s; the link or the server has stalled."
+                ) from None
+            return False
+        if isinstance(answer, pb.Receipt):
+            self.receipted = answer.planes
+            return False
+        if isinstance(answer, pb.Prediction):
+            if not answer.classes:
+                raise ProtocolError("The server sent an answer without a class; update the server.")
+            prediction = Prediction.from_message(answer, time.monotonic() - self.began)
+            self.result.predictions.append(prediction)
+            if self.on_prediction:
+                self.on_prediction(prediction)
+            return prediction.final
+        raise answer
+
+
+class Client:
+    """The synchronous form of `AsyncClient`; safe to share between threads.
+
+    with Client("localhost:50051") as client:
+        print(client.predict(read_picture("dog.jpg"), budget=0.05).best.name)
+    """
+
+    def __init__(self, address: str, model: str | None = None, *, connect_timeout: float = 5.0) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="artoveq-client", daemon=True)
+        self._make = lambda: AsyncClient(address, model, connect_timeout=connect_timeout)
+
+    def __enter__(self) -> Client:
+        self._thread.start()
+        try:
+            self._client = self._run(self._open())
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    async def _open(self) -> AsyncClient:
+        return await self._make().__aenter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._run(self._client.__aexit__(kind, error, traceback))
+        self._stop()
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    @property
+    def encoder(self) -> Encoder:
+        assert self._client.encoder is not None
+        return self._client.encoder
+
+    @property
+    def capacity(self) -> float | None:
+        """Bits per second as measured so far."""
+        return self._client.capacity
+
+    def predict(self, picture: Picture, **options: Any) -> Result:
+        """As `AsyncClient.predict`."""
+        return self._run(self._client.predict(picture, **options))

@@ -1,0 +1,70 @@
+"""What a caller gets back for a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from wire.generated import remote_inference_pb2 as pb
+
+
+@dataclass(frozen=True)
+class ClassProbability:
+    """A class of the model, and how probable the server holds it."""
+
+    index: int
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer: made from the first `planes` bit-planes, `after` seconds after the picture was handed over."""
+
+    planes: int
+    classes: tuple[ClassProbability, ...]
+    final: bool
+    after: float
+    queue: float
+    decode: float
+
+    @property
+    def best(self) -> ClassProbability:
+        return self.classes[0]
+
+    @classmethod
+    def from_message(cls, message: pb.Prediction, after: float) -> Prediction:
+        classes = tuple(ClassProbability(c.index, c.name, c.probability) for c in message.classes)
+        return cls(
+            message.planes_used, classes, message.final, after, message.queue_us / 1e6, message.decode_us / 1e6
+        )
+
+
+@dataclass
+class Result:
+    """Everything about one picture. `predictions` holds one answer, or one per plane in progressive mode.
+
+    capacity: bits per second as measured when the level was chosen, None before any measurement.
+    round_trip, encode, latency, budget: seconds. latency is the time of the last prediction.
+    """
+
+    level: int
+    budget: float
+    capacity: float | None
+    round_trip: float
+    encode: float
+    payload_bytes: int = 0
+    predictions: list[Prediction] = field(default_factory=list)
+
+    @property
+    def best(self) -> ClassProbability:
+        """The newest answer's most probable class."""
+        return self.predictions[-1].best
+
+    @property
+    def latency(self) -> float:
+        return self.predictions[-1].after
+
+    @property
+    def deadline_met(self) -> bool:
+        """Whether an answer came within the budget."""
+        return self.predictions[0].after <= self.budget

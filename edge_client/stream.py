@@ -1,0 +1,164 @@
+"""One bidirectional stream to a server: messages out, answers sorted by picture."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+
+import grpc
+
+from edge_client.errors import status_error
+from edge_client.rate import CapacityEstimator
+from wire.exceptions import ArtoveqError, ServerUnavailable
+from wire.generated import remote_inference_pb2 as pb
+from wire.generated.remote_inference_pb2_grpc import RemoteInferenceStub
+
+MESSAGE_OVERHEAD = 5 + 9
+"""Bytes that gRPC's prefix and an HTTP/2 frame header add to a message."""
+SHORTEST_SAMPLE_S = 0.002
+"""What arrives closer together than this came in one packet, and says nothing about the link."""
+
+Answer = pb.Prediction | pb.Receipt | ArtoveqError
+
+
+class Stream:
+    """Opened by `open`; fails every picture in flight when it breaks, and is then of no further use."""
+
+    def __init__(self, stub: RemoteInferenceStub, address: str, estimator: CapacityEstimator) -> None:
+        self._stub = stub
+        self._address = address
+        self._estimator = estimator
+        self._ids = itertools.count(1)
+        self._inboxes: dict[int, asyncio.Queue[Answer]] = {}
+        self._pinged: dict[int, float] = {}
+        self._marks: dict[int, pb.Pong] = {}
+        self._last_sample = time.monotonic()
+        self.round_trip = 0.0
+        self.broken: ArtoveqError | None = None
+
+    async def open(self, fingerprint: str, timeout: float) -> None:
+        """Says hello and waits for the welcome.
+
+        Raises:
+            ServerUnavailable: if nobody answers in time.
+            ModelMismatch: if the server has another model.
+        """
+        self._call = self._stub.Stream()
+        began = time.monotonic()
+        try:
+            await asyncio.wait_for(self._greet(fingerprint), timeout)
+        except asyncio.TimeoutError as error:
+            self._call.cancel()
+            raise status_error(grpc.StatusCode.UNAVAILABLE, f"no answer in {timeout:g} s", self._address) from error
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            raise await self._reason() from None
+        self.round_trip = time.monotonic() - began
+        self._reader = asyncio.create_task(self._read())
+
+    async def _greet(self, fingerprint: str) -> None:
+        await self._call.write(pb.StreamRequest(hello=pb.Hello(fingerprint=fingerprint)))
+        if await self._call.read() is grpc.aio.EOF:
+            raise asyncio.InvalidStateError("the stream ended before the welcome")
+
+    async def close(self) -> None:
+        """Ends the stream; pictures in flight fail with ServerUnavailable."""
+        self._call.cancel()
+        self._reader.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._reader
+        self._break(ServerUnavailable(f"The connection to {self._address} was closed."))
+
+    def begin(self) -> tuple[int, asyncio.Queue[Answer]]:
+        """A new picture: its id, and the queue that its receipts, predictions or failure come into."""
+        picture_id, inbox = next(self._ids), asyncio.Queue[Answer]()
+        self._inboxes[picture_id] = inbox
+        return picture_id, inbox
+
+    async def end(self, picture_id: int, *, cancel: bool) -> None:
+        """Forgets a picture; with `cancel` the server is told, too."""
+        self._inboxes.pop(picture_id, None)
+        self._pinged.pop(picture_id, None)
+        self._marks.pop(picture_id, None)
+        if cancel and self.broken is None:
+            with contextlib.suppress(ArtoveqError):
+                await self._write(pb.StreamRequest(cancel=pb.Cancel(picture_id=picture_id)))
+
+    async def mark(self, picture_id: int) -> None:
+        """Marks where a burst of planes begins, on the server's clock; measures the round trip as well."""
+        self._pinged[picture_id] = time.monotonic()
+        await self._write(pb.StreamRequest(ping=pb.Ping(id=picture_id)))
+
+    async def send(self, planes: pb.Planes) -> None:
+        """Sends planes of one picture.
+
+        Raises:
+            ServerUnavailable: if the stream has broken.
+        """
+        await self._write(pb.StreamRequest(planes=planes))
+
+    async def _write(self, message: pb.StreamRequest) -> None:
+        if self.broken is not None:
+            raise self.broken
+        try:
+            await self._call.write(message)
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            self._break(await self._reason())
+            assert self.broken is not None
+            raise self.broken from None
+
+    async def _read(self) -> None:
+        try:
+            while (message := await self._call.read()) is not grpc.aio.EOF:
+                self._sort(message)
+        except grpc.RpcError:
+            pass
+        self._break(await self._reason())
+
+    def _sort(self, message: pb.StreamResponse) -> None:
+        kind = message.WhichOneof("message")
+        if kind == "pong":
+            pong = message.pong
+            if (sent := self._pinged.pop(pong.id, None)) is not None:
+                self.round_trip = time.monotonic() - sent
+                self._marks[pong.id] = pong
+        elif kind == "receipt":
+            self._measure(message.receipt)
+            self._deliver(message.receipt.picture_id, message.receipt)
+        elif kind == "prediction":
+            self._deliver(message.prediction.picture_id, message.prediction)
+        elif kind == "failure":
+            failure = message.failure
+            code = next((c for c in grpc.StatusCode if c.value[0] == failure.code), None)
+            self._deliver(failure.picture_id, status_error(code, failure.message, self._address))
+
+    def _deliver(self, picture_id: int, answer: Answer) -> None:
+        inbox = self._inboxes.get(picture_id)
+        if inbox is not None:  # else it came after the picture was given up
+            inbox.put_nowait(answer)
+
+    def _measure(self, receipt: pb.Receipt) -> None:
+        """One capacity sample: everything since the picture's mark, on the server's clock."""
+        mark = self._marks.get(receipt.picture_id)
+        if mark is None:
+            return
+        seconds = (receipt.received_us - mark.received_us) / 1e6
+        received = receipt.received_bytes - mark.received_bytes + MESSAGE_OVERHEAD * receipt.planes
+        now = time.monotonic()
+        if seconds >= SHORTEST_SAMPLE_S:
+            self._estimator.add(8 * received, seconds, now - self._last_sample, app_limited=False)
+            self._last_sample = now
+
+    async def _reason(self) -> ArtoveqError:
+        """Why the call ended, from its status."""
+        code, details = await self._call.code(), await self._call.details()
+        if code == grpc.StatusCode.OK:
+            code, details = grpc.StatusCode.UNAVAILABLE, "the server ended the stream"
+        return status_error(code, details or "", self._address)
+
+    def _break(self, reason: ArtoveqError) -> None:
+        if self.broken is None:
+            self.broken = reason
+            for inbox in self._inboxes.values():
+                inbox.put_nowait(reason)

@@ -1,0 +1,1 @@
+"""Made by scripts/proto from proto/; not edited by hand."""
