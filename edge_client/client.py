@@ -218,9 +218,7 @@ class _Talk:
         plane = self.planes[p - 1]
         self.result.payload_bytes += len(plane)
         await self.stream.send(
-            pb.Planes(
-                picture_id=self.picture_id, level=len(self.planes), first_plane=p, planes=plane, top_k=self.top_k
-            )
+            pb.Planes(picture_id=self.picture_id, level=len(self.planes), first_plane=p, planes=plane, top_k=self.top_k)
         )
 
     async def _hear(self, limit: float) -> bool:

@@ -34,9 +34,7 @@ class Prediction:
     @classmethod
     def from_message(cls, message: pb.Prediction, after: float) -> Prediction:
         classes = tuple(ClassProbability(c.index, c.name, c.probability) for c in message.classes)
-        return cls(
-            message.planes_used, classes, message.final, after, message.queue_us / 1e6, message.decode_us / 1e6
-        )
+        return cls(message.planes_used, classes, message.final, after, message.queue_us / 1e6, message.decode_us / 1e6)
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """Codebook families: how sub-vectors become indices, and indices vectors again.
 
-A family has four verbs: `start` (place the codewords, stage 2), `encode` (sub-vectors to indices),
-`lookup` (indices to vectors) and `quantise` (both, for training, at every level asked for).
+A family has four verbs: `start` (place the codewords, stage 2), `quantise` (sub-vectors to vectors at
+every level, for training), `encode` (sub-vectors to indices) and `table` (all codewords of all
+levels, so that turning indices into vectors is one gather: `lookup`).
 
 Sub-vectors x have shape (N, G, d): N positions, G channel groups, each with a codebook of its own.
 Level-l indices are integers below 2^l whose first bit-plane is the most significant bit.
@@ -38,10 +39,22 @@ class Codebook(Protocol):
     prefix_consistent: bool
     """Whether the first l planes of a higher level are the encoding at level l."""
 
-    def start(self, x: Tensor) -> None: ...
-    def encode(self, x: Tensor, level: int) -> Tensor: ...
-    def lookup(self, indices: Tensor, level: int) -> Tensor: ...
-    def quantise(self, x: Tensor) -> dict[int, Tensor]: ...
+    def start(self, x: Tensor) -> None:
+        """Places the codewords on sub-vectors x (N, G, d)."""
+
+    def quantise(self, x: Tensor) -> dict[int, Tensor]:
+        """x (N, G, d) to its codewords at every level; gradients reach the codewords alone."""
+
+    def encode(self, x: Tensor, level: Tensor) -> Tensor:
+        """x (N, G, d) to indices (N, G), for one level ()."""
+
+    def table(self) -> tuple[Tensor, Tensor]:
+        """Codewords (G, T, d), and where each level's begin (L + 1,)."""
+
+
+def lookup(table: Tensor, starts: Tensor, indices: Tensor, levels: Tensor) -> Tensor:
+    """Indices (N, G) at levels (N,) to vectors (N, G, d), with a family's `table`."""
+    return _pick(table, indices + starts[levels][:, None])
 
 
 class ProgressiveCodebook(nn.Module):
@@ -66,19 +79,24 @@ class ProgressiveCodebook(nn.Module):
             increments.copy_(torch.stack([two_means(residual[:, g]) for g in range(x.shape[1])]))
             residual -= _pick(increments, _nearest(residual, increments))
 
-    def encode(self, x: Tensor, level: int) -> Tensor:
+    def encode(self, x: Tensor, level: Tensor) -> Tensor:
         residual, index = x, torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
-        for increments in self.increments[:level]:
+        for increments in self.increments:
             bit = _nearest(residual, increments)
             residual = residual - _pick(increments, bit)
             index = index * 2 + bit
-        return index
+        top = len(self.levels)
+        dropped = torch.tensor([2 ** (top - l) for l in range(top + 1)], device=x.device)
+        return index // dropped[level]
 
-    def lookup(self, indices: Tensor, level: int) -> Tensor:
-        vectors = torch.zeros(*indices.shape, self.increments.shape[-1], device=indices.device)
-        for p, increments in enumerate(self.increments[:level]):
-            vectors = vectors + _pick(increments, (indices >> (level - 1 - p)) & 1)
-        return vectors
+    def table(self) -> tuple[Tensor, Tensor]:
+        """Level l's 2^l sums begin at 2^l − 2."""
+        groups, _, d = self.increments.shape[1:]
+        sums = [torch.zeros(groups, 1, d, device=self.increments.device)]
+        for increments in self.increments:
+            sums.append((sums[-1][:, :, None] + increments[:, None]).reshape(groups, -1, d))
+        starts = torch.tensor([max(0, 2**l - 2) for l in range(len(sums))], device=self.increments.device)
+        return torch.cat(sums[1:], 1), starts
 
     def quantise(self, x: Tensor) -> dict[int, Tensor]:
         z, out = torch.zeros_like(x), {}
@@ -110,18 +128,21 @@ class NestedCodebook(nn.Module):
         for g, codewords in enumerate(self.codewords):
             codewords.copy_(nested_lbg(x[:, g], bits, keep=len(self.levels) > 1))
 
-    def encode(self, x: Tensor, level: int) -> Tensor:
-        return _nearest(x, self.codewords[:, : 2**level])
+    def encode(self, x: Tensor, level: Tensor) -> Tensor:
+        top = max(self.levels)
+        size = torch.tensor([2**l for l in range(top + 1)], device=x.device)[level]
+        absent = torch.arange(2**top, device=x.device) >= size
+        return _distances(x, self.codewords).masked_fill(absent, torch.inf).argmin(-1)
 
-    def lookup(self, indices: Tensor, level: int) -> Tensor:
-        return _pick(self.codewords, indices)
+    def table(self) -> tuple[Tensor, Tensor]:
+        """Every level begins at 0."""
+        starts = torch.zeros(max(self.levels) + 1, dtype=torch.long, device=self.codewords.device)
+        return self.codewords, starts
 
     def quantise(self, x: Tensor) -> dict[int, Tensor]:
         with torch.no_grad():
             distances = _distances(x, self.codewords)
-        return {
-            level: _pick(self.codewords, distances[..., : 2**level].argmin(-1)) for level in self.levels
-        }
+        return {level: _pick(self.codewords, distances[..., : 2**level].argmin(-1)) for level in self.levels}
 
 
 def build_codebook(recipe: CodebookRecipe, latent_channels: int) -> ProgressiveCodebook | NestedCodebook:

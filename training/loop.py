@@ -1,8 +1,8 @@
 """The one training loop, for every codebook family and stage.
 
-    stage 1   encoder and decoder without a quantiser
-    stage 2   codewords placed on the latents (LBG, or two-means on residuals)
-    stage 3   everything together: each step decodes the highest level and a lower one, stacked into one batch
+stage 1   encoder and decoder without a quantiser
+stage 2   codewords placed on the latents (LBG, or two-means on residuals)
+stage 3   everything together: each step decodes the highest level and a lower one, stacked into one batch
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.checkpoint import load_checkpoint, save_checkpoint
-from training.codebooks import build_codebook, from_sub_vectors, to_sub_vectors
+from training.codebooks import build_codebook, from_sub_vectors, lookup, to_sub_vectors
 from training.data import Resident, Split, hold_out
 from training.network import SplitNetwork, pretrained_weights
 from training.recipe import Recipe, StageRecipe
@@ -47,7 +47,8 @@ class RateModel(nn.Module):
         latent = self.network.encode(pictures)
         if level is not None:
             x = to_sub_vectors(latent, self.recipe.codebook.d)
-            vectors = self.codebook.lookup(self.codebook.encode(x, level), level)
+            index = self.codebook.encode(x, torch.tensor(level, device=x.device))
+            vectors = lookup(*self.codebook.table(), index, torch.full((len(x),), level, device=x.device))
             latent = from_sub_vectors(vectors, self.network.latent_shape)
         return self.network.decode(latent)
 
@@ -61,10 +62,10 @@ class Batch:
     taught: Tensor | None
 
 
-def train(recipe: Recipe, split: Split, runs: Path, *, weights_file: str | None, device: torch.device) -> tuple[RateModel, float]:
+def train(recipe: Recipe, split: Split, runs: Path, *, weights_file: str | None, device: torch.device) -> None:
     """Trains a recipe on the training pictures `split`, or goes on where a checkpoint in `runs` stops.
 
-    Returns the averaged model, on the CPU, in evaluation mode, and the minutes that training took.
+    Its result is in `runs`; `trained_model` reads it.
     """
     torch.manual_seed(recipe.seed)
     kept, watched = hold_out(split, recipe.hold_out_every, recipe.seed)
@@ -90,9 +91,7 @@ def train(recipe: Recipe, split: Split, runs: Path, *, weights_file: str | None,
 
     stage1 = f"stage1-{recipe.stage1_key()}"
     count = len(data.labels)
-    minutes = _run_stage(
-        stage1, recipe.stage1_key(), recipe.stage1, model, model.network, stage1_loss, batch, count, held, runs
-    )
+    _run_stage(stage1, recipe.stage1_key(), recipe.stage1, model, model.network, stage1_loss, batch, count, held, runs)
 
     with torch.no_grad():
         model.eval()
@@ -103,10 +102,28 @@ def train(recipe: Recipe, split: Split, runs: Path, *, weights_file: str | None,
     def stage3_loss(b: Batch) -> Tensor:
         return quantised_loss(model, b, recipe)
 
-    minutes += _run_stage(
-        recipe.name, recipe.key(), recipe.stage3, model, model, stage3_loss, batch, count, held, runs
-    )
-    return model.cpu().eval(), minutes
+    _run_stage(recipe.name, recipe.key(), recipe.stage3, model, model, stage3_loss, batch, count, held, runs)
+
+
+def trained_model(recipe: Recipe, classes: int, runs: Path) -> tuple[RateModel, float]:
+    """The averaged model that `train` left in `runs`, and the minutes that its training took.
+
+    Raises:
+        TrainingError: if the training has not come to its end.
+    """
+    minutes = 0.0
+    stages = ((f"stage1-{recipe.stage1_key()}", recipe.stage1_key()), (recipe.name, recipe.key()))
+    for name, key in stages:
+        state = load_checkpoint(runs / f"{name}.pt", key)
+        if state is None:
+            raise TrainingError(f"There is no checkpoint {runs / name}.pt; run `artoveq train` first.")
+        minutes += state["minutes"]
+    if state["epoch"] < recipe.stage3.epochs:
+        raise TrainingError(f"{recipe.name} has {state['epoch']} of {recipe.stage3.epochs} epochs; train on first.")
+    model = RateModel(recipe, classes, None)
+    average = state["average"]
+    model.load_state_dict({k.removeprefix("module."): v for k, v in average.items() if k != "n_averaged"})
+    return model.eval(), minutes
 
 
 def task_loss(logits: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
@@ -213,10 +230,10 @@ def _run_stage(
     pictures: int,
     held: Resident,
     runs: Path,
-) -> float:
+) -> None:
     """Trains `trained` (the model or a part of it) for the stage's epochs, then gives it the averaged weights.
 
-    `pictures` is how many there are to draw from. Returns the minutes it took.
+    `pictures` is how many there are to draw from.
     """
     recipe, device = model.recipe, held.labels.device
     fresh = {id(p) for p in (*model.network.new_parameters(), *model.codebook.parameters())}
@@ -274,4 +291,3 @@ def _run_stage(
     levels: list[int | None] = [None] if trained is model.network else [None, *model.codebook.levels]
     shown = held_out_accuracy(model, held, levels)
     console.print(f"{name}: held out " + ", ".join(f"{k or 'unquantised'}: {v:.1%}" for k, v in shown.items()))
-    return minutes

@@ -1,7 +1,7 @@
 """The split network: MobileNetV2, cut in two around a narrow, normalised latent.
 
-    picture ─ features[0..cut) ─ 1×1 conv ─ BatchNorm ─▶ latent ─ 3×3 conv ─ features[cut..) ─ pool ─ linear
-    └───────────────── encoder f_e ─────────────────┘            └────────────── decoder f_d ─────────────┘
+picture ─ features[0..cut) ─ 1×1 conv ─ BatchNorm ─▶ latent ─ 3×3 conv ─ features[cut..) ─ pool ─ linear
+└───────────────── encoder f_e ─────────────────┘            └────────────── decoder f_d ─────────────┘
 """
 
 from __future__ import annotations

@@ -171,7 +171,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"The artifact lacks {path} ({error.strerror}); fetch or export the model again.") from error
+        raise ArtifactError(
+            f"The artifact lacks {path} ({error.strerror}); fetch or export the model again."
+        ) from error
 
 
 def write_artifact(folder: Path, values: Mapping[str, Any], files: Mapping[str, bytes]) -> Artifact:
@@ -203,5 +205,7 @@ def write_artifact(folder: Path, values: Mapping[str, Any], files: Mapping[str, 
     except OSError as error:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
-        raise ArtifactError(f"The artifact {folder} could not be written ({error.strerror}); free some space.") from error
+        raise ArtifactError(
+            f"The artifact {folder} could not be written ({error.strerror}); free some space."
+        ) from error
     return Artifact(folder, manifest)

@@ -1,0 +1,3 @@
+from artoveq.cli import main
+
+main()

@@ -1,0 +1,225 @@
+"""The command `artoveq`. Each function imports what it needs, so that the edge runs without torch."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from wire.exceptions import ArtoveqError, PictureError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+
+EXTRA_OF = {"torch": "train", "torchvision": "train", "onnx": "train"}
+DEMO_MODEL = Path(__file__).parent.parent / "models" / "imagewoof64-compact-progressive"
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
+
+Data = Annotated[str, typer.Option(help="imagewoof:DIR, cifar100:DIR, or folder:DIR with one folder per class.")]
+Runs = Annotated[Path, typer.Option(help="Where checkpoints are kept.")]
+Models = Annotated[Path, typer.Option(help="The artifact is written into a folder of its name in here.")]
+
+
+def main() -> None:
+    """Runs the command; an expected error is one sentence on standard error and exit code 1."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    try:
+        app()
+    except ArtoveqError as error:
+        errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        extra = EXTRA_OF.get(package, "server")
+        errors.print(
+            f"[red]error:[/] This command needs {package}; run `pip install 'artoveq\\[{extra}]'`.", soft_wrap=True
+        )
+        sys.exit(1)
+
+
+def seconds(text: str) -> float:
+    """ "50ms", "0.2s" or "0.2" to seconds."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|)\s*", text)
+    value = float(found[1]) / (1000 if found[2] == "ms" else 1) if found else 0.0
+    if value <= 0:
+        raise typer.BadParameter(f"{text!r} is not a time; write 50ms or 0.2s.")
+    return value
+
+
+@app.command()
+def classify(
+    pictures: Annotated[list[str], typer.Argument(help="Picture files, folders of pictures, or - for standard input.")],
+    server: Annotated[str, typer.Option(help="HOST:PORT of the gRPC service.")] = "localhost:50051",
+    budget: Annotated[Any, typer.Option(parser=seconds, metavar="TIME", help="From picture to answer.")] = "50ms",
+    level: Annotated[Optional[int], typer.Option(help="Bits per sub-vector; chosen by the budget if left out.")] = None,  # noqa: UP045
+    progressive: Annotated[bool, typer.Option("--progressive", help="Stream plane by plane, refine.")] = False,
+    top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 1,
+    model: Annotated[Optional[Path], typer.Option(help="The artifact; fetched from the server if left out.")] = None,  # noqa: UP045
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Classify pictures on a server, within a latency budget."""
+    from edge_client import Client
+    from wire.pictures import read_picture
+
+    failed = 0
+    with Client(server, str(model) if model else None) as client:
+        for name, source in _sources(pictures):
+            try:
+                picture = read_picture(source, name=name)
+            except PictureError as error:  # the other pictures are still worth an answer
+                failed += 1
+                print(json.dumps({"picture": name, "error": str(error)}) if as_json else f"error: {error}", flush=True)
+                continue
+            result = client.predict(picture, budget=budget, level=level, progressive=progressive, top_k=top_k)
+            if as_json:
+                print(json.dumps({"picture": name, **_as_json(result)}), flush=True)
+            else:
+                _show(name, result)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _sources(names: Iterable[str]) -> Iterator[tuple[str, bytes | Path]]:
+    for name in names:
+        path = Path(name)
+        if name == "-":
+            yield "-", sys.stdin.buffer.read()
+        elif path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+            if not found:
+                raise PictureError(f"The folder {path} has no pictures (JPEG, PNG, WebP …) in it.")
+            yield from ((str(p), p) for p in found)
+        else:
+            yield name, path
+
+
+def _as_json(result: Any) -> dict[str, Any]:
+    return {
+        "class": result.best.name,
+        "probability": round(result.best.probability, 4),
+        "level": result.level,
+        "payload_bytes": result.payload_bytes,
+        "latency_ms": round(result.latency * 1000, 2),
+        "budget_ms": round(result.budget * 1000, 2),
+        "deadline_met": result.deadline_met,
+        "capacity_bits_per_second": None if result.capacity is None else round(result.capacity),
+        "predictions": [
+            {
+                "planes": p.planes,
+                "after_ms": round(p.after * 1000, 2),
+                "classes": [{"name": c.name, "probability": round(c.probability, 4)} for c in p.classes],
+            }
+            for p in result.predictions
+        ],
+    }
+
+
+def _show(name: str, result: Any) -> None:
+    late = "" if result.deadline_met else " [red]late[/]"
+    for p in result.predictions:
+        classes = ", ".join(f"{c.name} {c.probability:.0%}" for c in p.classes)
+        console.print(
+            f"{escape(name)}: [bold]{escape(classes)}[/]  {p.planes} of {result.level} planes, "
+            f"{p.after * 1000:.0f} ms{late if p is result.predictions[0] else ''}",
+            soft_wrap=True,
+        )
+
+
+@app.command()
+def serve(
+    model: Annotated[Path, typer.Option(help="Folder of the artifact.")],
+    host: Annotated[Optional[str], typer.Option(help="Address to listen on.")] = None,  # noqa: UP045
+    port: Annotated[Optional[int], typer.Option(help="Port of gRPC; 0 takes a free one.")] = None,  # noqa: UP045
+    http_port: Annotated[Optional[int], typer.Option(help="Port of REST; 0 takes a free one.")] = None,  # noqa: UP045
+) -> None:
+    """Serve a model: gRPC for edges, REST for everyone. Further settings are environment variables ARTOVEQ_…"""
+    from inference_server.server import serve as run
+    from inference_server.settings import Settings
+
+    given = {"host": host, "port": port, "http_port": http_port}
+    logging.getLogger().setLevel(logging.INFO)
+    asyncio.run(run(Settings(model=model, **{k: v for k, v in given.items() if v is not None})))
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, for example training/recipes/….toml")],
+    data: Data,
+    weights: Annotated[
+        Path | None, typer.Option(help="ImageNet weights; fetched by torchvision if left out.")
+    ] = None,
+    runs: Runs = Path("runs"),
+    models: Models = Path("models"),
+) -> None:
+    """Train a recipe, or go on where it stopped; then export and measure the artifact."""
+    import torch
+
+    from training.data import load_split
+    from training.loop import train as run
+    from training.recipe import read_recipe
+
+    wanted = read_recipe(recipe)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    run(wanted, load_split(data, "train"), runs, weights_file=str(weights) if weights else None, device=device)
+    export(recipe, data, runs, models)
+
+
+@app.command()
+def export(
+    recipe: Annotated[Path, typer.Argument(help="The recipe that was trained.")],
+    data: Data,
+    runs: Runs = Path("runs"),
+    models: Models = Path("models"),
+) -> None:
+    """Export a trained recipe as an artifact, with its figures measured on the test pictures."""
+    from artoveq.evaluation import write_evaluated
+    from training.data import load_split
+    from training.loop import trained_model
+    from training.recipe import read_recipe
+
+    wanted = read_recipe(recipe)
+    split = load_split(data, "test")
+    model, minutes = trained_model(wanted, len(split.classes), runs)
+    artifact = write_evaluated(model, wanted, minutes, split, models / wanted.name)
+    manifest = artifact.manifest
+    figures = ", ".join(f"{row.level}: {row.top1:.1%}" for row in manifest.levels)
+    console.print(f"{artifact.folder}: unquantised {manifest.unquantised_top1:.1%}; level {figures}")
+
+
+@app.command()
+def evaluate(
+    artifact: Annotated[Path, typer.Argument(help="Folder of the artifact.")],
+    data: Data,
+    through_server: Annotated[bool, typer.Option("--through-server", help="Stream to a real server.")] = False,
+) -> None:
+    """Measure an artifact on the test pictures: accuracy and mean bytes per level, as JSON."""
+    from artoveq import evaluation
+    from training.data import load_split
+    from wire.artifact import load_artifact
+
+    loaded, split = load_artifact(artifact), load_split(data, "test")
+    measure = evaluation.evaluate_through_server if through_server else evaluation.evaluate
+    report = {"artifact": loaded.manifest.name, "pictures": len(split), "levels": measure(loaded, split)}
+    print(json.dumps(report, indent=1))
+
+
+@app.command()
+def demo(
+    model: Annotated[Path, typer.Option(help="Folder of the artifact.")] = DEMO_MODEL,
+    trace: Annotated[Optional[Path], typer.Option(help="CSV of seconds,kilobits per second.")] = None,  # noqa: UP045
+    budget: Annotated[Any, typer.Option(parser=seconds, metavar="TIME", help="From picture to answer.")] = "150ms",
+    length: Annotated[Any, typer.Option("--length", parser=seconds, metavar="TIME")] = "24s",
+) -> None:
+    """Watch an edge and a server talk over a link that keeps changing."""
+    from artoveq.demo.show import run_demo
+
+    run_demo(model, trace, budget, length)

@@ -1,0 +1,65 @@
+"""The edge process of the demo: frames in, one JSON line per event out.
+
+Every second frame is sent one-shot, at the level that the measured capacity and the budget allow;
+the others progressively, plane by plane until the deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from artoveq.demo.camera import codec_bytes, frames
+from edge_client import AsyncClient, Prediction
+from wire.exceptions import ArtoveqError
+
+INTERVAL_S = 0.2
+
+
+def _emit(kind: str, **values: object) -> None:
+    print(json.dumps({"kind": kind, **values}), flush=True)
+
+
+async def run_edge(address: str, model: Path, budget: float, length: float) -> None:
+    """Sends frames for `length` seconds."""
+    async with AsyncClient(address, str(model)) as client:
+        assert client.encoder is not None
+        manifest = client.encoder.manifest
+        walk, began = frames(), time.monotonic()
+        _emit("ready", provider=client.encoder.provider)
+        while (now := time.monotonic()) - began < length:
+            for progressive in (False, manifest.prefix_consistent):
+                frame = next(walk)
+                _emit("frame", name=frame.name, progressive=progressive, capacity=client.capacity)
+
+                def show(prediction: Prediction) -> None:
+                    _emit("prediction", prediction=asdict(prediction))
+
+                result = await client.predict(frame.picture, budget=budget, progressive=progressive, on_prediction=show)
+                size = manifest.preprocessing.size
+                codecs = {codec: codec_bytes(frame.picture, size, codec) for codec in ("JPEG", "WebP")}
+                _emit(
+                    "result",
+                    label=frame.label,
+                    level=result.level,
+                    bytes=result.payload_bytes,
+                    best=result.best.name,
+                    first_after=result.predictions[0].after,
+                    latency=result.latency,
+                    met=result.deadline_met,
+                    capacity=client.capacity,
+                    codecs=codecs,
+                )
+            await asyncio.sleep(max(0.0, INTERVAL_S - (time.monotonic() - now)))
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(run_edge(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])))
+    except ArtoveqError as error:
+        _emit("error", message=str(error))
+        sys.exit(1)

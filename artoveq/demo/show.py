@@ -1,0 +1,170 @@
+"""What the demo shows: the link, the level, the answer as it forms, and at the end a summary."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from artoveq.demo.camera import CODEC_QUALITY
+from artoveq.demo.link import Link, Trace
+from artoveq.processes import server_process
+from wire.exceptions import ServerError
+
+ROWS_SHOWN = 12
+DEFAULT_TRACE = Path(__file__).parent / "trace.csv"
+
+
+@dataclass
+class Row:
+    """One picture, as far as it has come."""
+
+    at: float
+    name: str
+    progressive: bool
+    true_capacity: float
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+    result: dict[str, Any] | None = None
+
+    def cells(self, budget: float) -> tuple[str, ...]:
+        """The row of the table: what is known of this picture now."""
+        measured = (self.result or {}).get("capacity")
+        answer = " → ".join(_brief(p, last=p is self.predictions[-1]) for p in _thinned(self.predictions))
+        if self.result is None:
+            return (f"{self.at:.1f} s", _kbit(self.true_capacity), "", self._mode(), "", answer, "")
+        mark = "[green]in time[/]" if self.result["met"] else "[red]late[/]"
+        latency = self.result["first_after"] if self.progressive else self.result["latency"]
+        timing = f"{latency * 1000:.0f} of {budget * 1000:.0f} ms {mark}"
+        return (
+            f"{self.at:.1f} s", _kbit(self.true_capacity), _kbit(measured), self._mode(),
+            f"{self.result['bytes']} B", answer, timing,
+        )  # fmt: skip
+
+    def _mode(self) -> str:
+        planes = self.predictions[-1]["planes"] if self.predictions else 0
+        return f"planes 1–{planes}" if self.progressive else f"level {self.result['level'] if self.result else '?'}"
+
+
+def _thinned(predictions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return (
+        predictions if len(predictions) <= 3 else [predictions[0], predictions[len(predictions) // 2], predictions[-1]]
+    )
+
+
+def _brief(prediction: dict[str, Any], *, last: bool) -> str:
+    best = prediction["classes"][0]
+    return f"{best['name']} {best['probability']:.0%}" if last else f"{best['name']} [dim]{best['probability']:.0%}[/]"
+
+
+def _kbit(bits: float | None) -> str:
+    return "–" if bits is None else f"{bits / 1000:.0f}"
+
+
+class Screen:
+    """A live table in a terminal; plain lines elsewhere."""
+
+    def __init__(self, console: Console, budget: float) -> None:
+        self.console, self.budget = console, budget
+        self.rows: deque[Row] = deque(maxlen=ROWS_SHOWN)
+
+    def table(self) -> Group:
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for title in ("time", "link kbit/s", "measured", "sent", "bytes", "answer, as it forms", "latency"):
+            table.add_column(title, no_wrap=title != "answer, as it forms")
+        for row in self.rows:
+            table.add_row(*row.cells(self.budget))
+        return Group(Text("An edge, a server, and a link that keeps changing", style="bold"), table)
+
+    def line(self, row: Row) -> None:
+        """The row as a line, where there is no terminal to redraw."""
+        if not self.console.is_terminal:
+            self.console.print("  ".join(row.cells(self.budget)), soft_wrap=True)
+
+
+def run_demo(model: Path, trace: Path | None, budget: float, length: float) -> None:
+    """Runs the demo and prints its summary."""
+    console = Console(highlight=False)
+    screen = Screen(console, budget)
+    with server_process(model) as server:
+        console.print(
+            f"Server on {server.address}; REST and its description on http://127.0.0.1:{server.http_port}/docs"
+        )
+        results = asyncio.run(_watch(screen, Trace.read(trace or DEFAULT_TRACE), server.port, model, budget, length))
+    print_summary(console, results, budget)
+
+
+async def _watch(
+    screen: Screen, trace: Trace, server_port: int, model: Path, budget: float, length: float
+) -> list[dict[str, Any]]:
+    results: list[dict[str, Any]] = []
+    async with Link(trace, server_port) as link:
+        edge = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "artoveq.demo.edge", f"127.0.0.1:{link.port}", str(model), str(budget), str(length),
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert edge.stdout is not None
+        began, row = time.monotonic(), None
+        try:
+            with Live(get_renderable=screen.table, console=screen.console, transient=True, refresh_per_second=12):
+                async for line in edge.stdout:
+                    event = json.loads(line)
+                    if event["kind"] == "ready":
+                        link.restart()
+                        began = time.monotonic()
+                    elif event["kind"] == "frame":
+                        row = Row(time.monotonic() - began, event["name"], event["progressive"], link.capacity)
+                        screen.rows.append(row)
+                    elif event["kind"] == "prediction" and row is not None:
+                        row.predictions.append(event["prediction"])
+                    elif event["kind"] == "result" and row is not None:
+                        row.result = event
+                        results.append({**event, "progressive": row.progressive})
+                        screen.line(row)
+                    elif event["kind"] == "error":
+                        raise ServerError(event["message"])
+            if await edge.wait() or not results:
+                raise ServerError("The edge stopped before it had an answer; see its message above.")
+        finally:
+            if edge.returncode is None:
+                edge.terminate()
+                await edge.wait()
+    return results
+
+
+def print_summary(console: Console, results: list[dict[str, Any]], budget: float) -> None:
+    """The last lines: accuracy where labels are known, deadlines met, bytes against JPEG and WebP."""
+    console.print("\n[bold]Summary[/]")
+    for title, rows in (
+        ("one-shot", [r for r in results if not r["progressive"]]),
+        ("progressive", [r for r in results if r["progressive"]]),
+    ):
+        if not rows:
+            continue
+        labelled = [r for r in rows if r["label"]]
+        right = sum(r["best"] == r["label"] for r in labelled)
+        met = sum(r["met"] for r in rows)
+        sizes = [r["bytes"] for r in rows]
+        console.print(
+            f"  {title:<12} {len(rows)} pictures; {met} answered within {budget * 1000:.0f} ms; "
+            f"{right} of {len(labelled)} with a known label right; {sum(sizes) / len(sizes):.0f} bytes on average "
+            f"({min(sizes)} to {max(sizes)})",
+            soft_wrap=True,
+        )
+    ours = sum(r["bytes"] for r in results) / len(results)
+    for codec in ("JPEG", "WebP"):
+        theirs = sum(r["codecs"][codec] for r in results) / len(results)
+        console.print(
+            f"  {codec:<12} would have taken {theirs:.0f} bytes on average at quality {CODEC_QUALITY}, "
+            f"{theirs / ours:.1f} times as many",
+            soft_wrap=True,
+        )

@@ -1,0 +1,57 @@
+"""A real server in a process of its own, for the demo, the evaluation and the tests."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from wire.exceptions import ServerError
+
+STOP_SECONDS = 30
+_PORTS = re.compile(r"gRPC on \S*:(\d+), REST on \S*:(\d+)/")
+
+
+@dataclass
+class ServerProcess:
+    """A started `artoveq serve` on loopback."""
+
+    process: subprocess.Popen[str]
+    port: int
+    http_port: int
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+
+@contextlib.contextmanager
+def server_process(model: Path, *options: str) -> Iterator[ServerProcess]:
+    """Starts `artoveq serve` on free ports and stops it again.
+
+    Raises:
+        ServerError: with what the server said, if it does not start.
+    """
+    command = [sys.executable, "-m", "artoveq", "serve", "--model", str(model), "--host", "127.0.0.1"]
+    command += ["--port", "0", "--http-port", "0", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        found = _PORTS.search(process.stdout.readline())
+        if found is None:
+            raise ServerError(
+                f"The server did not start (exit code {process.wait(STOP_SECONDS)}); see its message above."
+            )
+        yield ServerProcess(process, int(found[1]), int(found[2]))
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()

@@ -1,0 +1,1 @@
+"""The server half: decode, answer, refine. Batches across streams; gRPC, REST, metrics."""

@@ -1,0 +1,194 @@
+"""REST beside gRPC: a picture in, an answer out, for callers without an edge encoder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, ConfigDict, Field
+
+from inference_server import metrics
+from inference_server.batcher import Answer
+from inference_server.engine import Engine
+from wire.artifact import Manifest
+from wire.bitplanes import pack_planes, unpack_planes
+from wire.exceptions import ArtoveqError, LevelError, PictureError, ServerOverloaded, ServerUnavailable
+
+STATUS: tuple[tuple[type[ArtoveqError], int], ...] = (
+    (PictureError, 422),
+    (LevelError, 422),
+    (ServerOverloaded, 429),
+    (ServerUnavailable, 503),
+)
+PICTURE_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "A JPEG, PNG or WebP file.",
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/*",)},
+    }
+}
+
+
+class Class(BaseModel):
+    """A class, and how probable the model holds it."""
+
+    index: int
+    name: str
+    probability: float = Field(ge=0, le=1)
+
+
+class PredictionBody(BaseModel):
+    """The answer for a picture, made from `planes` bit-planes of `payload_bytes` bytes in all."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "planes": 4,
+                    "payload_bytes": 256,
+                    "final": True,
+                    "classes": [{"index": 2, "name": "beagle", "probability": 0.93}],
+                }
+            ]
+        }
+    )
+
+    planes: int
+    payload_bytes: int
+    final: bool
+    classes: list[Class]
+
+
+class Problem(BaseModel):
+    """Why a request was refused, as a sentence."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"detail": "Level 9 does not exist; …"}]})
+
+    detail: str
+
+
+class Health(BaseModel):
+    status: str
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    413: {"model": Problem, "description": "The picture file is too large."},
+    429: {"model": Problem, "description": "Too many pictures are waiting."},
+    503: {"model": Problem, "description": "The server is stopping."},
+}
+TopK = Annotated[int, Query(ge=1, le=1000, description="How many classes to name.")]
+Level = Annotated[int | None, Query(description="Bits per sub-vector; the highest level if left out.")]
+
+
+def build_app(engine: Engine) -> FastAPI:
+    """The HTTP interface of an engine."""
+    app = FastAPI(
+        title="artoveq",
+        version="1",
+        summary="Remote inference over links that keep changing.",
+        description="Pictures go in whole here. An edge that should save bytes uses the gRPC service.",
+    )
+    manifest = engine.manifest
+
+    @app.exception_handler(ArtoveqError)
+    async def refuse(_: Request, error: ArtoveqError) -> JSONResponse:
+        status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
+        headers = {"Retry-After": "1"} if status in (429, 503) else None
+        return JSONResponse({"detail": str(error)}, status, headers)
+
+    async def body(request: Request) -> bytes | None:
+        """The request's body, None where it is larger than the limit: then nothing more of it is read."""
+        data = bytearray()
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > engine.settings.max_upload_bytes:
+                return None
+        return bytes(data)
+
+    Body = Annotated[bytes | None, Depends(body)]  # noqa: N806
+
+    def too_large() -> JSONResponse:
+        limit = engine.settings.max_upload_bytes
+        return JSONResponse({"detail": f"The picture file has more than {limit:,} bytes."}, 413)
+
+    def described(answer: Answer, top_k: int, final: bool) -> PredictionBody:
+        return PredictionBody(
+            planes=answer.level,
+            payload_bytes=answer.level * manifest.plane_bytes,
+            final=final,
+            classes=[Class(**vars(c)) for c in engine.best_classes(answer, top_k)],
+        )
+
+    @app.post(
+        "/v1/predictions", response_model=PredictionBody, responses=ERRORS, openapi_extra=PICTURE_BODY, tags=["predict"]
+    )
+    async def predict(picture: Body, level: Level = None, top_k: TopK = 1) -> Any:
+        """Classifies a picture at one level."""
+        if picture is None:
+            return too_large()
+        level = manifest.check_level(level if level is not None else manifest.level_numbers[-1])
+        answer = await engine.batcher.predict(level, await engine.encode(picture, level))
+        metrics.PICTURES.labels(level).inc()
+        return described(answer, top_k, final=True)
+
+    @app.post(
+        "/v1/predictions/stream",
+        response_class=StreamingResponse,
+        responses={
+            **ERRORS,
+            200: {
+                "description": "Server-sent events: one `prediction` per bit-plane, each like the answer of "
+                "/v1/predictions; the last has `final` true.",
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            },
+        },
+        openapi_extra=PICTURE_BODY,
+        tags=["predict"],
+    )
+    async def predict_stream(picture: Body, level: Level = None, top_k: TopK = 1) -> Response:
+        """Classifies a picture plane by plane: the answer gets better with each."""
+        if picture is None:
+            return too_large()
+        level = manifest.check_level(level if level is not None else manifest.level_numbers[-1])
+        planes = pack_planes(await engine.encode(picture, level), level)
+        engine.refuse_when_draining()
+        return StreamingResponse(events(planes, top_k), media_type="text/event-stream")
+
+    async def events(planes: list[bytes], top_k: int) -> AsyncIterator[str]:
+        first = 1 if manifest.prefix_consistent else len(planes)
+        for count in range(first, len(planes) + 1):
+            final = count == len(planes)
+            try:
+                answer = await engine.batcher.predict(count, unpack_planes(planes[:count], manifest.sub_vectors))
+            except ArtoveqError as error:
+                yield f"event: error\ndata: {json.dumps({'detail': str(error)})}\n\n"
+                return
+            yield f"event: prediction\ndata: {described(answer, top_k, final).model_dump_json()}\n\n"
+        metrics.PICTURES.labels(len(planes)).inc()
+
+    @app.get("/v1/model", response_model=Manifest, tags=["model"])
+    async def model() -> Manifest:
+        """The manifest of the model that is served."""
+        return manifest
+
+    @app.get("/healthz", response_model=Health, tags=["operate"])
+    async def healthz() -> Health:
+        """Whether the process lives."""
+        return Health(status="ok")
+
+    @app.get("/readyz", response_model=Health, responses={503: {"model": Health}}, tags=["operate"])
+    async def readyz(response: Response) -> Health:
+        """Whether the server takes new work."""
+        response.status_code = 503 if engine.draining else 200
+        return Health(status="draining" if engine.draining else "ready")
+
+    @app.get("/metrics", response_class=Response, tags=["operate"])
+    async def prometheus() -> Response:
+        """Counters in the Prometheus text format."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return app

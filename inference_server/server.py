@@ -1,0 +1,113 @@
+"""The process: both ports opened, signals heard, drained in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+
+import grpc
+import uvicorn
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from inference_server.engine import Engine
+from inference_server.rest import build_app
+from inference_server.service import Service
+from inference_server.settings import Settings
+from wire.exceptions import ServerError
+from wire.generated import remote_inference_pb2 as pb
+from wire.generated.remote_inference_pb2_grpc import add_RemoteInferenceServicer_to_server
+
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["RemoteInference"].full_name
+
+
+class _Http(uvicorn.Server):
+    """uvicorn without its signal handlers: one place hears signals, and it is `serve`."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Server:
+    """A running server. `start`, then `stop`; `port` and `http_port` are the ones in use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.engine = Engine(settings)
+        self._service = Service(self.engine)
+        self._health = health.aio.HealthServicer()
+        # Room for a picture file and the message around it.
+        limits = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", settings.max_upload_bytes + 65536)]
+        self._grpc = grpc.aio.server(options=limits)
+        add_RemoteInferenceServicer_to_server(self._service, self._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
+        app = build_app(self.engine)
+        self._http = _Http(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=5))
+
+    async def start(self) -> None:
+        """Opens both ports.
+
+        Raises:
+            ServerError: if one is in use.
+        """
+        host, http_socket = self.settings.host, _listen(self.settings.host, self.settings.http_port)
+        self.http_port: int = http_socket.getsockname()[1]
+        try:
+            self.port = self._grpc.add_insecure_port(f"{host}:{self.settings.port}")
+        except RuntimeError as error:
+            http_socket.close()
+            raise ServerError(_in_use(host, self.settings.port)) from error
+        self.engine.batcher.start()
+        await self._grpc.start()
+        self._http_task = asyncio.create_task(self._http.serve(sockets=[http_socket]))
+        while not self._http.started:
+            await asyncio.sleep(0.005)
+        for name in ("", SERVICE_NAME):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self) -> None:
+        """Takes no new work, finishes what it has, closes the ports."""
+        self.engine.draining = True
+        await self._health.enter_graceful_shutdown()
+        self._service.drain()
+        await self._grpc.stop(self.settings.drain_seconds)
+        self._http.should_exit = True
+        await self._http_task
+        await self.engine.batcher.stop()
+
+
+async def serve(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    server = Server(settings)
+    await server.start()
+    manifest = server.engine.manifest
+    print(
+        f"Serving {manifest.name} ({manifest.fingerprint[:12]}): gRPC on {settings.host}:{server.port}, "
+        f"REST on http://{settings.host}:{server.http_port}/docs",
+        flush=True,
+    )
+    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    await stopping.wait()
+    await server.stop()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ServerError(_in_use(host, port)) from error
+    return listener
+
+
+def _in_use(host: str, port: int) -> str:
+    return f"The port {port} on {host} is in use or not allowed; choose another one with --port or --http-port."

@@ -1,0 +1,139 @@
+"""The gRPC service: a thin shell around sessions and the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import NoReturn
+
+import grpc
+
+from inference_server import metrics
+from inference_server.engine import Engine
+from inference_server.session import OUTBOX_LIMIT, Session, status_of
+from wire.artifact import ENCODER, MANIFEST
+from wire.bitplanes import unpack_planes
+from wire.exceptions import ArtoveqError, PictureError, ProtocolError, ServerOverloaded, ServerUnavailable
+from wire.generated import remote_inference_pb2 as pb
+from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServicer
+
+CHUNK_BYTES = 256 * 1024
+RETRY_AFTER_MS = 50
+VERSION = "1"
+
+Context = grpc.aio.ServicerContext
+
+
+class Service(RemoteInferenceServicer):
+    """RemoteInference, as proto/artoveq/v1/remote_inference.proto describes it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._sessions: set[Session] = set()
+
+    def drain(self) -> None:
+        """Ends every stream once its pictures are answered; new streams are refused."""
+        for session in self._sessions:
+            session.drain()
+
+    async def Stream(
+        self, requests: AsyncIterator[pb.StreamRequest], context: Context
+    ) -> AsyncIterator[pb.StreamResponse]:
+        await self._greet(requests, context)
+        yield pb.StreamResponse(welcome=pb.Welcome(server_version=VERSION))
+        session = Session(self._engine)
+        self._sessions.add(session)
+        metrics.STREAMS.inc()
+        reader = asyncio.create_task(_read(requests, session))
+        try:
+            while (response := await session.outbox.get()) is not None:
+                yield response
+                if session.outbox.qsize() < OUTBOX_LIMIT // 2:
+                    session.room.set()
+            if reader.done() and (error := reader.exception()) is not None:
+                if not isinstance(error, ArtoveqError):
+                    raise error
+                await _abort(context, error)
+            if self._engine.draining:
+                await _abort(context, ServerUnavailable("The server is stopping."))
+        finally:
+            reader.cancel()
+            self._sessions.discard(session)
+            session.close()
+            metrics.STREAMS.dec()
+
+    async def _greet(self, requests: AsyncIterator[pb.StreamRequest], context: Context) -> None:
+        first = await anext(aiter(requests), None)
+        if first is None or first.WhichOneof("message") != "hello":
+            await _abort(context, ProtocolError("The first message of a stream must be `hello`."))
+        await self._check_fingerprint(first.hello.fingerprint, context)
+        await self._check_draining(context)
+
+    async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.Prediction:
+        await self._check_fingerprint(request.fingerprint, context)
+        await self._check_draining(context)
+        manifest = self._engine.manifest
+        size = manifest.plane_bytes
+        try:
+            level = manifest.check_level(request.level)
+            if len(request.planes) != level * size:
+                raise ProtocolError(f"Level {level} takes {level * size} bytes of planes, not {len(request.planes)}.")
+            planes = [request.planes[i : i + size] for i in range(0, level * size, size)]
+            answer = await self._engine.batcher.predict(level, unpack_planes(planes, manifest.sub_vectors))
+        except ArtoveqError as error:
+            await _abort(context, error)
+        return self._engine.prediction(answer, request.top_k)
+
+    async def PredictPicture(self, request: pb.PredictPictureRequest, context: Context) -> pb.Prediction:
+        try:
+            level = self._engine.manifest.level_numbers[-1]
+            answer = await self._engine.batcher.predict(level, await self._engine.encode(request.picture, level))
+        except ArtoveqError as error:
+            await _abort(context, error)
+        return self._engine.prediction(answer, request.top_k)
+
+    async def DescribeModel(self, request: pb.DescribeModelRequest, context: Context) -> pb.ModelDescription:
+        manifest = self._engine.artifact.path(MANIFEST).read_bytes()
+        return pb.ModelDescription(fingerprint=self._engine.manifest.fingerprint, manifest=manifest)
+
+    async def FetchFile(self, request: pb.FetchFileRequest, context: Context) -> AsyncIterator[pb.FileChunk]:
+        await self._check_fingerprint(request.fingerprint, context)
+        if request.name != ENCODER:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no file {request.name!r} to fetch.")
+        data = self._engine.artifact.path(ENCODER).read_bytes()
+        for start in range(0, len(data), CHUNK_BYTES):
+            yield pb.FileChunk(data=data[start : start + CHUNK_BYTES])
+
+    async def _check_fingerprint(self, fingerprint: str, context: Context) -> None:
+        ours = self._engine.manifest
+        if fingerprint != ours.fingerprint:
+            await context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"The edge has the model {fingerprint[:12] or '(none)'}, the server has {ours.fingerprint[:12]} "
+                f"({ours.name}); start both with the same model, or let the edge fetch it.",
+            )
+
+    async def _check_draining(self, context: Context) -> None:
+        try:
+            self._engine.refuse_when_draining()
+        except ServerUnavailable as error:
+            await _abort(context, error)
+
+
+async def _read(requests: AsyncIterator[pb.StreamRequest], session: Session) -> None:
+    try:
+        async for request in requests:
+            session.handle(request)
+            await session.room.wait()
+    except ArtoveqError:
+        session.outbox.put_nowait(None)
+        raise
+    session.input_ended()
+
+
+async def _abort(context: Context, error: ArtoveqError) -> NoReturn:
+    code = grpc.StatusCode.INVALID_ARGUMENT if isinstance(error, PictureError) else status_of(error)
+    if isinstance(error, ServerOverloaded):
+        context.set_trailing_metadata((("retry-after-ms", str(RETRY_AFTER_MS)),))
+    await context.abort(code, str(error))
+    raise AssertionError("abort does not return")

@@ -1,0 +1,195 @@
+"""One stream's pictures: which planes are there, what is decoded, what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import grpc
+
+from inference_server import metrics
+from inference_server.batcher import Answer
+from inference_server.engine import Engine
+from wire.bitplanes import unpack_planes
+from wire.exceptions import (
+    ArtoveqError,
+    LevelError,
+    ProtocolError,
+    ServerOverloaded,
+    ServerUnavailable,
+)
+from wire.generated import remote_inference_pb2 as pb
+
+OUTBOX_LIMIT = 1024
+"""With so many answers unread, no more requests are read: a slow reader slows itself alone."""
+
+
+class UnknownPicture(ProtocolError):
+    """Planes for a picture that was never begun, or is done with."""
+
+
+CODES: tuple[tuple[type[ArtoveqError], grpc.StatusCode], ...] = (
+    (UnknownPicture, grpc.StatusCode.NOT_FOUND),
+    (ServerOverloaded, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (ServerUnavailable, grpc.StatusCode.UNAVAILABLE),
+    (ProtocolError, grpc.StatusCode.INVALID_ARGUMENT),
+    (LevelError, grpc.StatusCode.INVALID_ARGUMENT),
+)
+
+
+def status_of(error: ArtoveqError) -> grpc.StatusCode:
+    """The gRPC status that an error is answered with."""
+    return next((code for kind, code in CODES if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+
+
+@dataclass
+class _Picture:
+    level: int
+    top_k: int
+    planes: list[bytes] = field(default_factory=list)
+    closed: bool = False
+    """No further plane will come."""
+
+
+class Session:
+    """The pictures of one stream. `handle` takes requests; answers lie in `outbox`, None ends it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._manifest = engine.manifest
+        self._pictures: dict[int, _Picture] = {}
+        self._highest = 0
+        self._received = 0
+        self._ended = False
+        self.outbox: asyncio.Queue[pb.StreamResponse | None] = asyncio.Queue()
+        self.room = asyncio.Event()
+        self.room.set()
+
+    def handle(self, request: pb.StreamRequest) -> None:
+        """Takes one request after the hello.
+
+        Raises:
+            ProtocolError: if the stream as a whole cannot go on.
+        """
+        kind = request.WhichOneof("message")
+        if kind == "planes":
+            self._received += request.ByteSize()
+            metrics.RECEIVED_BYTES.inc(request.ByteSize())
+            try:
+                self._take(request.planes)
+            except ArtoveqError as error:
+                self._fail(request.planes.picture_id, error)
+        elif kind == "cancel":
+            self._forget(request.cancel.picture_id)
+        elif kind == "ping":
+            self._put(pb.StreamResponse(pong=pb.Pong(id=request.ping.id, **self._clock())))
+        else:
+            raise ProtocolError(f"A {kind or 'message without content'} is not expected here.")
+
+    def input_ended(self) -> None:
+        """The edge will send nothing more; what it began and did not complete is forgotten."""
+        self._ended = True
+        for picture_id, picture in list(self._pictures.items()):
+            if not picture.closed:
+                self._forget(picture_id)
+        self._end_if_done()
+
+    def drain(self) -> None:
+        """Ends the stream once its pictures are answered."""
+        self._ended = True
+        self._end_if_done()
+
+    def close(self) -> None:
+        """The stream is gone: nothing of it is decoded any more."""
+        for picture_id in list(self._pictures):
+            self._forget(picture_id)
+
+    def _clock(self) -> dict[str, int]:
+        return {"received_bytes": self._received, "received_us": time.monotonic_ns() // 1000}
+
+    def _take(self, message: pb.Planes) -> None:
+        manifest, size = self._manifest, self._manifest.plane_bytes
+        picture = self._pictures.get(message.picture_id) or self._begin(message)
+        if message.level != picture.level:
+            raise ProtocolError(f"The level changed from {picture.level} to {message.level} within one picture.")
+        expected = len(picture.planes) + 1
+        if picture.closed or message.first_plane != expected:
+            due = "no plane" if picture.closed else f"plane {expected}"
+            raise ProtocolError(
+                f"Plane {message.first_plane} came where {due} was due; send each plane once, in order."
+            )
+        count, rest = divmod(len(message.planes), size)
+        if rest or not count or len(picture.planes) + count > picture.level:
+            raise ProtocolError(
+                f"{len(message.planes)} bytes are not whole planes of this model ({size} bytes each, "
+                f"{picture.level - len(picture.planes)} more at this level)."
+            )
+        picture.planes += [message.planes[i * size : (i + 1) * size] for i in range(count)]
+        complete = len(picture.planes) == picture.level
+        picture.closed = complete or message.last
+        self._put(
+            pb.StreamResponse(
+                receipt=pb.Receipt(picture_id=message.picture_id, planes=len(picture.planes), **self._clock())
+            )
+        )
+        if not complete and not manifest.prefix_consistent:
+            if picture.closed:
+                raise ProtocolError(
+                    f"This model decodes a picture only when all {picture.level} planes of its level are there."
+                )
+            return
+        self._decode(message.picture_id, picture)
+
+    def _begin(self, message: pb.Planes) -> _Picture:
+        if message.picture_id <= self._highest or message.first_plane != 1:
+            raise UnknownPicture(
+                f"Picture {message.picture_id} was not begun, or is done with; begin a new one with plane 1 "
+                "and a higher number."
+            )
+        self._highest = message.picture_id
+        self._engine.refuse_when_draining()
+        if len(self._pictures) >= self._engine.settings.stream_pictures:
+            raise ServerOverloaded(f"{len(self._pictures)} pictures are unfinished on this stream; wait for answers.")
+        picture = _Picture(self._manifest.check_level(message.level), message.top_k)
+        self._pictures[message.picture_id] = picture
+        return picture
+
+    def _decode(self, picture_id: int, picture: _Picture) -> None:
+        level = len(picture.planes)
+
+        def deliver(answer: Answer | ArtoveqError) -> None:
+            if self._pictures.get(picture_id) is not picture:
+                return  # given up, or failed meanwhile
+            if isinstance(answer, ArtoveqError):
+                self._fail(picture_id, answer)
+                return
+            final = picture.closed and answer.level == len(picture.planes)
+            message = self._engine.prediction(answer, picture.top_k, picture_id=picture_id, final=final)
+            self._put(pb.StreamResponse(prediction=message))
+            if final:
+                self._forget(picture_id)
+
+        indices = unpack_planes(picture.planes, self._manifest.sub_vectors)
+        self._engine.batcher.submit((self, picture_id), level, indices, deliver)
+
+    def _fail(self, picture_id: int, error: ArtoveqError) -> None:
+        code = status_of(error)
+        metrics.FAILURES.labels(code.name).inc()
+        failure = pb.Failure(picture_id=picture_id, code=code.value[0], message=str(error))
+        self._put(pb.StreamResponse(failure=failure))
+        self._forget(picture_id)
+
+    def _forget(self, picture_id: int) -> None:
+        if self._pictures.pop(picture_id, None) is not None:
+            self._engine.batcher.withdraw((self, picture_id))
+            self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._ended and not self._pictures:
+            self.outbox.put_nowait(None)
+
+    def _put(self, response: pb.StreamResponse) -> None:
+        self.outbox.put_nowait(response)
+        if self.outbox.qsize() >= OUTBOX_LIMIT:
+            self.room.clear()

@@ -1,0 +1,40 @@
+"""Every setting of the server, with its default. Environment variables are ARTOVEQ_<NAME>."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from wire.pictures import MAX_PIXELS
+
+
+class Settings(BaseSettings):
+    """Read once, by `artoveq serve`; its options win over the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="ARTOVEQ_", extra="ignore")
+
+    model: Path
+    """Folder of the artifact."""
+    host: str = "0.0.0.0"
+    port: int = Field(50051, ge=0, le=65535)
+    """Of gRPC; 0 takes a free one."""
+    http_port: int = Field(8080, ge=0, le=65535)
+    """Of REST; 0 takes a free one."""
+    batch_pictures: int = Field(64, ge=1)
+    """A batch holds at most this many pictures."""
+    batch_window_ms: float = Field(1.0, ge=0)
+    """How long the first picture of a batch waits for company while the decoder is free."""
+    queue_pictures: int = Field(1024, ge=1)
+    """Pictures that may wait to be decoded; beyond that the server answers RESOURCE_EXHAUSTED."""
+    stream_pictures: int = Field(256, ge=1)
+    """Unfinished pictures that one stream may have."""
+    max_pixels: int = Field(MAX_PIXELS, ge=1)
+    """Largest width × height of a picture that the server decodes."""
+    max_upload_bytes: int = Field(16 * 1024 * 1024, ge=1)
+    """Largest picture file."""
+    drain_seconds: float = Field(10.0, ge=0)
+    """How long a stopping server finishes what it has."""
+    decoder_threads: int = Field(0, ge=0)
+    """CPU threads of the decoder; 0 lets ONNX Runtime decide."""
