@@ -154,9 +154,7 @@ def serve(
 def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe, for example training/recipes/….toml")],
     data: Data,
-    weights: Annotated[
-        Path | None, typer.Option(help="ImageNet weights; fetched by torchvision if left out.")
-    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="ImageNet weights; fetched by torchvision if left out.")] = None,
     runs: Runs = Path("runs"),
     models: Models = Path("models"),
 ) -> None:

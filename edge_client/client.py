@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -54,7 +55,7 @@ class AsyncClient:
 
     async def __aenter__(self) -> AsyncClient:
         self._channel = grpc.aio.insecure_channel(self.address, options=[("grpc.enable_retries", 0)])
-        self._stub = RemoteInferenceStub(self._channel)
+        self._stub = RemoteInferenceStub(self._channel)  # type: ignore[no-untyped-call]
         try:
             if self._model is not None:
                 self.encoder = Encoder(load_artifact(self._model, only=(ENCODER,)))
@@ -131,9 +132,15 @@ class AsyncClient:
         if level is None and progressive:
             level = manifest.max_level
         elif level is None:
-            plane_bits = 8 * (manifest.plane_bytes + PLANES_MESSAGE_BYTES + MESSAGE_OVERHEAD)
+            overheads = replace(self._overheads, round_trip=round_trip)
             chosen = choose_level(
-                self.capacity, budget, self._overheads, plane_bits, manifest.max_level, previous=self._level
+                self.capacity,
+                budget,
+                overheads,
+                plane_bits=8 * manifest.plane_bytes,
+                message_bits=8 * (PLANES_MESSAGE_BYTES + MESSAGE_OVERHEAD),
+                max_level=manifest.max_level,
+                previous=self._level,
             )
             self._level = chosen
             # Not even the lowest level may be in time: it is sent all the same, late is better than nothing.
@@ -145,7 +152,7 @@ class AsyncClient:
     def _learn(self, result: Result) -> None:
         """What the next deadline will pay for, as this picture paid for it."""
         newest = result.predictions[-1]
-        self._overheads = Overheads(result.encode, result.round_trip, newest.queue, newest.decode)
+        self._overheads = Overheads(encode=result.encode, queue=newest.queue, decode=newest.decode)
 
     async def _connected(self) -> Stream:
         """The stream, opened anew where it has broken."""
@@ -179,12 +186,11 @@ class _Talk:
         self.picture_id, self.inbox = self.stream.begin()
         try:
             await self.stream.mark(self.picture_id)
-            for p in range(1, len(self.planes) + 1):
-                await self._send(p)
-            while not self.result.predictions or not self.result.predictions[-1].final:
+            await self._send(1, self.planes)
+            while not self.result.predictions:
                 await self._hear(self.began + PATIENCE_S)
         finally:
-            await self.stream.end(self.picture_id, cancel=False)
+            await self.stream.end(self.picture_id, cancel=not self.result.predictions)
 
     async def progressive(self, enough: float, capacity: float | None) -> None:
         """Plane after plane, about one round trip of them in flight, until the deadline."""
@@ -203,7 +209,7 @@ class _Talk:
                     break
                 if sent < len(self.planes) and sent - self.receipted < window and (sent == 0 or not late):
                     sent += 1
-                    await self._send(sent)
+                    await self._send(sent, self.planes[sent - 1 : sent])
                     continue
                 waiting_for_first = not self.result.predictions
                 limit = self.began + max(PATIENCE_S, self.result.budget) if waiting_for_first else deadline
@@ -214,11 +220,17 @@ class _Talk:
     def _sure(self, enough: float) -> bool:
         return bool(self.result.predictions) and self.result.best.probability >= enough
 
-    async def _send(self, p: int) -> None:
-        plane = self.planes[p - 1]
-        self.result.payload_bytes += len(plane)
+    async def _send(self, first: int, planes: list[bytes]) -> None:
+        payload = b"".join(planes)
+        self.result.payload_bytes += len(payload)
         await self.stream.send(
-            pb.Planes(picture_id=self.picture_id, level=len(self.planes), first_plane=p, planes=plane, top_k=self.top_k)
+            pb.Planes(
+                picture_id=self.picture_id,
+                level=len(self.planes),
+                first_plane=first,
+                planes=payload,
+                top_k=self.top_k,
+            )
         )
 
     async def _hear(self, limit: float) -> bool:
@@ -255,7 +267,7 @@ class Client:
     def __init__(self, address: str, model: str | None = None, *, connect_timeout: float = 5.0) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="artoveq-client", daemon=True)
-        self._make = lambda: AsyncClient(address, model, connect_timeout=connect_timeout)
+        self._address, self._model, self._connect_timeout = address, model, connect_timeout
 
     def __enter__(self) -> Client:
         self._thread.start()
@@ -267,7 +279,8 @@ class Client:
         return self
 
     async def _open(self) -> AsyncClient:
-        return await self._make().__aenter__()
+        client = AsyncClient(self._address, self._model, connect_timeout=self._connect_timeout)
+        return await client.__aenter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

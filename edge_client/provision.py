@@ -28,7 +28,7 @@ async def provision(channel: grpc.aio.Channel, address: str, timeout: float) -> 
         ServerUnavailable: if nobody answers.
         ArtifactError: if what came does not have the hashes that the manifest names.
     """
-    stub = RemoteInferenceStub(channel)
+    stub = RemoteInferenceStub(channel)  # type: ignore[no-untyped-call]
     try:
         described = await stub.DescribeModel(pb.DescribeModelRequest(), timeout=timeout)
         manifest = parse_manifest(described.manifest, f"The manifest from {address}")

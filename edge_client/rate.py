@@ -31,26 +31,33 @@ def choose_level(
     capacity: float | None,
     budget: float,
     overheads: Overheads,
+    *,
     plane_bits: float,
+    message_bits: float,
     max_level: int,
     previous: int | None = None,
 ) -> int:
     """The highest level whose bits arrive in time: floor(C · (τ − overheads) / M), clipped to 0..L.
 
-    Corrects eq. 4 by what the deadline spends on other things. It drops at once and rises
-    cautiously: to go beyond the previous level, the planes must fit into `RISE` of the capacity.
+    Corrects eq. 4 by what the deadline spends on other things, and by the message around the planes.
+    It drops at once and rises cautiously: to go beyond the previous level, the planes must fit into
+    `RISE` of the capacity.
 
     capacity: bits per second, None where nothing has been measured yet (then level 1).
-    budget: seconds. plane_bits: bits that one plane takes on the link. Returns 0 where not even
-    level 1 arrives in time.
+    budget: seconds. plane_bits: of one plane. message_bits: of the message around all of them.
+    Returns 0 where not even level 1 arrives in time.
     """
     if capacity is None:
         return 1
-    available = capacity * max(0.0, budget - overheads.total) / plane_bits
-    hold = math.floor(min(max_level, HOLD * available))
+    deliverable = capacity * max(0.0, budget - overheads.total)
+
+    def fitting(share: float) -> int:
+        return math.floor(min(max_level, max(0.0, share * deliverable - message_bits) / plane_bits))
+
+    hold = fitting(HOLD)
     if previous is None or hold <= previous:
         return hold
-    return max(previous, math.floor(min(max_level, RISE * available)))
+    return max(previous, fitting(RISE))
 
 
 @dataclass

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import time
+from collections import deque
 
 import grpc
 
@@ -19,6 +20,8 @@ MESSAGE_OVERHEAD = 5 + 9
 """Bytes that gRPC's prefix and an HTTP/2 frame header add to a message."""
 SHORTEST_SAMPLE_S = 0.002
 """What arrives closer together than this came in one packet, and says nothing about the link."""
+
+ROUND_TRIPS = 16
 
 Answer = pb.Prediction | pb.Receipt | ArtoveqError
 
@@ -35,8 +38,13 @@ class Stream:
         self._pinged: dict[int, float] = {}
         self._marks: dict[int, pb.Pong] = {}
         self._last_sample = time.monotonic()
-        self.round_trip = 0.0
+        self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS)
         self.broken: ArtoveqError | None = None
+
+    @property
+    def round_trip(self) -> float:
+        """The shortest of the newest round trips, in seconds: the link's own, without what our bits waited for."""
+        return min(self._round_trips)
 
     async def open(self, fingerprint: str, timeout: float) -> None:
         """Says hello and waits for the welcome.
@@ -54,7 +62,7 @@ class Stream:
             raise status_error(grpc.StatusCode.UNAVAILABLE, f"no answer in {timeout:g} s", self._address) from error
         except (grpc.RpcError, asyncio.InvalidStateError):
             raise await self._reason() from None
-        self.round_trip = time.monotonic() - began
+        self._round_trips.append(time.monotonic() - began)
         self._reader = asyncio.create_task(self._read())
 
     async def _greet(self, fingerprint: str) -> None:
@@ -121,7 +129,7 @@ class Stream:
         if kind == "pong":
             pong = message.pong
             if (sent := self._pinged.pop(pong.id, None)) is not None:
-                self.round_trip = time.monotonic() - sent
+                self._round_trips.append(time.monotonic() - sent)
                 self._marks[pong.id] = pong
         elif kind == "receipt":
             self._measure(message.receipt)
@@ -144,7 +152,7 @@ class Stream:
         if mark is None:
             return
         seconds = (receipt.received_us - mark.received_us) / 1e6
-        received = receipt.received_bytes - mark.received_bytes + MESSAGE_OVERHEAD * receipt.planes
+        received = receipt.received_bytes - mark.received_bytes + MESSAGE_OVERHEAD
         now = time.monotonic()
         if seconds >= SHORTEST_SAMPLE_S:
             self._estimator.add(8 * received, seconds, now - self._last_sample, app_limited=False)

@@ -43,7 +43,7 @@ class Server:
         # Room for a picture file and the message around it.
         limits = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", settings.max_upload_bytes + 65536)]
         self._grpc = grpc.aio.server(options=limits)
-        add_RemoteInferenceServicer_to_server(self._service, self._grpc)
+        add_RemoteInferenceServicer_to_server(self._service, self._grpc)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
         app = build_app(self.engine)
@@ -65,7 +65,7 @@ class Server:
         self.engine.batcher.start()
         await self._grpc.start()
         self._http_task = asyncio.create_task(self._http.serve(sockets=[http_socket]))
-        while not self._http.started:
+        while not self._http.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.005)
         for name in ("", SERVICE_NAME):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)

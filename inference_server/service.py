@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 
@@ -21,7 +21,10 @@ CHUNK_BYTES = 256 * 1024
 RETRY_AFTER_MS = 50
 VERSION = "1"
 
-Context = grpc.aio.ServicerContext
+if TYPE_CHECKING:  # generic for the type checker alone
+    Context = grpc.aio.ServicerContext[Any, Any]
+else:
+    Context = grpc.aio.ServicerContext
 
 
 class Service(RemoteInferenceServicer):

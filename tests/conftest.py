@@ -1,0 +1,52 @@
+"""Real parts for every test: the shipped artifact, a real server process, sample pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from artoveq.processes import ServerProcess, server_process
+from wire.artifact import Artifact, load_artifact
+
+ROOT = Path(__file__).parent.parent
+MODEL = ROOT / "models" / "imagewoof64-compact-progressive"
+NESTED = ROOT / "models" / "imagewoof64-compact-nested"
+PICTURES = ROOT / "artoveq" / "demo" / "pictures"
+
+
+@pytest.fixture(scope="session")
+def artifact() -> Artifact:
+    return load_artifact(MODEL)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ServerProcess]:
+    with server_process(MODEL) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARTOVEQ_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def disk_of() -> Callable[[int], contextlib.AbstractContextManager[None]]:
+    """A disk that is full once a file reaches so many bytes: the kernel refuses the write."""
+
+    @contextlib.contextmanager
+    def limited(size: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited

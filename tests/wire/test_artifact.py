@@ -1,0 +1,101 @@
+import contextlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MODEL
+from wire.artifact import DECODER, ENCODER, MANIFEST, TORCH_DECODER, fingerprint_of, load_artifact, write_artifact
+from wire.exceptions import ArtifactError, LevelError
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(MODEL, tmp_path / "model"))
+
+
+def edit_manifest(folder: Path, **changes: object) -> None:
+    values = {**json.loads((folder / MANIFEST).read_text()), **changes}
+    values["fingerprint"] = fingerprint_of(values)
+    (folder / MANIFEST).write_text(json.dumps(values))
+
+
+def test_the_shipped_artifact_is_whole() -> None:
+    manifest = load_artifact(MODEL).manifest
+    assert set(manifest.files) == {ENCODER, DECODER, TORCH_DECODER} == {p.name for p in MODEL.iterdir()} - {MANIFEST}
+    assert [row.payload_bytes for row in manifest.levels] == [64 * level for level in range(1, 9)]
+
+
+def test_no_file_of_it_runs_code_when_loaded() -> None:
+    import pickletools
+    import zipfile
+
+    with zipfile.ZipFile(MODEL / TORCH_DECODER) as archive:
+        for name in archive.namelist():
+            data = archive.read(name)
+            if name.endswith((".pkl", ".pt")) and data:
+                pytest.fail(f"{name} is a pickle: {pickletools.dis(data)}")
+
+
+def test_a_changed_byte_is_noticed(copy: Path) -> None:
+    data = bytearray((copy / DECODER).read_bytes())
+    data[1000] ^= 1
+    (copy / DECODER).write_bytes(data)
+    with pytest.raises(ArtifactError, match=r"decoder.onnx of the model .* is damaged"):
+        load_artifact(copy)
+    load_artifact(copy, only=(ENCODER,))
+
+
+def test_a_missing_file_is_named(copy: Path) -> None:
+    (copy / ENCODER).unlink()
+    with pytest.raises(ArtifactError, match=r"lacks .*encoder\.onnx"):
+        load_artifact(copy)
+
+
+def test_a_folder_without_manifest(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"is not an artifact: manifest\.json"):
+        load_artifact(tmp_path)
+
+
+def test_a_newer_format_version(copy: Path) -> None:
+    edit_manifest(copy, format_version=2)
+    with pytest.raises(ArtifactError, match=r"format version 2.*install a newer artoveq"):
+        load_artifact(copy)
+
+
+def test_a_changed_manifest(copy: Path) -> None:
+    text = (copy / MANIFEST).read_text().replace('"beagle"', '"poodle"')
+    (copy / MANIFEST).write_text(text)
+    with pytest.raises(ArtifactError, match="was changed after it was made"):
+        load_artifact(copy)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"format_version": 1}'])
+def test_a_manifest_that_is_none(copy: Path, text: str) -> None:
+    (copy / MANIFEST).write_text(text)
+    with pytest.raises(ArtifactError, match="export the model again"):
+        load_artifact(copy)
+
+
+@pytest.mark.parametrize("level", [0, 9, -1])
+def test_levels_the_model_does_not_have(level: int) -> None:
+    with pytest.raises(LevelError, match=f"Level {level} does not exist; this model has level 1, 2"):
+        load_artifact(MODEL).manifest.check_level(level)
+
+
+def test_on_a_full_disk_the_old_artifact_stays_whole(
+    copy: Path, disk_of: Callable[[int], contextlib.AbstractContextManager[None]]
+) -> None:
+    values = json.loads((copy / MANIFEST).read_text())
+    for key in ("format_version", "files", "fingerprint"):
+        del values[key]
+    files = {ENCODER: b"x" * 200_000}
+    with disk_of(100_000), pytest.raises(ArtifactError, match=r"could not be written .*free some space"):
+        write_artifact(copy, values, files)
+    load_artifact(copy)
+    assert [p.name for p in copy.parent.iterdir()] == ["model"]
+    write_artifact(copy, values, files)
+    assert load_artifact(copy).manifest.files.keys() == {ENCODER}
+    assert [p.name for p in copy.parent.iterdir()] == ["model"]
