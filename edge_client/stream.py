@@ -38,6 +38,7 @@ class Stream:
         self._pinged: dict[int, float] = {}
         self._marks: dict[int, pb.Pong] = {}
         self._last_sample = time.monotonic()
+        self._writing = asyncio.Lock()
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS)
         self.broken: ArtoveqError | None = None
 
@@ -107,6 +108,10 @@ class Stream:
         await self._write(pb.StreamRequest(planes=planes))
 
     async def _write(self, message: pb.StreamRequest) -> None:
+        async with self._writing:  # gRPC takes one message at a time
+            await self._write_alone(message)
+
+    async def _write_alone(self, message: pb.StreamRequest) -> None:
         if self.broken is not None:
             raise self.broken
         try:

@@ -1,7 +1,5 @@
 """REST beside gRPC: a picture in, an answer out, for callers without an edge encoder."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any

@@ -47,7 +47,9 @@ def read_picture(source: bytes | str | Path, *, max_pixels: int = MAX_PIXELS, na
     except UnidentifiedImageError as error:
         raise PictureError(f"{name}: is not a picture in a format we know; send JPEG, PNG or WebP.") from error
     except Image.DecompressionBombError as error:
-        raise PictureError(f"{name}: has more pixels than the limit; scale the picture down.") from error
+        raise PictureError(
+            f"{name}: its pixels are more than the limit of {max_pixels:,}; scale the picture down, or raise the limit."
+        ) from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
         raise PictureError(f"{name}: is damaged or cut short ({error}).") from error
 

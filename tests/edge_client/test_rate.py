@@ -10,9 +10,7 @@ budgets = st.floats(1e-3, 10)
 
 def chosen(capacity: float | None, budget: float, previous: int | None = None, spent: float = 0.0) -> int:
     overheads = Overheads(encode=spent / 2, decode=spent / 2)
-    return choose_level(
-        capacity, budget, overheads, plane_bits=512, message_bits=240, max_level=8, previous=previous
-    )
+    return choose_level(capacity, budget, overheads, plane_bits=512, message_bits=240, max_level=8, previous=previous)
 
 
 @given(rates, budgets)

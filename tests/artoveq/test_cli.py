@@ -1,0 +1,95 @@
+"""The command as a user runs it: processes, exit codes, sentences."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from artoveq.processes import ServerProcess
+from tests.conftest import MODEL, PICTURES, ROOT
+
+
+def artoveq(*arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
+    command = [sys.executable, "-m", "artoveq", *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=120, cwd=ROOT, check=False)
+    return done.returncode, done.stdout.decode(), " ".join(done.stderr.decode().split())
+
+
+def test_classify_for_people_and_for_programs(server: ServerProcess) -> None:
+    code, out, _ = artoveq("classify", str(PICTURES / "dingo.png"), "--server", server.address, "--level", "8")
+    assert code == 0 and "dingo.png: dingo" in out and "8 of 8 planes" in out
+    code, out, _ = artoveq(
+        "classify", str(PICTURES), "--server", server.address, "--budget", "5s", "--progressive", "--json"
+    )
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and [Path(line["picture"]).name for line in lines] == ["dingo.png", "dog.png", "fox.png"]
+    assert lines[0]["class"] == "dingo" and lines[0]["deadline_met"] and lines[0]["payload_bytes"] == 512
+    assert lines[0]["predictions"][-1]["planes"] == 8
+
+
+def test_classify_standard_input(server: ServerProcess) -> None:
+    data = (PICTURES / "dingo.png").read_bytes()
+    code, out, _ = artoveq("classify", "-", "--server", server.address, "--level", "8", "--json", stdin=data)
+    assert code == 0 and json.loads(out)["class"] == "dingo"
+
+
+def test_a_bad_picture_does_not_keep_the_others_from_an_answer(server: ServerProcess, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_text("no picture")
+    code, out, _ = artoveq(
+        "classify", str(tmp_path / "bad.png"), str(PICTURES / "dingo.png"), "--server", server.address, "--json"
+    )
+    bad, good = map(json.loads, out.splitlines())
+    assert code == 1 and "is not a picture" in bad["error"] and good["predictions"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--level", "0"], 1, "Level 0 does not exist"),
+        (["--level", "9"], 1, "Level 9 does not exist"),
+        (["--level", "fast"], 2, "'fast' is not a valid int"),
+        (["--budget", "soon"], 2, "'soon' is not a time; write 50ms or 0.2s"),
+        (["--budget", "0ms"], 2, "is not a time"),
+        (["--model", "nowhere"], 1, "nowhere is not an artifact"),
+        (["--server", "127.0.0.1:9"], 1, "No server answers at 127.0.0.1:9"),
+    ],
+)
+def test_faults_are_one_sentence(server: ServerProcess, options: list[str], code: int, said: str) -> None:
+    picture = str(PICTURES / "dingo.png")
+    got, _, errors = artoveq("classify", picture, "--server", server.address, *options)
+    assert got == code and "Traceback" not in errors
+    assert said in errors.replace("│ ", "").replace(" │", "")
+
+
+def test_a_port_in_use() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        for option, other in (("--port", "--http-port"), ("--http-port", "--port")):
+            code, _, errors = artoveq("serve", "--model", str(MODEL), "--host", "127.0.0.1", option, port, other, "0")
+            assert code == 1 and f"The port {port} on 127.0.0.1 is in use" in errors and "Traceback" not in errors
+
+
+def test_serve_without_a_model(tmp_path: Path) -> None:
+    code, _, errors = artoveq("serve", "--model", str(tmp_path))
+    assert code == 1 and "is not an artifact" in errors
+
+
+def test_the_demo_ends_with_its_summary() -> None:
+    code, out, errors = artoveq("demo", "--length", "4s")
+    assert code == 0, errors
+    summary = out.partition("Summary")[2].splitlines()[1:]
+    assert [line.split()[0] for line in summary] == ["one-shot", "progressive", "JPEG", "WebP"]
+    assert "in time" in out and "dingo" in out
+
+
+def test_the_demo_needs_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "trace.csv").write_text("0,fast\n")
+    code, _, errors = artoveq("demo", "--trace", str(tmp_path / "trace.csv"))
+    assert code == 1 and "is not a CSV of seconds,kilobits per second" in errors

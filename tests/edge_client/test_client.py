@@ -1,0 +1,168 @@
+"""The client against real servers, also ones that lie, die or are not there."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from artoveq.processes import ServerProcess, server_process
+from edge_client import AsyncClient, Client
+from edge_client.provision import cache_folder
+from tests.conftest import MODEL, NESTED, PICTURES
+from wire.artifact import ENCODER, Artifact
+from wire.exceptions import LevelError, ModelMismatch, ServerUnavailable
+from wire.pictures import read_picture
+
+DINGO = read_picture(PICTURES / "dingo.png")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_one_shot_and_progressive(server: ServerProcess) -> None:
+    seen = []
+    with Client(server.address, str(MODEL)) as client:
+        result = client.predict(DINGO, level=4, top_k=2)
+        assert (result.best.name, result.level, result.payload_bytes) == ("dingo", 4, 256)
+        assert len(result.predictions) == 1 and len(result.predictions[0].classes) == 2
+        refined = client.predict(DINGO, progressive=True, budget=5.0, on_prediction=seen.append)
+        planes = [p.planes for p in refined.predictions]  # a state that newer planes overtook is not decoded
+        assert planes == sorted(set(planes)) and planes[-1] == 8
+        assert seen == refined.predictions and seen[-1].final
+        assert refined.best.name == "dingo" and refined.deadline_met
+        sure = client.predict(DINGO, progressive=True, budget=5.0, enough=0.3)
+        assert sure.payload_bytes < 512
+
+
+def test_progressive_stops_at_the_deadline_and_the_stream_goes_on(server: ServerProcess) -> None:
+    with Client(server.address, str(MODEL)) as client:
+        late = client.predict(DINGO, progressive=True, budget=1e-4)
+        assert len(late.predictions) >= 1 and not late.deadline_met
+        assert late.payload_bytes < 512
+        assert client.predict(DINGO, level=8).best.name == "dingo"
+
+
+def test_many_pictures_at_once_get_their_own_answers(server: ServerProcess) -> None:
+    pictures = [np.random.default_rng(i).integers(0, 256, (64, 64, 3), np.uint8) for i in range(40)]
+
+    async def run() -> None:
+        async with AsyncClient(server.address, str(MODEL)) as client:
+            together = await asyncio.gather(*(client.predict(p, level=1 + i % 8) for i, p in enumerate(pictures)))
+            for i, picture in enumerate(pictures):
+                alone = await client.predict(picture, level=1 + i % 8)
+                assert together[i].best.index == alone.best.index
+                assert together[i].best.probability == pytest.approx(alone.best.probability, abs=1e-4)
+
+    asyncio.run(run())
+
+
+def test_an_edge_with_nothing_but_an_address_fetches_the_encoder(server: ServerProcess, artifact: Artifact) -> None:
+    folder = cache_folder() / artifact.manifest.fingerprint
+    shutil.rmtree(folder, ignore_errors=True)
+    with Client(server.address) as client:
+        assert client.predict(DINGO, level=8).best.name == "dingo"
+    (folder / ENCODER).write_bytes(b"damaged")
+    with Client(server.address) as client:
+        assert client.predict(DINGO, level=8).best.name == "dingo"
+
+
+def test_levels_are_refused_before_anything_is_sent(server: ServerProcess) -> None:
+    with Client(server.address, str(MODEL)) as client:
+        for level in (0, 9):
+            with pytest.raises(LevelError, match=f"Level {level} does not exist"):
+                client.predict(DINGO, level=level)
+
+
+def test_a_server_that_is_not_there() -> None:
+    began = time.monotonic()
+    with pytest.raises(ServerUnavailable, match=r"No server answers at 127\.0\.0\.1"):
+        Client(f"127.0.0.1:{free_port()}", str(MODEL), connect_timeout=2).__enter__()
+    assert time.monotonic() - began < 10
+
+
+def test_a_listener_that_never_answers() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        for model in (None, str(MODEL)):
+            with pytest.raises(ServerUnavailable, match="No server answers at"):
+                Client(f"127.0.0.1:{silent.getsockname()[1]}", model, connect_timeout=0.5).__enter__()
+
+
+def test_a_server_with_another_model(server: ServerProcess) -> None:
+    with pytest.raises(ModelMismatch, match="start both with the same model"), Client(server.address, str(NESTED)):
+        pass
+
+
+def test_a_nested_model_answers_one_shot_alone() -> None:
+    with server_process(NESTED) as server, Client(server.address) as client:
+        assert client.predict(DINGO, level=8).best.name == "dingo"
+        with pytest.raises(LevelError, match="needs all planes of a level"):
+            client.predict(DINGO, progressive=True)
+
+
+def test_it_reconnects_to_a_restarted_server() -> None:
+    port = str(free_port())
+    with server_process(MODEL, "--port", port) as first:
+        client = Client(first.address, str(MODEL))
+        client.__enter__()
+        assert client.predict(DINGO, level=8).best.name == "dingo"
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait()
+    try:
+        with server_process(MODEL, "--port", port):
+            assert client.predict(DINGO, level=8).best.name == "dingo"
+        with pytest.raises(ServerUnavailable):
+            client.predict(DINGO, level=8)
+    finally:
+        client.__exit__(None, None, None)
+
+
+def test_a_server_that_dies_in_the_middle_of_a_stream_fails_every_picture() -> None:
+    async def run() -> None:
+        with server_process(MODEL) as server:
+            async with AsyncClient(server.address, str(MODEL), connect_timeout=1) as client:
+                work = [asyncio.create_task(client.predict(DINGO, progressive=True, budget=20)) for _ in range(64)]
+                await asyncio.sleep(0.05)
+                server.process.send_signal(signal.SIGKILL)
+                outcomes = await asyncio.wait_for(asyncio.gather(*work, return_exceptions=True), 30)
+                failed = [o for o in outcomes if isinstance(o, BaseException)]
+                assert failed and all(isinstance(o, ServerUnavailable) for o in failed)
+
+    asyncio.run(run())
+
+
+def test_sigterm_finishes_what_it_has_and_refuses_new_work(tmp_path: Path) -> None:
+    with server_process(MODEL) as server:
+        answered, refused = [], []
+
+        def work() -> None:
+            try:
+                with Client(server.address, str(MODEL), connect_timeout=1) as client:
+                    while True:
+                        answered.append(client.predict(DINGO, level=8).best.name)
+            except ServerUnavailable as error:
+                refused.append(str(error))
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while len(answered) < 20:
+            time.sleep(0.01)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(15) == 0
+        for thread in threads:
+            thread.join(15)
+        assert len(refused) == 4
+        assert set(answered) == {"dingo"}

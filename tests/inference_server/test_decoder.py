@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from inference_server.decoder import OnnxDecoder, TorchDecoder, softmax
+from wire.artifact import Artifact
+
+RANDOM = np.random.default_rng(7)
+
+
+def some_indices(count: int, levels: np.ndarray, m: int) -> np.ndarray:
+    return (RANDOM.integers(0, 256, (count, m)) >> (8 - levels[:, None])).astype(np.uint8)
+
+
+def test_a_prediction_does_not_depend_on_what_shares_its_batch(artifact: Artifact) -> None:
+    levels = np.array([1 + i % 8 for i in range(24)], np.int64)
+    indices = some_indices(24, levels, artifact.manifest.sub_vectors)
+    decoder = OnnxDecoder(artifact)
+    together = decoder.decode(indices, levels)
+    for i in range(24):
+        alone = decoder.decode(indices[i : i + 1], levels[i : i + 1])
+        np.testing.assert_allclose(alone[0], together[i], atol=1e-5)
+    order = RANDOM.permutation(24)
+    np.testing.assert_allclose(decoder.decode(indices[order], levels[order]), together[order], atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_torch_and_onnx_decode_alike(artifact: Artifact) -> None:
+    pytest.importorskip("torch")
+    levels = np.array([1, 4, 8, 2, 8], np.int64)
+    indices = some_indices(5, levels, artifact.manifest.sub_vectors)
+    expected = OnnxDecoder(artifact).decode(indices, levels)
+    np.testing.assert_allclose(TorchDecoder(artifact, "cpu").decode(indices, levels), expected, atol=1e-4)
+
+
+def test_softmax_of_large_logits() -> None:
+    np.testing.assert_allclose(softmax(np.array([[1000.0, 1000.0]], np.float32)), [[0.5, 0.5]])

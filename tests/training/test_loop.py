@@ -1,0 +1,143 @@
+"""A whole training, small: real pictures made here, two classes, random weights, one pass per stage."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from artoveq.evaluation import evaluate, evaluate_through_server, write_evaluated
+from tests.conftest import MODEL
+from training.checkpoint import load_checkpoint, save_checkpoint
+from training.data import load_split
+from training.loop import train, trained_model
+from training.network import SplitNetwork, unfold_batch_norms
+from training.recipe import NetworkRecipe, Recipe, read_recipe
+from wire.artifact import load_artifact
+from wire.exceptions import CheckpointError, DataError, TrainingError
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's exporter
+
+RECIPE = """
+name = "tiny-{family}"
+dataset = "stripes"
+picture = 32
+batch = 8
+hold_out_every = 8
+[network]
+weights = "random"
+[codebook]
+family = "{family}"
+max_level = 3
+[stage1]
+epochs = {epochs}
+pretrained_rate = 1e-3
+new_rate = {rate}
+[stage3]
+epochs = {epochs}
+pretrained_rate = 1e-3
+new_rate = {rate}
+"""
+
+
+@pytest.fixture(scope="module")
+def stripes(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Upright and lying stripes, 48 of each to train on."""
+    root, random = tmp_path_factory.mktemp("stripes"), np.random.default_rng(0)
+    for split, count in (("train", 48), ("test", 16)):
+        for name in ("lying", "upright"):
+            (root / split / name).mkdir(parents=True)
+            for i in range(count):
+                wave = np.sin(np.arange(40) / random.uniform(1, 3) + random.uniform(0, 6))
+                picture = wave[:, None].repeat(40, 1) if name == "lying" else wave[None].repeat(40, 0)
+                noisy = picture * 90 + 128 + random.normal(0, 15, picture.shape)
+                Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(root / split / name / f"{i}.png")
+    return f"folder:{root}"
+
+
+def recipe(folder: Path, family: str, epochs: int = 1, rate: str = "3e-3") -> Recipe:
+    path = folder / "recipe.toml"
+    path.write_text(RECIPE.format(family=family, epochs=epochs, rate=rate))
+    return read_recipe(path)
+
+
+@pytest.mark.parametrize("family", ["progressive", "nested", "fixed"])
+def test_a_trained_recipe_becomes_an_artifact_that_serves(tmp_path: Path, stripes: str, family: str) -> None:
+    wanted, test = recipe(tmp_path, family), load_split(stripes, "test")
+    train(wanted, load_split(stripes, "train"), tmp_path / "runs", weights_file=None, device=torch.device("cpu"))
+    model, minutes = trained_model(wanted, 2, tmp_path / "runs")
+    artifact = write_evaluated(model, wanted, minutes, test, tmp_path / "models" / wanted.name)
+    manifest = load_artifact(artifact.folder).manifest
+    assert manifest.level_numbers == ((3,) if family == "fixed" else (1, 2, 3))
+    figures = [row.model_dump() for row in manifest.levels]
+    assert evaluate(artifact, test) == figures
+    assert evaluate_through_server(artifact, test) == figures
+
+
+def test_training_goes_on_where_it_stopped(tmp_path: Path, stripes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped after each checkpoint and resumed, it ends with the weights of an uninterrupted run's length."""
+    import training.loop
+
+    wanted, split = recipe(tmp_path, "progressive", epochs=2), load_split(stripes, "train")
+
+    def save_and_stop(path: Path, key: str, state: dict[str, object]) -> None:
+        save_checkpoint(path, key, state)
+        raise KeyboardInterrupt
+
+    runs, stops = tmp_path / "runs", 0
+    monkeypatch.setattr(training.loop, "save_checkpoint", save_and_stop)
+    while True:
+        try:
+            train(wanted, split, runs, weights_file=None, device=torch.device("cpu"))
+            break
+        except KeyboardInterrupt:
+            stops += 1
+            if stops < 4:
+                with pytest.raises(TrainingError):
+                    trained_model(wanted, 2, runs)
+    assert stops == 4
+    trained_model(wanted, 2, runs)
+
+
+def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path, stripes: str) -> None:
+    wanted = recipe(tmp_path, "progressive", rate="1e30")
+    with pytest.raises(TrainingError, match=r"The loss is (nan|inf) in epoch 1, step \d+; .*last good checkpoint"):
+        train(wanted, load_split(stripes, "train"), tmp_path, weights_file=None, device=torch.device("cpu"))
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "a.pt", "one", {"epoch": 1})
+    with pytest.raises(CheckpointError, match="made by another recipe"):
+        load_checkpoint(tmp_path / "a.pt", "other")
+    (tmp_path / "a.pt").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load_checkpoint(tmp_path / "a.pt", "one")
+
+
+def test_on_a_full_disk_the_old_checkpoint_stays_whole(
+    tmp_path: Path, disk_of: Callable[[int], contextlib.AbstractContextManager[None]]
+) -> None:
+    save_checkpoint(tmp_path / "a.pt", "one", {"epoch": 1})
+    with disk_of(50_000), pytest.raises(CheckpointError, match=r"could not be written .*free some space"):
+        save_checkpoint(tmp_path / "a.pt", "one", {"epoch": 2, "weights": torch.zeros(100_000)})
+    assert load_checkpoint(tmp_path / "a.pt", "one") == {"epoch": 1}
+
+
+def test_other_classes_than_the_artifacts_are_noticed(stripes: str) -> None:
+    root = Path(shutil.copytree(stripes.partition(":")[2], tmp_path / "data"))
+    with pytest.raises(DataError, match="2 classes are not the 10 that"):
+        evaluate(load_artifact(MODEL), load_split(f"folder:{root}", "test"))
+
+
+def test_unfolding_batch_norms_keeps_the_function() -> None:
+    torch.manual_seed(0)
+    network = SplitNetwork(NetworkRecipe(weights="random"), 64, 10, None).trunk_edge
+    pictures = torch.rand(16, 3, 64, 64)
+    before = network.eval()(pictures)
+    unfold_batch_norms(network, pictures)
+    torch.testing.assert_close(network(pictures), before, atol=1e-4, rtol=1e-3)
