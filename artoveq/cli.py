@@ -55,12 +55,22 @@ def seconds(text: str) -> float:
     return value
 
 
+def level_number(text: str) -> int:
+    """A level as a number; whether the model has it is checked against the model."""
+    if not re.fullmatch(r"-?\d+", text.strip()):
+        raise typer.BadParameter(f"{text!r} is not a level; write a number from 1 to 8.")
+    return int(text)
+
+
 @app.command()
 def classify(
     pictures: Annotated[list[str], typer.Argument(help="Picture files, folders of pictures, or - for standard input.")],
     server: Annotated[str, typer.Option(help="HOST:PORT of the gRPC service.")] = "localhost:50051",
     budget: Annotated[Any, typer.Option(parser=seconds, metavar="TIME", help="From picture to answer.")] = "50ms",
-    level: Annotated[Optional[int], typer.Option(help="Bits per sub-vector; chosen by the budget if left out.")] = None,  # noqa: UP045
+    level: Annotated[
+        Any,
+        typer.Option(parser=level_number, metavar="N", help="Bits per sub-vector; chosen by the budget if left out."),
+    ] = None,
     progressive: Annotated[bool, typer.Option("--progressive", help="Stream plane by plane, refine.")] = False,
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 1,
     model: Annotated[Optional[Path], typer.Option(help="The artifact; fetched from the server if left out.")] = None,  # noqa: UP045

@@ -91,9 +91,9 @@ class Screen:
             self.console.print("  ".join(row.cells(self.budget)), soft_wrap=True)
 
 
-def run_demo(model: Path, trace: Path | None, budget: float, length: float) -> None:
+def run_demo(model: Path, trace: Path | None, budget: float, length: float, console: Console | None = None) -> None:
     """Runs the demo and prints its summary."""
-    console = Console(highlight=False)
+    console = console or Console(highlight=False)
     screen = Screen(console, budget)
     with server_process(model) as server:
         console.print(

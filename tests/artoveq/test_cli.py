@@ -52,7 +52,7 @@ def test_a_bad_picture_does_not_keep_the_others_from_an_answer(server: ServerPro
     [
         (["--level", "0"], 1, "Level 0 does not exist"),
         (["--level", "9"], 1, "Level 9 does not exist"),
-        (["--level", "fast"], 2, "'fast' is not a valid int"),
+        (["--level", "fast"], 2, "'fast' is not a level; write a number"),
         (["--budget", "soon"], 2, "'soon' is not a time; write 50ms or 0.2s"),
         (["--budget", "0ms"], 2, "is not a time"),
         (["--model", "nowhere"], 1, "nowhere is not an artifact"),

@@ -41,7 +41,7 @@ def test_more_bits_are_more_exact(family: str) -> None:
     codebook, x = started(family), torch.randn(4000, GROUPS, D)
     errors = [(x - z).square().mean().item() for z in codebook.quantise(x).values()]
     assert errors == sorted(errors, reverse=True)
-    assert errors[-1] < 0.02
+    assert errors[-1] < 0.05
 
 
 def test_progressive_indices_are_prefixes() -> None:

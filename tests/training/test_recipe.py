@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from training.network import SplitNetwork
 from training.recipe import read_recipe
+from wire.bitplanes import plane_bytes
 from wire.exceptions import RecipeError
 
 SHIPPED = sorted((ROOT / "training" / "recipes").glob("*.toml"))
@@ -42,3 +44,10 @@ def test_faults_are_named(tmp_path: Path, old: str, new: str, said: str) -> None
 def test_a_missing_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="cannot be read"):
         read_recipe(tmp_path / "gone.toml")
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_a_level_takes_the_bytes_that_the_profile_promises(path: Path) -> None:
+    recipe = read_recipe(path)
+    c, h, w = SplitNetwork(recipe.network, recipe.picture, 10, None).latent_shape
+    assert plane_bytes(c * h * w // recipe.codebook.d) == {64: 64, 32: 32}[recipe.picture]
