@@ -32,6 +32,8 @@ Models = Annotated[Path, typer.Option(help="The artifact is written into a folde
 def main() -> None:
     """Runs the command; an expected error is one sentence on standard error and exit code 1."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    for package in ("edge_client", "inference_server"):
+        logging.getLogger(package).setLevel(logging.INFO)
     try:
         app()
     except ArtoveqError as error:
@@ -156,7 +158,6 @@ def serve(
     from inference_server.settings import Settings
 
     given = {"host": host, "port": port, "http_port": http_port}
-    logging.getLogger().setLevel(logging.INFO)
     asyncio.run(run(Settings(model=model, **{k: v for k, v in given.items() if v is not None})))
 
 

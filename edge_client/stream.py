@@ -19,7 +19,7 @@ from wire.generated.remote_inference_pb2_grpc import RemoteInferenceStub
 MESSAGE_OVERHEAD = 5 + 9
 """Bytes that gRPC's prefix and an HTTP/2 frame header add to a message."""
 SHORTEST_SAMPLE_S = 0.002
-"""What arrives closer together than this came in one packet, and says nothing about the link."""
+"""What arrives closer together than this may have come in one packet: the link is at least so fast."""
 
 ROUND_TRIPS = 16
 
@@ -152,16 +152,23 @@ class Stream:
             inbox.put_nowait(answer)
 
     def _measure(self, receipt: pb.Receipt) -> None:
-        """One capacity sample: everything since the picture's mark, on the server's clock."""
-        mark = self._marks.get(receipt.picture_id)
+        """One capacity sample: from the mark to the first planes of a picture, on the server's clock.
+
+        Later planes may have waited for the edge rather than for the link.
+        """
+        mark = self._marks.pop(receipt.picture_id, None)
         if mark is None:
             return
         seconds = (receipt.received_us - mark.received_us) / 1e6
         received = receipt.received_bytes - mark.received_bytes + MESSAGE_OVERHEAD
         now = time.monotonic()
-        if seconds >= SHORTEST_SAMPLE_S:
-            self._estimator.add(8 * received, seconds, now - self._last_sample, app_limited=False)
-            self._last_sample = now
+        self._estimator.add(
+            8 * received,
+            max(seconds, SHORTEST_SAMPLE_S),
+            now - self._last_sample,
+            app_limited=seconds < SHORTEST_SAMPLE_S,
+        )
+        self._last_sample = now
 
     async def _reason(self) -> ArtoveqError:
         """Why the call ended, from its status."""

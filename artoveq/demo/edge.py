@@ -18,6 +18,7 @@ from edge_client import AsyncClient, Prediction
 from wire.exceptions import ArtoveqError
 
 INTERVAL_S = 0.2
+"""From frame to frame; what the one before left in the link's queue has drained by then."""
 
 
 def _emit(kind: str, **values: object) -> None:
@@ -31,9 +32,9 @@ async def run_edge(address: str, model: Path, budget: float, length: float) -> N
         manifest = client.encoder.manifest
         walk, began = frames(), time.monotonic()
         _emit("ready", provider=client.encoder.provider)
-        while (now := time.monotonic()) - began < length:
+        while time.monotonic() - began < length:
             for progressive in (False, manifest.prefix_consistent):
-                frame = next(walk)
+                frame, taken = next(walk), time.monotonic()
                 _emit("frame", name=frame.name, progressive=progressive, capacity=client.capacity)
 
                 def show(prediction: Prediction) -> None:
@@ -54,7 +55,7 @@ async def run_edge(address: str, model: Path, budget: float, length: float) -> N
                     capacity=client.capacity,
                     codecs=codecs,
                 )
-            await asyncio.sleep(max(0.0, INTERVAL_S - (time.monotonic() - now)))
+                await asyncio.sleep(max(0.0, INTERVAL_S - (time.monotonic() - taken)))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from wire.exceptions import DataError
 
 QUANTUM_BYTES = 16
 """Bytes are passed on in pieces this small, so that a slow link is smooth rather than bursty."""
+SLACK_S = 0.005
+"""How far the link may catch up: timers that fire late must not make it slower than the trace."""
 BUFFER_BYTES = 2048
 """What the link's queue holds before the sender has to wait."""
 
@@ -82,7 +84,7 @@ class Link:
         due = time.monotonic()
         with contextlib.suppress(ConnectionError), contextlib.closing(writer):
             while data := await reader.read(QUANTUM_BYTES):
-                due = max(due, time.monotonic()) + 8 * len(data) / self.capacity
+                due = max(due, time.monotonic() - SLACK_S) + 8 * len(data) / self.capacity
                 await asyncio.sleep(due - time.monotonic())
                 writer.write(data)
                 await writer.drain()

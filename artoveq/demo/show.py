@@ -22,6 +22,9 @@ from artoveq.processes import server_process
 from wire.exceptions import ServerError
 
 ROWS_SHOWN = 12
+ANSWER = "answer, as it forms"
+COLUMNS = {"time": 6, "link kbit/s": 11, "measured": 8, "sent": 10, "bytes": 5, "latency": 23, ANSWER: 0}
+"""Titles, and the width of each where lines are printed one by one."""
 DEFAULT_TRACE = Path(__file__).parent / "trace.csv"
 
 
@@ -41,13 +44,13 @@ class Row:
         measured = (self.result or {}).get("capacity")
         answer = " → ".join(_brief(p, last=p is self.predictions[-1]) for p in _thinned(self.predictions))
         if self.result is None:
-            return (f"{self.at:.1f} s", _kbit(self.true_capacity), "", self._mode(), "", answer, "")
+            return (f"{self.at:.1f} s", _kbit(self.true_capacity), "", self._mode(), "", "", answer)
         mark = "[green]in time[/]" if self.result["met"] else "[red]late[/]"
         latency = self.result["first_after"] if self.progressive else self.result["latency"]
         timing = f"{latency * 1000:.0f} of {budget * 1000:.0f} ms {mark}"
         return (
             f"{self.at:.1f} s", _kbit(self.true_capacity), _kbit(measured), self._mode(),
-            f"{self.result['bytes']} B", answer, timing,
+            f"{self.result['bytes']} B", timing, answer,
         )  # fmt: skip
 
     def _mode(self) -> str:
@@ -79,8 +82,8 @@ class Screen:
 
     def table(self) -> Group:
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for title in ("time", "link kbit/s", "measured", "sent", "bytes", "answer, as it forms", "latency"):
-            table.add_column(title, no_wrap=title != "answer, as it forms")
+        for title in COLUMNS:
+            table.add_column(title, no_wrap=title != ANSWER)
         for row in self.rows:
             table.add_row(*row.cells(self.budget))
         return Group(Text("An edge, a server, and a link that keeps changing", style="bold"), table)
@@ -88,7 +91,10 @@ class Screen:
     def line(self, row: Row) -> None:
         """The row as a line, where there is no terminal to redraw."""
         if not self.console.is_terminal:
-            self.console.print("  ".join(row.cells(self.budget)), soft_wrap=True)
+            cells = [Text.from_markup(cell) for cell in row.cells(self.budget)]
+            for cell, width in zip(cells, COLUMNS.values(), strict=True):
+                cell.pad_right(max(0, width - cell.cell_len))
+            self.console.print(*cells, sep="  ", soft_wrap=True)
 
 
 def run_demo(model: Path, trace: Path | None, budget: float, length: float, console: Console | None = None) -> None:
@@ -99,6 +105,8 @@ def run_demo(model: Path, trace: Path | None, budget: float, length: float, cons
         console.print(
             f"Server on {server.address}; REST and its description on http://127.0.0.1:{server.http_port}/docs"
         )
+        if not console.is_terminal:
+            console.print("  ".join(title.ljust(width) for title, width in COLUMNS.items()))
         results = asyncio.run(_watch(screen, Trace.read(trace or DEFAULT_TRACE), server.port, model, budget, length))
     print_summary(console, results, budget)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from artoveq.demo.link import Link, Trace
 from artoveq.processes import ServerProcess, server_process
 from edge_client import AsyncClient, Client
 from edge_client.provision import cache_folder
@@ -43,6 +44,28 @@ def test_one_shot_and_progressive(server: ServerProcess) -> None:
         assert refined.best.name == "dingo" and refined.deadline_met
         sure = client.predict(DINGO, progressive=True, budget=5.0, enough=0.3)
         assert sure.payload_bytes < 512
+
+
+def test_on_a_fast_link_the_highest_level_is_chosen_from_the_second_picture_on(server: ServerProcess) -> None:
+    with Client(server.address, str(MODEL)) as client:
+        levels = [client.predict(DINGO, budget=1.0).level for _ in range(3)]
+    assert levels == [1, 8, 8]
+
+
+def test_on_a_slow_link_the_level_is_what_arrives_in_time(server: ServerProcess) -> None:
+    async def run() -> None:
+        async with (
+            Link(Trace([(0, 16_000)]), server.port) as link,
+            AsyncClient(f"127.0.0.1:{link.port}", str(MODEL)) as client,
+        ):
+            results = [await client.predict(DINGO, budget=0.25) for _ in range(8)]
+            assert client.capacity is not None and 8_000 < client.capacity < 24_000
+            assert all(1 <= r.level <= 6 for r in results)
+            assert sum(r.deadline_met for r in results) >= 6
+            refined = await client.predict(DINGO, budget=0.25, progressive=True)
+            assert refined.deadline_met and 1 <= len(refined.predictions) < 8
+
+    asyncio.run(run())
 
 
 def test_progressive_stops_at_the_deadline_and_the_stream_goes_on(server: ServerProcess) -> None:
