@@ -155,10 +155,10 @@ def serve(
 ) -> None:
     """Serve a model: gRPC for edges, REST for everyone. Further settings are environment variables ARTOVEQ_…"""
     from inference_server.server import serve as run
-    from inference_server.settings import Settings
+    from inference_server.settings import read_settings
 
     given = {"host": host, "port": port, "http_port": http_port}
-    asyncio.run(run(Settings(model=model, **{k: v for k, v in given.items() if v is not None})))
+    asyncio.run(run(read_settings(model=model, **{k: v for k, v in given.items() if v is not None})))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from artoveq.processes import server_process
 from edge_client import AsyncClient, Encoder
 from inference_server.decoder import OnnxDecoder
 from training.data import Split
-from wire.artifact import Artifact
+from training.export import export_files, manifest_values, unquantised_top1
+from training.loop import RateModel
+from training.recipe import Recipe
+from wire.artifact import Artifact, write_artifact
 from wire.bitplanes import pack_planes, unpack_planes
 from wire.exceptions import DataError
 
@@ -93,13 +97,8 @@ def _rows(right: dict[int, int], sent: dict[int, int], count: int) -> list[dict[
     ]
 
 
-def write_evaluated(model: Any, recipe: Any, minutes: float, split: Split, folder: Path) -> Artifact:
+def write_evaluated(model: RateModel, recipe: Recipe, minutes: float, split: Split, folder: Path) -> Artifact:
     """Exports a trained model, measures it on `split`, and writes the artifact with its figures."""
-    import tempfile
-
-    from training.export import export_files, manifest_values, unquantised_top1
-    from wire.artifact import write_artifact
-
     files = export_files(model)
     values = manifest_values(model, recipe, minutes, split.classes)
     values["unquantised_top1"] = round(unquantised_top1(model, split), 6)

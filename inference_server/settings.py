@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from wire.exceptions import SettingsError
 from wire.pictures import MAX_PIXELS
 
 
@@ -38,3 +40,16 @@ class Settings(BaseSettings):
     """How long a stopping server finishes what it has."""
     decoder_threads: int = Field(0, ge=0)
     """CPU threads of the decoder; 0 lets ONNX Runtime decide."""
+
+
+def read_settings(**given: Any) -> Settings:
+    """The settings given, and the environment's for the rest.
+
+    Raises:
+        SettingsError: naming the setting, and what it may be.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise SettingsError(f"The server cannot use these settings: {faults}.") from error

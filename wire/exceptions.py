@@ -9,6 +9,7 @@ ArtoveqError
  ├─ RecipeError              a recipe with unknown or impossible values
  ├─ CheckpointError          a checkpoint that cannot be resumed from, or could not be written
  ├─ TrainingError            training that cannot go on
+ ├─ SettingsError            a setting of the server that is not possible
  └─ ServerError              the server did not answer as asked
      ├─ ServerUnavailable    nobody listens there, it went away, or it is draining
      ├─ ServerOverloaded     its queue is full; try again later
@@ -50,6 +51,10 @@ class CheckpointError(ArtoveqError):
 
 class TrainingError(ArtoveqError):
     """Training cannot go on."""
+
+
+class SettingsError(ArtoveqError):
+    """A setting of the server is not possible."""
 
 
 class ServerError(ArtoveqError):

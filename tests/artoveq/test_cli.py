@@ -93,3 +93,11 @@ def test_the_demo_needs_a_trace(tmp_path: Path) -> None:
     (tmp_path / "trace.csv").write_text("0,fast\n")
     code, _, errors = artoveq("demo", "--trace", str(tmp_path / "trace.csv"))
     assert code == 1 and "is not a CSV of seconds,kilobits per second" in errors
+
+
+@pytest.mark.parametrize(("name", "value"), [("ARTOVEQ_QUEUE_PICTURES", "0"), ("ARTOVEQ_PORT", "high")])
+def test_a_setting_that_is_not_possible(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    code, _, errors = artoveq("serve", "--model", str(MODEL))
+    key = name.removeprefix("ARTOVEQ_").lower()
+    assert code == 1 and f"The server cannot use these settings: {key}: " in errors
