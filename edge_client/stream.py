@@ -22,6 +22,8 @@ SHORTEST_SAMPLE_S = 0.002
 """What arrives closer together than this may have come in one packet: the link is at least so fast."""
 
 ROUND_TRIPS = 16
+WRITE_FAILED = "Internal error from Core"
+"""What gRPC itself says, under a code of no meaning, where a message met a connection that was going away."""
 
 Answer = pb.Prediction | pb.Receipt | ArtoveqError
 
@@ -175,6 +177,8 @@ class Stream:
         code, details = await self._call.code(), await self._call.details()
         if code == grpc.StatusCode.OK:
             code, details = grpc.StatusCode.UNAVAILABLE, "the server ended the stream"
+        elif details == WRITE_FAILED:
+            code, details = grpc.StatusCode.UNAVAILABLE, "the connection broke"
         return status_error(code, details or "", self._address)
 
     def _break(self, reason: ArtoveqError) -> None:
