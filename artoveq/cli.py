@@ -22,7 +22,6 @@ console, errors = Console(highlight=False), Console(stderr=True, highlight=False
 
 EXTRA_OF = {"torch": "train", "torchvision": "train", "onnx": "train"}
 DEMO_MODEL = Path(__file__).parent.parent / "models" / "imagewoof64-compact-progressive"
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
 
 Data = Annotated[str, typer.Option(help="imagewoof:DIR, cifar100:DIR, or folder:DIR with one folder per class.")]
 Runs = Annotated[Path, typer.Option(help="Where checkpoints are kept.")]
@@ -101,6 +100,8 @@ def classify(
 
 
 def _sources(names: Iterable[str]) -> Iterator[tuple[str, bytes | Path]]:
+    from wire.pictures import PICTURE_SUFFIXES
+
     for name in names:
         path = Path(name)
         if name == "-":

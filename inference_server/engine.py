@@ -27,7 +27,7 @@ class ClassScore:
 
 
 class Engine:
-    """One served model. Create it on the event loop, then `start`."""
+    """One served model. Create it on the event loop, then start its batcher."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -26,7 +26,7 @@ PICTURE_BODY = {
     "requestBody": {
         "required": True,
         "description": "A JPEG, PNG or WebP file.",
-        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/*",)},
+        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 
@@ -114,6 +114,8 @@ def build_app(engine: Engine) -> FastAPI:
         return JSONResponse({"detail": f"The picture file has more than {limit:,} bytes."}, 413)
 
     def described(answer: Answer, top_k: int, final: bool) -> PredictionBody:
+        if final:
+            metrics.PICTURES.labels(answer.level).inc()
         return PredictionBody(
             planes=answer.level,
             payload_bytes=answer.level * manifest.plane_bytes,
@@ -128,9 +130,8 @@ def build_app(engine: Engine) -> FastAPI:
         """Classifies a picture at one level."""
         if picture is None:
             return too_large()
-        level = manifest.check_level(level if level is not None else manifest.level_numbers[-1])
+        level = manifest.check_level(manifest.max_level if level is None else level)
         answer = await engine.batcher.predict(level, await engine.encode(picture, level))
-        metrics.PICTURES.labels(level).inc()
         return described(answer, top_k, final=True)
 
     @app.post(
@@ -151,7 +152,7 @@ def build_app(engine: Engine) -> FastAPI:
         """Classifies a picture plane by plane: the answer gets better with each."""
         if picture is None:
             return too_large()
-        level = manifest.check_level(level if level is not None else manifest.level_numbers[-1])
+        level = manifest.check_level(manifest.max_level if level is None else level)
         planes = pack_planes(await engine.encode(picture, level), level)
         engine.refuse_when_draining()
         return StreamingResponse(events(planes, top_k), media_type="text/event-stream")
@@ -166,7 +167,6 @@ def build_app(engine: Engine) -> FastAPI:
                 yield f"event: error\ndata: {json.dumps({'detail': str(error)})}\n\n"
                 return
             yield f"event: prediction\ndata: {described(answer, top_k, final).model_dump_json()}\n\n"
-        metrics.PICTURES.labels(len(planes)).inc()
 
     @app.get("/v1/model", response_model=Manifest, tags=["model"])
     async def model() -> Manifest:

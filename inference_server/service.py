@@ -12,8 +12,8 @@ from inference_server import metrics
 from inference_server.engine import Engine
 from inference_server.session import OUTBOX_LIMIT, Session, status_of
 from wire.artifact import ENCODER, MANIFEST
-from wire.bitplanes import unpack_planes
-from wire.exceptions import ArtoveqError, PictureError, ProtocolError, ServerOverloaded, ServerUnavailable
+from wire.bitplanes import split_planes, unpack_planes
+from wire.exceptions import ArtoveqError, ProtocolError, ServerOverloaded, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServicer
 
@@ -81,7 +81,7 @@ class Service(RemoteInferenceServicer):
             level = manifest.check_level(request.level)
             if len(request.planes) != level * size:
                 raise ProtocolError(f"Level {level} takes {level * size} bytes of planes, not {len(request.planes)}.")
-            planes = [request.planes[i : i + size] for i in range(0, level * size, size)]
+            planes = split_planes(request.planes, manifest.sub_vectors)
             answer = await self._engine.batcher.predict(level, unpack_planes(planes, manifest.sub_vectors))
         except ArtoveqError as error:
             await _abort(context, error)
@@ -89,7 +89,7 @@ class Service(RemoteInferenceServicer):
 
     async def PredictPicture(self, request: pb.PredictPictureRequest, context: Context) -> pb.Prediction:
         try:
-            level = self._engine.manifest.level_numbers[-1]
+            level = self._engine.manifest.max_level
             answer = await self._engine.batcher.predict(level, await self._engine.encode(request.picture, level))
         except ArtoveqError as error:
             await _abort(context, error)
@@ -128,15 +128,14 @@ async def _read(requests: AsyncIterator[pb.StreamRequest], session: Session) -> 
         async for request in requests:
             session.handle(request)
             await session.room.wait()
-    except ArtoveqError:
+    except Exception:  # whatever it was, `Stream` ends the call with it
         session.outbox.put_nowait(None)
         raise
     session.input_ended()
 
 
 async def _abort(context: Context, error: ArtoveqError) -> NoReturn:
-    code = grpc.StatusCode.INVALID_ARGUMENT if isinstance(error, PictureError) else status_of(error)
     if isinstance(error, ServerOverloaded):
         context.set_trailing_metadata((("retry-after-ms", str(RETRY_AFTER_MS)),))
-    await context.abort(code, str(error))
+    await context.abort(status_of(error), str(error))
     raise AssertionError("abort does not return")

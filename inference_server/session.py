@@ -11,10 +11,11 @@ import grpc
 from inference_server import metrics
 from inference_server.batcher import Answer
 from inference_server.engine import Engine
-from wire.bitplanes import unpack_planes
+from wire.bitplanes import split_planes, unpack_planes
 from wire.exceptions import (
     ArtoveqError,
     LevelError,
+    PictureError,
     ProtocolError,
     ServerOverloaded,
     ServerUnavailable,
@@ -35,6 +36,7 @@ CODES: tuple[tuple[type[ArtoveqError], grpc.StatusCode], ...] = (
     (ServerUnavailable, grpc.StatusCode.UNAVAILABLE),
     (ProtocolError, grpc.StatusCode.INVALID_ARGUMENT),
     (LevelError, grpc.StatusCode.INVALID_ARGUMENT),
+    (PictureError, grpc.StatusCode.INVALID_ARGUMENT),
 )
 
 
@@ -125,7 +127,7 @@ class Session:
                 f"{len(message.planes)} bytes are not whole planes of this model ({size} bytes each, "
                 f"{picture.level - len(picture.planes)} more at this level)."
             )
-        picture.planes += [message.planes[i * size : (i + 1) * size] for i in range(count)]
+        picture.planes += split_planes(message.planes, manifest.sub_vectors)
         complete = len(picture.planes) == picture.level
         picture.closed = complete or message.last
         self._put(

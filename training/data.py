@@ -14,9 +14,8 @@ from PIL import Image
 from rich.progress import track
 
 from wire.exceptions import DataError
-from wire.pictures import Picture, read_picture
+from wire.pictures import PICTURE_SUFFIXES, Picture, read_picture
 
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
 KINDS = ("imagewoof", "cifar100", "folder")
 
 IMAGEWOOF_BREEDS = {

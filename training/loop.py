@@ -76,15 +76,18 @@ def train(recipe: Recipe, split: Split, runs: Path, *, weights_file: str | None,
     model = RateModel(recipe, len(split.classes), weights if recipe.network.weights == "imagenet" else None)
     model.to(device, memory_format=torch.channels_last)
 
-    def batch(rows: Tensor, crop: tuple[float, float] | None) -> Batch:
-        views = data.views(rows, recipe.view, crop)
+    def pictures(rows: Tensor) -> Tensor:
+        return shrink(data.views(rows, recipe.view, recipe.crop), recipe.picture)
+
+    def batch(rows: Tensor) -> Batch:
+        views = data.views(rows, recipe.view, recipe.crop)
         with torch.no_grad(), _precision(device):
             taught = teacher(views).float() if teacher else None
         return Batch(shrink(views, recipe.picture), data.labels[rows], taught)
 
     if weights is not None and recipe.network.weights == "imagenet":
         rows = torch.randperm(len(data.labels), device=device)[:CALIBRATION_PICTURES]
-        model.network.start_from(batch(rows, recipe.crop).pictures)
+        model.network.start_from(pictures(rows))
 
     def stage1_loss(b: Batch) -> Tensor:
         return task_loss(model.network.decode(model.network.encode(b.pictures)), b, recipe)
@@ -96,7 +99,7 @@ def train(recipe: Recipe, split: Split, runs: Path, *, weights_file: str | None,
     with torch.no_grad():
         model.eval()
         rows = torch.randperm(len(data.labels), device=device)[:LATENT_PICTURES]
-        latents = [model.network.encode(batch(r, recipe.crop).pictures) for r in rows.split(recipe.batch)]
+        latents = [model.network.encode(pictures(r)) for r in rows.split(recipe.batch)]
         model.codebook.start(to_sub_vectors(torch.cat(latents), recipe.codebook.d))
 
     def stage3_loss(b: Batch) -> Tensor:
@@ -226,7 +229,7 @@ def _run_stage(
     model: RateModel,
     trained: nn.Module,
     loss_of: Callable[[Batch], Tensor],
-    batch_of: Callable[[Tensor, tuple[float, float] | None], Batch],
+    batch_of: Callable[[Tensor], Batch],
     pictures: int,
     held: Resident,
     runs: Path,
@@ -266,7 +269,7 @@ def _run_stage(
             order = torch.randperm(pictures).to(device)
             for step, rows in enumerate(order[: steps * recipe.batch].split(recipe.batch)):
                 trained.train()
-                batch = batch_of(rows, recipe.crop)
+                batch = batch_of(rows)
                 with _precision(device):
                     loss = loss_of(batch)
                 value = float(loss.detach())

@@ -28,6 +28,12 @@ def pack_planes(indices: Indices, level: int) -> list[bytes]:
     return [np.packbits((indices >> (level - p)) & 1).tobytes() for p in range(1, level + 1)]
 
 
+def split_planes(payload: bytes, sub_vectors: int) -> list[bytes]:
+    """Whole planes that lie one after the other, as the wire carries them, one by one."""
+    size = plane_bytes(sub_vectors)
+    return [payload[start : start + size] for start in range(0, len(payload), size)]
+
+
 def unpack_planes(planes: Sequence[bytes], sub_vectors: int) -> Indices:
     """The indices (M,) whose first bits these planes are: level l = len(planes).
 

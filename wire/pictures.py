@@ -15,6 +15,9 @@ from wire.exceptions import PictureError
 MAX_PIXELS = 50_000_000
 """Default limit on width × height, checked from the header before anything is decoded."""
 
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
+"""Files in a folder that are taken for pictures."""
+
 Picture = NDArray[np.uint8]
 """RGB, shape (height, width, 3)."""
 
