@@ -16,7 +16,7 @@ from edge_client import AsyncClient, Encoder
 from inference_server.decoder import OnnxDecoder
 from training.data import Split
 from training.export import export_files, manifest_values, unquantised_top1
-from training.loop import RateModel
+from training.model import RateModel
 from training.recipe import Recipe
 from wire.artifact import Artifact, write_artifact
 from wire.bitplanes import pack_planes, unpack_planes

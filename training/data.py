@@ -148,8 +148,7 @@ class Resident:
         """Square views of the pictures `rows`, float in 0..1, shape (B, 3, size, size).
 
         crop: range of the crop's side as a fraction of the picture's shorter side, at a random
-        place, flipped half of the time, with slight changes of brightness and contrast;
-        None for the plain centre crop.
+        place; None for the plain centre crop.
         """
         b, device = len(rows), self.canvas.device
         aspect = self.aspect[rows]
@@ -159,21 +158,14 @@ class Resident:
         else:
             scale = shorter * torch.empty(b, 1, device=device).uniform_(*crop)
             centre = (torch.rand(b, 2, device=device) * 2 - 1) * (1 - scale)
-        flip = torch.ones(b, device=device)
-        if crop is not None:
-            flip = torch.where(torch.rand(b, device=device) < 0.5, -1.0, 1.0)
         zero = torch.zeros(b, device=device)
         theta = torch.stack(
             [
-                torch.stack([scale[:, 0] * flip, zero, centre[:, 0]], 1),
+                torch.stack([scale[:, 0], zero, centre[:, 0]], 1),
                 torch.stack([zero, scale[:, 1], centre[:, 1]], 1),
             ],
             1,
         )
         grid = F.affine_grid(theta, [b, 3, size, size], align_corners=False)
-        views = F.grid_sample(self.canvas[rows].float().div_(255), grid, padding_mode="reflection", align_corners=False)
-        if crop is not None:
-            gain = torch.empty(b, 1, 1, 1, device=device).uniform_(0.8, 1.2)
-            shift = torch.empty(b, 1, 1, 1, device=device).uniform_(-0.15, 0.15)
-            views = ((views - 0.5) * gain + 0.5 + shift).clamp_(0, 1)
-        return views
+        pictures = self.canvas[rows].float().div_(255)
+        return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from training.codebooks import from_sub_vectors, lookup, to_sub_vectors
 from training.data import Split
-from training.loop import RateModel
+from training.model import RateModel
 from training.recipe import Recipe
 from wire.artifact import DECODER, ENCODER, TORCH_DECODER, Preprocessing
 from wire.bitplanes import plane_bytes
+from wire.exceptions import TrainingError
 from wire.pictures import fit_picture
 
 OPSET = 18
@@ -50,7 +51,7 @@ class ServerHalf(nn.Module):
         network = model.network
         self.shape = network.latent_shape
         self.groups = self.shape[0] // model.recipe.codebook.d
-        self.decoder = nn.Sequential(network.widen, network.trunk_server, network.classifier)
+        self.network = network
         table, starts = model.codebook.table()
         self.register_buffer("table", table.detach().clone())
         self.register_buffer("starts", starts)
@@ -59,8 +60,7 @@ class ServerHalf(nn.Module):
         positions = indices.shape[1] // self.groups
         index = indices.to(torch.int64).reshape(-1, self.groups)
         vectors = lookup(self.table, self.starts, index, levels.repeat_interleave(positions))
-        logits: Tensor = self.decoder(from_sub_vectors(vectors, self.shape))
-        return logits
+        return self.network.decode(from_sub_vectors(vectors, self.shape), levels)
 
 
 class UnquantisedHalves(nn.Module):
@@ -72,13 +72,28 @@ class UnquantisedHalves(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         pictures = picture.permute(0, 3, 1, 2).to(torch.float32) / 255
-        return self.network.decode(self.network.encode(pictures))
+        unquantised = picture.new_zeros(picture.shape[:1], dtype=torch.int64)
+        return self.network.decode(self.network.encode(pictures), unquantised)
 
 
 def export_files(model: RateModel) -> dict[str, bytes]:
-    """The files of the artifact but for the manifest, by name."""
+    """The files of the artifact but for the manifest, by name.
+
+    Raises:
+        TrainingError: if the model is of a kind that cannot be served.
+    """
+    if model.recipe.network.norm == "whole batch":
+        raise TrainingError(
+            "A model normalised over the whole batch answers differently in other company, so it is not exported; "
+            'set network.norm = "running".'
+        )
+    if model.recipe.codebook.family == "mixed":
+        raise TrainingError(
+            "The wire carries one level for all segments, so a mixed-resolution model is not exported; "
+            "`python -m benchmarks.accuracy rerun` measures it."
+        )
     model = model.cpu().eval()
-    size, m = model.recipe.picture, sub_vectors(model)
+    size, m = model.recipe.picture, model.sub_vectors
     batch = torch.export.Dim("batch")
     # Traced with two pictures: one would freeze the batch axis.
     picture = torch.zeros(2, size, size, 3, dtype=torch.uint8)
@@ -95,12 +110,6 @@ def export_files(model: RateModel) -> dict[str, bytes]:
         DECODER: _onnx(server, (indices, levels), ["indices", "levels"], "logits", (axis, axis)),
         TORCH_DECODER: archive.getvalue(),
     }
-
-
-def sub_vectors(model: RateModel) -> int:
-    """M of a model."""
-    c, h, w = model.network.latent_shape
-    return c * h * w // model.recipe.codebook.d
 
 
 def _onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], output: str, shapes: Any) -> bytes:
@@ -134,12 +143,12 @@ def _onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outpu
 
 def manifest_values(model: RateModel, recipe: Recipe, minutes: float, classes: tuple[str, ...]) -> dict[str, Any]:
     """What the manifest says of a model before it is measured: every figure is 0."""
-    m = sub_vectors(model)
+    m = model.sub_vectors
     codebook = model.codebook
     return {
         "name": recipe.name,
         "profile": recipe.network.profile,
-        "family": codebook.family,
+        "family": recipe.codebook.family,
         "prefix_consistent": codebook.prefix_consistent,
         "dataset": recipe.dataset,
         "d": recipe.codebook.d,

@@ -35,27 +35,25 @@ def two_means(x: Tensor) -> Tensor:
     return _lloyd(x, torch.stack([mean - step, mean + step]), frozen=0)
 
 
-def nested_lbg(x: Tensor, bits: int, *, keep: bool) -> Tensor:
-    """2^bits codewords of x (N, d), ordered so that the first 2^l come from l splits: (2^bits, d).
+def split_codewords(x: Tensor, codewords: Tensor | None, *, keep: bool) -> Tensor:
+    """One LBG splitting on samples x (N, d): twice the codewords, or the first two where there are none.
 
-    Splitting codeword k adds codeword k + 2^(l−1). With `keep` the earlier codewords stay where
-    level l−1 put them, so that Q_{l−1} ⊂ Q_l holds with every level at its own optimum; without it
-    all of them move, which is plain LBG for one rate.
+    Codeword k's child is k + len(codewords). With `keep` the parents stay where they are, so that
+    Q_{l−1} ⊂ Q_l holds with every level at its own optimum; without it all move, which is plain LBG
+    for one rate.
     """
     x = _sample(x)
-    codewords = two_means(x)
-    for _ in range(1, bits):
-        cell = torch.cdist(x, codewords).argmin(1)
-        children = []
-        for k, parent in enumerate(codewords):
-            members = x[cell == k]
-            if len(members) < 2:
-                children.append(parent + 1e-3 * torch.randn_like(parent))
-                continue
-            # The child starts where the parent serves worst: the far half of its cell.
-            distance = (members - parent).square().sum(1)
-            far = members[distance >= distance.median()]
-            children.append(two_means(far)[0] if len(far) > 1 else far[0])
-        frozen = len(codewords) if keep else 0
-        codewords = _lloyd(x, torch.cat([codewords, torch.stack(children)]), frozen)
-    return codewords
+    if codewords is None:
+        return two_means(x)
+    cell = torch.cdist(x, codewords).argmin(1)
+    children = []
+    for k, parent in enumerate(codewords):
+        members = x[cell == k]
+        if len(members) < 2:
+            children.append(parent + 1e-3 * torch.randn_like(parent))
+            continue
+        # The child starts where the parent serves worst: the far half of its cell.
+        distance = (members - parent).square().sum(1)
+        far = members[distance >= distance.median()]
+        children.append(two_means(far)[0] if len(far) > 1 else far[0])
+    return _lloyd(x, torch.cat([codewords, torch.stack(children)]), frozen=len(codewords) if keep else 0)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, MobileNetV2
 
-from training.recipe import NetworkRecipe
+from training.recipe import CHANNELS_AFTER, NetworkRecipe
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -40,21 +40,33 @@ def mobilenet(strides: tuple[int, ...]) -> MobileNetV2:
     return MobileNetV2(inverted_residual_setting=setting)
 
 
+class WholeBatchNorm(nn.Module):
+    """The authors' normalisation, by one mean and deviation of the whole batch: answers depend on their company."""
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return (latent - latent.mean()) / (latent.std() + 1e-5)
+
+
 class SplitNetwork(nn.Module):
     """Encoder and decoder of one recipe. `latent_shape` is (C, H, W)."""
 
-    def __init__(self, recipe: NetworkRecipe, picture: int, classes: int, weights: dict[str, Tensor] | None) -> None:
+    def __init__(
+        self, recipe: NetworkRecipe, picture: int, classes: int, weights: dict[str, Tensor] | None, levels: int = 0
+    ) -> None:
         super().__init__()
         trunk = mobilenet(recipe.strides)
         if weights is not None:
             trunk.load_state_dict(weights)
         head, tail = trunk.features[: recipe.cut], trunk.features[recipe.cut :]
-        with torch.no_grad():
-            width = head.eval()(torch.zeros(1, 3, picture, picture)).shape[1]
+        width, channels = CHANNELS_AFTER[recipe.cut - 1], recipe.channels
         self.trunk_edge = nn.Sequential(Normalise(), *head)
-        self.narrow = nn.Conv2d(width, recipe.latent_channels, 1, bias=False)
-        self.norm = nn.BatchNorm2d(recipe.latent_channels, affine=False)
-        self.widen = nn.Conv2d(recipe.latent_channels, width, 3, padding=1)
+        bottleneck = recipe.latent_channels is not None
+        self.narrow = nn.Conv2d(width, channels, 1, bias=False) if bottleneck else nn.Identity()
+        self.norm = nn.BatchNorm2d(channels, affine=False) if recipe.norm == "running" else WholeBatchNorm()
+        self.widen = nn.Conv2d(channels, width, 3 if bottleneck else 1, padding=1 if bottleneck else 0)
+        self.level_affine = nn.Embedding(levels + 1, 2 * width) if levels else None
+        if self.level_affine is not None:
+            nn.init.zeros_(self.level_affine.weight)
         self.trunk_server = nn.Sequential(*tail, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(recipe.dropout))
         self.classifier = nn.Linear(trunk.last_channel, classes)
         with torch.no_grad():
@@ -67,15 +79,19 @@ class SplitNetwork(nn.Module):
         latent: Tensor = self.norm(self.narrow(self.trunk_edge(pictures)))
         return latent
 
-    def decode(self, latent: Tensor) -> Tensor:
-        """The latent (B, C, H, W), quantised or not, to logits (B, classes)."""
-        logits: Tensor = self.classifier(self.trunk_server(self.widen(latent)))
+    def decode(self, latent: Tensor, levels: Tensor) -> Tensor:
+        """The latent (B, C, H, W), quantised or not, at levels (B,) (0 unquantised), to logits (B, classes)."""
+        wide = self.widen(latent)
+        if self.level_affine is not None:
+            gain, bias = self.level_affine(levels)[..., None, None].chunk(2, 1)
+            wide = wide * (1 + gain) + bias
+        logits: Tensor = self.classifier(self.trunk_server(wide))
         return logits
 
     def new_parameters(self) -> list[nn.Parameter]:
         """Parameters without pretrained weights: they take the larger learning rate."""
-        modules = (self.narrow, self.widen, self.classifier)
-        return [p for m in modules for p in m.parameters()]
+        modules = (self.narrow, self.widen, self.level_affine, self.classifier)
+        return [p for m in modules if m is not None for p in m.parameters()]
 
     @torch.no_grad()
     def start_from(self, pictures: Tensor) -> None:
@@ -90,16 +106,22 @@ class SplitNetwork(nn.Module):
         cut = self.trunk_edge(pictures)
         flat = cut.transpose(0, 1).flatten(1).double()
         mean = flat.mean(1)
-        variances, components = torch.linalg.eigh(torch.cov(flat))
-        c = self.narrow.out_channels
-        variances, components = variances.flip(0)[:c], components.flip(1)[:, :c]
-        self.narrow.weight.copy_(components.T[..., None, None])
-        assert self.norm.running_mean is not None and self.norm.running_var is not None
-        self.norm.running_mean.copy_(components.T @ mean)
-        self.norm.running_var.copy_(variances)
+        if isinstance(self.narrow, nn.Conv2d):
+            variances, components = torch.linalg.eigh(torch.cov(flat))
+            c = self.narrow.out_channels
+            variances, components = variances.flip(0)[:c], components.flip(1)[:, :c]
+            self.narrow.weight.copy_(components.T[..., None, None])
+        else:
+            variances, components = flat.var(1), torch.eye(len(flat), dtype=flat.dtype, device=flat.device)
+        if isinstance(self.norm, nn.BatchNorm2d):
+            assert self.norm.running_mean is not None and self.norm.running_var is not None
+            self.norm.running_mean.copy_(components.T @ mean)
+            self.norm.running_var.copy_(variances)
         self.widen.weight.zero_()
-        self.widen.weight[:, :, 1, 1] = (components * variances.sqrt()).float()
-        self.widen.bias.copy_(mean)  # type: ignore[union-attr]
+        centre = self.widen.kernel_size[0] // 2
+        self.widen.weight[:, :, centre, centre] = (components * variances.clamp(min=1e-8).sqrt()).float()
+        assert self.widen.bias is not None
+        self.widen.bias.copy_(mean)
         unfold_batch_norms(self.trunk_server, self.widen(self.encode(pictures)))
         self.train()
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,6 +16,10 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+# Of MobileNetV2's features[0..17].
+CHANNELS_AFTER = (32, 16, 24, 24, 32, 32, 32, 64, 64, 64, 64, 96, 96, 96, 160, 160, 160, 320)
 
 
 class _Strict(BaseModel):
@@ -28,19 +32,37 @@ class NetworkRecipe(_Strict):
     profile: str = "compact"
     strides: tuple[int, int, int, int, int, int] = (2, 1, 2, 1, 2, 1)
     cut: int = Field(8, ge=2, le=17)
-    latent_channels: int = Field(16, ge=1)
+    latent_channels: int | None = Field(16, ge=1)
+    """Channels of the bottleneck; None for the cut's own channels, without a bottleneck."""
+    norm: Literal["running", "whole batch"] = "running"
+    """How the latent is normalised. "whole batch" repeats a fault of the authors' code, for comparison alone."""
     dropout: float = Field(0.1, ge=0, lt=1)
     weights: Literal["imagenet", "random"] = "imagenet"
 
+    @property
+    def channels(self) -> int:
+        """Channels C of the latent."""
+        return self.latent_channels or CHANNELS_AFTER[self.cut - 1]
+
 
 class CodebookRecipe(_Strict):
-    """The quantiser: codewords of dimension d, levels 1..max_level, one codebook per channel group."""
+    """The quantiser: codewords of dimension d, levels 1..max_level."""
 
-    family: Literal["progressive", "nested", "fixed"]
+    family: Literal["progressive", "nested", "mixed", "residual", "fixed"]
     d: int = Field(2, ge=1)
     max_level: int = Field(8, ge=1, le=8)
     beta: float = Field(0.25, ge=0)
     """Weight of the commitment loss (eq. 2)."""
+    eta: float = Field(0.0, ge=0)
+    """Weight that holds the codewords of earlier levels in place (eq. 7); nested, level by level."""
+    shared: bool = False
+    """One codebook for all channel groups, in place of one for each."""
+    search: Literal["greedy", "joint"] = "greedy"
+    """Progressive: bit by bit, or the path whose levels together are nearest."""
+    segments: int = Field(4, ge=1)
+    """Mixed resolution: segments of channels that have levels of their own."""
+    lead: int = Field(1, ge=0)
+    """Mixed resolution: levels that a segment is ahead of the next one."""
 
 
 class TeacherRecipe(_Strict):
@@ -52,11 +74,31 @@ class TeacherRecipe(_Strict):
 
 
 class StageRecipe(_Strict):
-    """One run of the training loop: AdamW, one cycle."""
+    """One run of the training loop: AdamW, one cosine cycle."""
 
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=0)
     pretrained_rate: float = Field(gt=0)
     new_rate: float = Field(gt=0)
+    minutes: float | None = Field(None, gt=0)
+    """Time budget: the cycle ends at the latest after so many minutes of training."""
+
+
+class QuantisedStageRecipe(StageRecipe):
+    """Stage 3. Without epochs the codewords stay where stage 2 put them (LBG on a trained encoder)."""
+
+    seed: int = 0
+    """Of stages 2 and 3; stage 1, which many recipes share, has the recipe's own."""
+    order: Literal["joint", "level by level"] = "joint"
+    """All levels at once, or as in Alg. 1 and 2: a level is added, then all so far are trained for `epochs`."""
+    decoded: Literal["sandwich", "all"] = "sandwich"
+    """Levels that each step decodes: the highest and one lower, or every one as the algorithms state."""
+    distil: bool = True
+    """Lower levels also learn from the highest one's answers."""
+    unquantised: float = Field(0.0, ge=0, lt=1)
+    """Quantiser dropout: share of pictures whose highest level passes the decoder unquantised."""
+    gradient: Literal["straight through", "rotation"] = "straight through"
+    level_affine: bool = False
+    """The decoder's first layer has a gain and a bias for every level."""
 
 
 class Recipe(_Strict):
@@ -70,22 +112,29 @@ class Recipe(_Strict):
     crop: tuple[float, float] = (0.6, 1.0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     weight_decay: float = Field(0.02, ge=0)
-    average: float = Field(0.998, ge=0, lt=1)
-    """Decay per step of the exponential average of the weights, which is what is exported."""
+    average: float = Field(0.1, gt=0, lt=1)
+    """Span of the exponential average of the weights, which is what is exported, as a share of a stage's steps."""
     hold_out_every: int = Field(20, ge=2)
     """One training picture in this many is set aside to watch the training; the test set never is."""
+    views: int = Field(6, ge=1)
+    """Random crops made of every training picture."""
     network: NetworkRecipe = NetworkRecipe()
     codebook: CodebookRecipe
     teacher: TeacherRecipe | None = None
     stage1: StageRecipe
-    stage3: StageRecipe
+    stage3: QuantisedStageRecipe
 
     @model_validator(mode="after")
     def _codewords_fill_the_latent(self) -> Recipe:
-        if self.network.latent_channels % self.codebook.d:
+        channels, d = self.network.channels, self.codebook.d
+        if channels % d:
+            raise ValueError(f"codebook.d = {d} must divide the latent's {channels} channels")
+        if self.codebook.family == "mixed" and (channels // d) % self.codebook.segments:
             raise ValueError(
-                f"codebook.d = {self.codebook.d} must divide network.latent_channels = {self.network.latent_channels}"
+                f"codebook.segments = {self.codebook.segments} must divide the latent's {channels // d} channel groups"
             )
+        if self.codebook.eta and (self.codebook.family != "nested" or self.stage3.order != "level by level"):
+            raise ValueError("codebook.eta is for nested codebooks trained level by level; remove it")
         return self
 
     @property
@@ -93,14 +142,22 @@ class Recipe(_Strict):
         """Side at which crops are sampled: the teacher's view, or the network's own input."""
         return self.teacher.view if self.teacher else self.picture
 
+    def views_key(self) -> str:
+        """What the training views depend on."""
+        keys = {"dataset", "picture", "seed", "crop", "hold_out_every", "views", "teacher"}
+        return _digest(self.model_dump(mode="json", include=keys))
+
     def stage1_key(self) -> str:
         """What stage 1 depends on; recipes that differ in the codebook alone share it."""
-        shared = self.model_dump(mode="json", exclude={"name", "codebook", "stage3"})
-        return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:12]
+        return _digest(self.model_dump(mode="json", exclude={"name", "codebook", "stage3"}))
 
     def key(self) -> str:
         """Identifies the whole recipe; a checkpoint of another recipe is refused by it."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        return _digest(self.model_dump(mode="json"))
+
+
+def _digest(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def read_recipe(path: Path) -> Recipe:

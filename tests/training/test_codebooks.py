@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -6,18 +7,29 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from training.codebooks import Codebook, build_codebook, from_sub_vectors, lookup, to_sub_vectors
-from training.lbg import nested_lbg, two_means
+from training.codebooks import (
+    Codebook,
+    NestedCodebook,
+    ProgressiveCodebook,
+    at_allocation,
+    build_codebook,
+    from_sub_vectors,
+    lookup,
+    to_sub_vectors,
+)
+from training.lbg import split_codewords, two_means
 from training.recipe import CodebookRecipe
 
 GROUPS, D = 8, 2
-FAMILIES = ("progressive", "nested", "fixed")
+FAMILIES = ("progressive", "residual", "nested", "mixed", "fixed")
 
 
-def started(family: str) -> Codebook:
+def started(family: str, **options: Any) -> ProgressiveCodebook | NestedCodebook:
     torch.manual_seed(3)
-    codebook = build_codebook(CodebookRecipe(family=family, d=D, max_level=8), GROUPS * D)  # type: ignore[arg-type]
-    codebook.start(torch.randn(6000, GROUPS, D))
+    recipe = CodebookRecipe(family=family, d=D, max_level=8, **options)  # type: ignore[arg-type]
+    codebook, x = build_codebook(recipe, GROUPS * D), torch.randn(6000, GROUPS, D)
+    for level in codebook.levels:
+        codebook.extend(x, level)
     return codebook
 
 
@@ -32,23 +44,65 @@ def decode(codebook: Codebook, index: Tensor, level: int) -> Tensor:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_quantise_is_encode_and_lookup(family: str) -> None:
     codebook, x = started(family), torch.randn(500, GROUPS, D)
-    for level, vectors in codebook.quantise(x).items():
+    for level, vectors in codebook.quantise(x, codebook.levels).items():
         torch.testing.assert_close(vectors, decode(codebook, encode(codebook, x, level), level))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_more_bits_are_more_exact(family: str) -> None:
     codebook, x = started(family), torch.randn(4000, GROUPS, D)
-    errors = [(x - z).square().mean().item() for z in codebook.quantise(x).values()]
+    errors = [(x - z).square().mean().item() for z in codebook.quantise(x, codebook.levels).values()]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.05
 
 
-def test_progressive_indices_are_prefixes() -> None:
-    codebook, x = started("progressive"), torch.randn(4000, GROUPS, D)
+@pytest.mark.parametrize(
+    ("family", "search"), [("progressive", "greedy"), ("progressive", "joint"), ("residual", "greedy")]
+)
+def test_progressive_indices_are_prefixes(family: str, search: str) -> None:
+    codebook, x = started(family, search=search), torch.randn(4000, GROUPS, D)
     top = encode(codebook, x, 8)
     for level in range(1, 9):
         assert torch.equal(encode(codebook, x, level), top >> (8 - level))
+
+
+def test_the_joint_search_finds_the_nearest_path() -> None:
+    codebook, x = started("progressive", search="joint"), torch.randn(200, GROUPS, D)
+
+    def cost(top: Tensor) -> Tensor:
+        errors = [2.0**l * (x - decode(codebook, top >> (8 - l), l)).square().sum(-1) for l in codebook.levels]
+        return torch.stack(errors).sum(0)
+
+    best = cost(encode(codebook, x, 8))
+    for _ in range(20):
+        assert (best <= cost(torch.randint(256, best.shape)) + 1e-3).all()
+    assert (best <= cost(encode(started("progressive"), x, 8)) + 1e-3).all()
+
+
+def test_one_codebook_can_serve_all_groups() -> None:
+    for family in ("progressive", "nested"):
+        codebook, x = started(family, shared=True), torch.randn(50, GROUPS, D)
+        table, _ = codebook.table()
+        assert all(torch.equal(table[0], table[g]) for g in range(GROUPS))
+        same = x[:, :1].expand(-1, GROUPS, -1)
+        assert (encode(codebook, same, 5) == encode(codebook, same, 5)[:, :1]).all()
+
+
+def test_an_allocation_gives_each_segment_its_level() -> None:
+    codebook, x = started("mixed"), torch.randn(50, GROUPS, D)
+    z = codebook.quantise(x, (1, 3))
+    mixed = at_allocation(z, (3, 3, 1, 1))
+    assert torch.equal(mixed[:, :4], z[3][:, :4])
+    assert torch.equal(mixed[:, 4:], z[1][:, 4:])
+
+
+def test_eta_counts_how_far_earlier_codewords_moved() -> None:
+    codebook = started("nested")
+    assert float(codebook.moved(8).detach()) == 0
+    with torch.no_grad():
+        codebook.codewords[0, 0] += 2
+        codebook.codewords[0, 200] += 2
+    assert float(codebook.moved(8).detach()) == pytest.approx(8)  # two components of the one below level 8
 
 
 def test_nested_levels_use_the_first_codewords_and_the_nearest_of_them() -> None:
@@ -63,7 +117,7 @@ def test_nested_levels_use_the_first_codewords_and_the_nearest_of_them() -> None
 def test_gradients_of_the_vq_loss_reach_codewords_alone() -> None:
     for family in FAMILIES:
         codebook, x = started(family), torch.randn(100, GROUPS, D, requires_grad=True)
-        torch.stack([z.square().sum() for z in codebook.quantise(x).values()]).sum().backward()
+        torch.stack([z.square().sum() for z in codebook.quantise(x, codebook.levels).values()]).sum().backward()
         assert x.grad is None
         assert all(p.grad is not None for p in codebook.parameters())  # type: ignore[attr-defined]
 
@@ -119,9 +173,15 @@ def test_sub_vectors_are_in_the_order_of_the_wire() -> None:
 def test_lbg_keeps_earlier_codewords() -> None:
     torch.manual_seed(0)
     x = torch.randn(5000, 2)
-    eight, four = nested_lbg(x, 3, keep=True), nested_lbg(x, 2, keep=True)
-    torch.testing.assert_close(eight[:4], four)
-    error = [float(torch.cdist(x, nested_lbg(x, 5, keep=keep)).min(1).values.square().mean()) for keep in (True, False)]
+
+    def grown(bits: int, keep: bool) -> Tensor:
+        codewords = split_codewords(x, None, keep=keep)
+        for _ in range(1, bits):
+            codewords = split_codewords(x, codewords, keep=keep)
+        return codewords
+
+    torch.testing.assert_close(grown(3, keep=True)[:4], grown(2, keep=True))
+    error = [float(torch.cdist(x, grown(5, keep)).min(1).values.square().mean()) for keep in (True, False)]
     assert error[1] <= error[0] <= 2 * error[1]
 
 

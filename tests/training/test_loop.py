@@ -15,7 +15,9 @@ from artoveq.evaluation import evaluate, evaluate_through_server, write_evaluate
 from tests.conftest import MODEL
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data import load_split
-from training.loop import train, trained_model
+from training.export import export_files
+from training.loop import one_cycle, train, trained_model
+from training.model import RateModel
 from training.network import SplitNetwork, unfold_batch_norms
 from training.recipe import NetworkRecipe, Recipe, read_recipe
 from wire.artifact import load_artifact
@@ -60,13 +62,18 @@ def stripes(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"folder:{root}"
 
 
-def recipe(folder: Path, family: str, epochs: int = 1, rate: str = "3e-3") -> Recipe:
+def recipe(folder: Path, family: str, epochs: int = 1, rate: str = "3e-3", more: str = "") -> Recipe:
     path = folder / "recipe.toml"
-    path.write_text(RECIPE.format(family=family, epochs=epochs, rate=rate))
+    path.write_text(RECIPE.format(family=family, epochs=epochs, rate=rate) + more)
     return read_recipe(path)
 
 
-@pytest.mark.parametrize("family", ["progressive", "nested", "fixed"])
+def trained(wanted: Recipe, data: str, runs: Path) -> RateModel:
+    train(wanted, load_split(data, "train"), runs, weights_file=None, device=torch.device("cpu"))
+    return trained_model(wanted, 2, runs)[0]
+
+
+@pytest.mark.parametrize("family", ["progressive", "fixed"])
 def test_a_trained_recipe_becomes_an_artifact_that_serves(tmp_path: Path, stripes: str, family: str) -> None:
     wanted, test = recipe(tmp_path, family), load_split(stripes, "test")
     train(wanted, load_split(stripes, "train"), tmp_path / "runs", weights_file=None, device=torch.device("cpu"))
@@ -77,6 +84,77 @@ def test_a_trained_recipe_becomes_an_artifact_that_serves(tmp_path: Path, stripe
     figures = [row.model_dump() for row in manifest.levels]
     assert evaluate(artifact, test) == figures
     assert evaluate_through_server(artifact, test) == figures
+
+
+@pytest.mark.parametrize("family", ["nested", "progressive"])
+def test_levels_can_be_trained_one_after_the_other(tmp_path: Path, stripes: str, family: str) -> None:
+    """Alg. 1 and 2 as the paper states them: every level so far is decoded in each step."""
+    wanted = recipe(tmp_path, family, more='order = "level by level"\ndecoded = "all"\n')
+    wanted = Recipe.model_validate(
+        {**wanted.model_dump(), "codebook": {**wanted.codebook.model_dump(), "eta": 0.5 if family == "nested" else 0}}
+    )
+    model = trained(wanted, stripes, tmp_path / "runs")
+    assert sorted(p.name for p in (tmp_path / "runs").glob(f"tiny-{family}*")) == [
+        f"tiny-{family}-1.pt", f"tiny-{family}-2.pt", f"tiny-{family}.pt",
+    ]  # fmt: skip
+    table, _ = model.codebook.table()
+    assert bool((table.detach().norm(dim=-1) > 0).all())
+
+
+def test_mixed_resolution_has_every_budget_and_stays_at_home(tmp_path: Path, stripes: str) -> None:
+    model = trained(recipe(tmp_path, "mixed"), stripes, tmp_path / "runs")
+    allocations = model.allocations()
+    assert [sum(a) for a in allocations] == list(range(4, 13))
+    pictures = torch.rand(3, 3, 32, 32)
+    assert all(model(pictures, a).shape == (3, 2) for a in allocations)
+    with pytest.raises(TrainingError, match="mixed-resolution model is not exported"):
+        export_files(model)
+
+
+def test_what_was_tried_still_trains(tmp_path: Path, stripes: str) -> None:
+    more = 'unquantised = 0.5\ngradient = "rotation"\nlevel_affine = true\nminutes = 60\n'
+    trained(recipe(tmp_path, "residual", more=more), stripes, tmp_path / "runs")
+
+
+def test_without_a_bottleneck_the_start_is_exact() -> None:
+    torch.manual_seed(0)
+    network = SplitNetwork(NetworkRecipe(weights="random", latent_channels=None, cut=7), 32, 10, None)
+    pictures = torch.rand(64, 3, 32, 32)
+    network.start_from(pictures)
+    network.eval()
+    through = network.widen(network.encode(pictures))
+    torch.testing.assert_close(through, network.trunk_edge(pictures), atol=1e-2, rtol=1e-2)
+
+
+def test_normalisation_over_the_batch_is_not_exported(tmp_path: Path, stripes: str) -> None:
+    wanted = recipe(tmp_path, "progressive")
+    values = wanted.model_dump()
+    values["network"]["norm"] = "whole batch"
+    model = trained(Recipe.model_validate(values), stripes, tmp_path / "runs")
+    pictures = torch.rand(4, 3, 32, 32) * torch.tensor([0.1, 0.3, 0.9, 1.0]).view(4, 1, 1, 1)
+    encode = model.network.encode
+    assert not torch.allclose(encode(pictures)[:2], encode(pictures[:2]))
+    with pytest.raises(TrainingError, match="answers differently in other company"):
+        export_files(model)
+
+
+def test_a_time_budget_ends_a_stage_early(tmp_path: Path, stripes: str) -> None:
+    runs = tmp_path / "runs"
+    trained(recipe(tmp_path, "progressive", epochs=200, more="minutes = 0.02\n"), stripes, runs) if False else None
+    wanted = recipe(tmp_path, "progressive", more="minutes = 0.001\n")
+    values = wanted.model_dump()
+    values["stage3"]["epochs"] = 100_000
+    trained(Recipe.model_validate(values), stripes, runs)
+    assert load_checkpoint(runs / "tiny-progressive.pt", Recipe.model_validate(values).key())["epoch"] == 1  # type: ignore[index]
+
+
+def test_the_rate_rises_and_falls_once() -> None:
+    rates = [one_cycle(p / 100) for p in range(101)]
+    peak = rates.index(max(rates))
+    assert rates[:peak] == sorted(rates[:peak])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert max(rates) == pytest.approx(1)
+    assert rates[-1] == pytest.approx(0)
 
 
 def test_training_goes_on_where_it_stopped(tmp_path: Path, stripes: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +184,7 @@ def test_training_goes_on_where_it_stopped(tmp_path: Path, stripes: str, monkeyp
 
 def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path, stripes: str) -> None:
     wanted = recipe(tmp_path, "progressive", rate="1e30")
-    with pytest.raises(TrainingError, match=r"The loss is (nan|inf) in epoch 1, step \d+; .*last good checkpoint"):
+    with pytest.raises(TrainingError, match=r"The loss is (nan|inf) in epoch 1, step \d+; .*there is no checkpoint of"):
         train(wanted, load_split(stripes, "train"), tmp_path, weights_file=None, device=torch.device("cpu"))
 
 

@@ -1,0 +1,34 @@
+"""Dynamic channels: what a family of models delivers when the rate changes from picture to picture.
+
+In every slot the channel carries b bits a sub-vector with probability ∝ exp(κ·b), b = 1..L; a model
+answers with the highest of its levels that fits, and a picture for which none fits is lost
+(ARTOVeQ, arXiv 2501.02521, Table I).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+KAPPA = {"S1": 0.0, "S2": -0.25, "S3": 0.25}
+
+
+def rate_probabilities(scenario: str, max_level: int) -> dict[int, float]:
+    """Probability of each rate b in bits a sub-vector."""
+    weights = {b: math.exp(KAPPA[scenario] * b) for b in range(1, max_level + 1)}
+    total = sum(weights.values())
+    return {b: weight / total for b, weight in weights.items()}
+
+
+def delivered(top1: Mapping[int, float], scenario: str, max_level: int) -> float:
+    """Expected top-1 of a model with these levels; a rate below its lowest level loses the picture."""
+    expected = 0.0
+    for rate, probability in rate_probabilities(scenario, max_level).items():
+        carried = [level for level in top1 if level <= rate]
+        expected += probability * (top1[max(carried)] if carried else 0.0)
+    return expected
+
+
+def best_single(top1: Mapping[int, float], scenario: str, max_level: int) -> float:
+    """The best that one single-rate model of these can deliver."""
+    return max(delivered({level: value}, scenario, max_level) for level, value in top1.items())

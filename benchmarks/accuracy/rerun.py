@@ -1,0 +1,80 @@
+"""Trains a row and measures it: per rate, on the held-out training pictures and on the test pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.accuracy.codecs import codec_row
+from benchmarks.accuracy.rows import CODECS, recipe_of, result_path
+from training.data import Split
+from training.export import hardware
+from training.loop import first_stage, train_on, trained_model
+from training.model import Allocation, RateModel
+from training.network import pretrained_weights
+from training.scores import perplexity, scores
+from training.views import Batch, Views, as_input, make_views
+from wire.pictures import fit_picture
+
+
+def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file: str | None) -> None:
+    """Trains and measures the rows, writing each one's JSON as soon as it is known."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    pretrained = pretrained_weights(weights_file)
+    made: dict[str, tuple[Views, list[Batch]]] = {}
+    for name in names:
+        recipe, classes = recipe_of(name), len(train.classes)
+        key = recipe.views_key()
+        if key not in made:
+            views = make_views(recipe, train, runs, pretrained, device)
+            made = {key: (views, test_batches(test, recipe.picture, device))}
+        views, batches = made[key]
+        weights = pretrained if recipe.network.weights == "imagenet" else None
+        result: dict[str, Any] = {"row": name, "profile": name.partition("/")[0], "pictures": len(test)}
+        if name.split("/")[1] in CODECS:
+            model = first_stage(recipe, views, classes, runs, weights)
+            result |= {"test": codec_row(name, model, views, test, runs)}
+        else:
+            model = train_on(recipe, views, classes, runs, weights)
+            result |= {"held_out": measure(model, views.held_batches()), "test": measure(model, batches)}
+        _, minutes = trained_model(recipe, classes, runs)
+        result |= {"minutes": round(minutes, 1), "hardware": hardware(), "recipe": recipe.model_dump(mode="json")}
+        path = result_path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def test_batches(test: Split, size: int, device: torch.device) -> list[Batch]:
+    """The test pictures as the network sees them."""
+    pictures = torch.stack(
+        [torch.from_numpy(fit_picture(test.picture(i), size)).permute(2, 0, 1) for i in range(len(test))]
+    ).to(device)
+    labels = torch.from_numpy(test.labels).to(device)
+    pairs = zip(pictures.split(128), labels.split(128), strict=True)
+    return [Batch(as_input(p), l, None) for p, l in pairs]
+
+
+@torch.no_grad()
+def measure(model: RateModel, batches: list[Batch]) -> list[dict[str, Any]]:
+    """Scores at every rate, unquantised first: allocation, bits and bytes a picture, codeword usage."""
+    model.eval()
+    labels = torch.cat([batch.labels for batch in batches]).cpu().numpy()
+    rows: list[dict[str, Any]] = []
+    for allocation in [(), *model.allocations()]:
+        logits = torch.cat([model(batch.pictures, allocation).float().cpu() for batch in batches])
+        figures = scores(logits.softmax(1).numpy(), labels).model_dump()
+        bits = sum(allocation) * model.sub_vectors // max(1, len(allocation))
+        usage = {"perplexity": _usage(model, batches, allocation)} if len(allocation) == 1 else {}
+        rows.append({"allocation": list(allocation), "payload_bytes": bits / 8, **figures, **usage})
+    return rows
+
+
+def _usage(model: RateModel, batches: list[Batch], allocation: Allocation) -> float:
+    level = torch.tensor(allocation[0], device=batches[0].labels.device)
+    parts: list[Tensor] = [model.codebook.encode(model.sub_vectors_of(b.pictures), level) for b in batches[:8]]
+    return perplexity(torch.cat(parts).cpu().numpy().astype(np.int64), allocation[0])

@@ -1,0 +1,70 @@
+"""The rows: what is trained for the tables, by name.
+
+A row is PROFILE/VARIANT/SEED, for example imagewoof64-compact/nested/0 or cifar100-paper-d2/fixed-3/1.
+A profile is a recipe; a variant changes what its name says and nothing else. All variants of a
+profile share stage 1 and have the same number of epochs after it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from training.recipe import Recipe, read_recipe
+from wire.exceptions import RecipeError
+
+PROFILES = Path(__file__).parent / "profiles"
+RESULTS = Path(__file__).parent / "results"
+
+CODECS = ("webp", "jpeg", "avif")
+FAMILIES = ("progressive", "nested", "mixed", "residual")
+
+# One change each, on the progressive family.
+ABLATIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "no-distillation": {"stage3": {"distil": False}},
+    "shared-codebook": {"codebook": {"shared": True}},
+    "level-affine": {"stage3": {"level_affine": True}},
+    "quantiser-dropout": {"stage3": {"unquantised": 0.5}},
+    "joint-search": {"codebook": {"search": "joint"}},
+    "rotation": {"stage3": {"gradient": "rotation"}},
+}
+
+
+def recipe_of(name: str) -> Recipe:
+    """The recipe of a row.
+
+    Raises:
+        RecipeError: if there is no such row.
+    """
+    profile, _, rest = name.partition("/")
+    variant, _, seed = rest.partition("/")
+    path = PROFILES / f"{profile}.toml"
+    if not path.is_file() or not seed.isdecimal():
+        known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.toml")))
+        raise RecipeError(f"There is no row {name!r}; write PROFILE/VARIANT/SEED with PROFILE one of {known}.")
+    values = read_recipe(path).model_dump()
+    for section, changes in _changes(variant, name).items():
+        values[section].update(changes)
+    values["stage3"]["seed"] = int(seed)
+    values["name"] = name.replace("/", "-")
+    return Recipe.model_validate(values)
+
+
+def _changes(variant: str, name: str) -> dict[str, dict[str, Any]]:
+    if variant in FAMILIES:
+        return {"codebook": {"family": variant}}
+    if variant in ABLATIONS:
+        return ABLATIONS[variant]
+    if variant in CODECS:
+        return {}
+    kind, _, level = variant.partition("-")
+    if kind in ("fixed", "lbg") and level.isdecimal():
+        one_rate = {"codebook": {"family": "fixed", "max_level": int(level)}}
+        return one_rate if kind == "fixed" else {**one_rate, "stage3": {"epochs": 0}}
+    known = ", ".join((*FAMILIES, "fixed-LEVEL", "lbg-LEVEL", *CODECS, *ABLATIONS))
+    raise RecipeError(f"There is no row {name!r}; its variant is one of {known}.")
+
+
+def result_path(name: str) -> Path:
+    """Where a row's figures are committed."""
+    return RESULTS / f"{name}.json"

@@ -1,0 +1,95 @@
+"""What is minimised: the task, distillation, and the loss of the quantiser (eq. 2)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from training.codebooks import at_allocation
+from training.model import Allocation, RateModel
+from training.recipe import Recipe
+from training.views import Batch
+
+
+def task_loss(logits: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
+    """Cross-entropy with label smoothing, mixed with distillation from the teacher (Hinton et al. 2015)."""
+    loss = F.cross_entropy(logits, batch.labels, label_smoothing=recipe.label_smoothing)
+    if recipe.teacher is None or batch.taught is None:
+        return loss
+    taught = distillation(logits, batch.taught, recipe.teacher.temperature)
+    return (1 - recipe.teacher.weight) * loss + recipe.teacher.weight * taught
+
+
+def distillation(logits: Tensor, target: Tensor, temperature: float) -> Tensor:
+    """Kullback–Leibler divergence from softened targets, scaled by temperature²."""
+    log_p = F.log_softmax(logits / temperature, 1)
+    log_q = F.log_softmax(target / temperature, 1)
+    return F.kl_div(log_p, log_q, reduction="batchmean", log_target=True) * temperature**2
+
+
+def unquantised_loss(model: RateModel, batch: Batch) -> Tensor:
+    """Stage 1: the task alone."""
+    return task_loss(model.decode([model.sub_vectors_of(batch.pictures)], [()]).float(), batch, model.recipe)
+
+
+def quantised_loss(model: RateModel, batch: Batch, top: int) -> Tensor:
+    """Task loss at level `top` and at lower ones, plus the VQ loss of every level so far (eq. 2).
+
+    All decoded levels are one batch, so that BatchNorm sees in training the mixture that it meets in
+    evaluation.
+    """
+    recipe = model.recipe
+    x = model.sub_vectors_of(batch.pictures).float()
+    levels = [level for level in model.codebook.levels if level <= top]
+    z = model.codebook.quantise(x, levels)
+    chosen = decoded_allocations(model, top)
+    passed = [pass_through(x, at_allocation(z, a), recipe.stage3.gradient) for a in chosen]
+    if recipe.stage3.unquantised:
+        n = len(batch.labels)
+        kept = torch.rand(n, device=x.device) < recipe.stage3.unquantised
+        passed[0] = torch.where(kept.repeat_interleave(len(x) // n)[:, None, None], x, passed[0])
+    logits = model.decode(passed, chosen).float()
+    high, *low = logits.split(len(batch.labels))
+    loss = task_loss(high, batch, recipe)
+    for one in low:
+        loss = loss + _lower_loss(one, high.detach(), batch, recipe)
+    codebook = torch.stack([F.mse_loss(vectors, x.detach()) for vectors in z.values()]).mean()
+    commitment = torch.stack([F.mse_loss(x, vectors.detach()) for vectors in z.values()]).mean()
+    return loss + codebook + recipe.codebook.beta * commitment + recipe.codebook.eta * model.codebook.moved(top)
+
+
+def decoded_allocations(model: RateModel, top: int) -> list[Allocation]:
+    """What one step decodes: all rates up to level `top`, or the highest and one lower.
+
+    The second is the sandwich rule (Yu & Huang 2019) with two passes: the lower one is the lowest half
+    of the time, else a random one.
+    """
+    highest, *lower = sorted((a for a in model.allocations() if max(a) <= top), key=sum, reverse=True)
+    if model.recipe.stage3.decoded == "all" or not lower:
+        return [highest, *lower]
+    return [highest, lower[-1] if torch.rand(()) < 0.5 else lower[int(torch.randint(len(lower), ()))]]
+
+
+def _lower_loss(logits: Tensor, target: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
+    loss = task_loss(logits, batch, recipe)
+    if not recipe.stage3.distil:
+        return loss
+    temperature = recipe.teacher.temperature if recipe.teacher else 1.0
+    return 0.5 * loss + 0.5 * distillation(logits, target, temperature)
+
+
+def pass_through(x: Tensor, z: Tensor, gradient: str) -> Tensor:
+    """z forward; backward, the gradient of x as it is, or turned and scaled as x was turned to z.
+
+    The second is the rotation trick (Fifty et al. 2024), for vectors along the last axis.
+    """
+    if gradient == "straight through":
+        return x + (z - x).detach()
+    with torch.no_grad():
+        e, q = F.normalize(x, dim=-1), F.normalize(z, dim=-1)
+        r = F.normalize(e + q, dim=-1)
+        scale = z.norm(dim=-1, keepdim=True) / x.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+        error = z - scale * (x - 2 * r * (r * x).sum(-1, keepdim=True) + 2 * q * (e * x).sum(-1, keepdim=True))
+    turned = x - 2 * r * (r * x).sum(-1, keepdim=True) + 2 * q * (e * x).sum(-1, keepdim=True)
+    return scale * turned + error

@@ -1,0 +1,59 @@
+"""The split network with its codebook: one model for every rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from training.allocation import allocate
+from training.codebooks import at_allocation, build_codebook, from_sub_vectors, to_sub_vectors
+from training.network import SplitNetwork
+from training.recipe import Recipe
+
+Allocation = tuple[int, ...]
+"""The level of each segment of channels; a single one is the level of all."""
+
+
+class RateModel(nn.Module):
+    """One trained model: encoder, codebook, decoder."""
+
+    def __init__(self, recipe: Recipe, classes: int, weights: dict[str, Tensor] | None) -> None:
+        super().__init__()
+        self.recipe = recipe
+        levels = recipe.codebook.max_level if recipe.stage3.level_affine else 0
+        self.network = SplitNetwork(recipe.network, recipe.picture, classes, weights, levels)
+        self.codebook = build_codebook(recipe.codebook, recipe.network.channels)
+
+    @property
+    def sub_vectors(self) -> int:
+        """M, per picture."""
+        c, h, w = self.network.latent_shape
+        return c * h * w // self.recipe.codebook.d
+
+    def allocations(self) -> list[Allocation]:
+        """Every rate of this model, lowest first: a level for all, or the mixed allocations of every budget."""
+        book, m = self.recipe.codebook, self.sub_vectors
+        if book.family != "mixed":
+            return [(level,) for level in self.codebook.levels]
+        steps = range(book.segments, book.segments * book.max_level + 1)
+        return [allocate(k * m // book.segments, m, book.segments, book.max_level, book.lead) for k in steps]
+
+    def sub_vectors_of(self, pictures: Tensor) -> Tensor:
+        """Pictures (B, 3, S, S) in 0..1 to sub-vectors (N, G, d)."""
+        return to_sub_vectors(self.network.encode(pictures), self.recipe.codebook.d)
+
+    def decode(self, vectors: Sequence[Tensor], allocations: Sequence[Allocation]) -> Tensor:
+        """Sub-vectors (N, G, d) of each allocation (() unquantised), as one batch, to logits."""
+        latent = from_sub_vectors(torch.cat(list(vectors)), self.network.latent_shape)
+        mean = torch.tensor([round(sum(a) / len(a)) if a else 0 for a in allocations], device=latent.device)
+        levels = mean.repeat_interleave(len(latent) // len(allocations))
+        return self.network.decode(latent.contiguous(memory_format=torch.channels_last), levels)
+
+    def forward(self, pictures: Tensor, allocation: Allocation) -> Tensor:
+        """Logits (B, classes) at an allocation, or unquantised where it is empty."""
+        x = self.sub_vectors_of(pictures)
+        if allocation:
+            x = at_allocation(self.codebook.quantise(x, sorted(set(allocation))), allocation)
+        return self.decode([x], [allocation])

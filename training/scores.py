@@ -1,0 +1,52 @@
+"""How good probabilities are: accuracy, likelihood, calibration; and how much of a codebook is used."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+CALIBRATION_BINS = 15
+
+
+class Scores(BaseModel):
+    """Figures over a set of pictures; fractions, not percent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    top1: float
+    top5: float
+    nll: float
+    """Mean negative log-likelihood of the true class, in nats."""
+    ece: float
+    """Expected calibration error over 15 bins of equal width (Guo et al. 2017)."""
+
+
+def scores(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> Scores:
+    """Scores of probabilities (N, classes) for labels (N,)."""
+    own = probabilities[np.arange(len(labels)), labels][:, None]
+    # A class is ahead of the true one where it is likelier, or as likely and named first, as argmax has it.
+    first = np.arange(probabilities.shape[1]) < labels[:, None]
+    ahead = ((probabilities > own) | ((probabilities == own) & first)).sum(1)
+    confidence, right = probabilities.max(1), ahead == 0
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    gap = np.bincount(bins, right - confidence.astype(np.float64), CALIBRATION_BINS)
+    return Scores(
+        top1=round(float(right.mean()), 6),
+        top5=round(float((ahead < 5).mean()), 6),
+        nll=round(float(-np.log(np.maximum(own.astype(np.float64), 1e-12)).mean()), 6),
+        ece=round(float(np.abs(gap).sum() / len(labels)), 6),
+    )
+
+
+def perplexity(indices: NDArray[np.integer], level: int) -> float:
+    """exp of the entropy of codeword usage, the mean over channel groups: 1 .. 2^level.
+
+    indices: (N, G).
+    """
+    used = []
+    for group in indices.T:
+        share = np.bincount(group, minlength=2**level) / len(group)
+        share = share[share > 0]
+        used.append(np.exp(-(share * np.log(share)).sum()))
+    return round(float(np.mean(used)), 3)

@@ -1,0 +1,143 @@
+"""Training views: random crops of every training picture, made once, with the teacher's answer to each.
+
+Making a crop and asking the teacher costs more than a step of training; K views a picture, mirrored
+and relit afresh at every use, serve all stages, families and seeds that share a data set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from training.checkpoint import load_checkpoint, save_checkpoint
+from training.data import Resident, Split, hold_out
+from training.recipe import Recipe
+from training.teacher import Teacher, fit_head
+from wire.exceptions import CheckpointError
+
+TEACHER_BATCH = 64
+console = Console(stderr=True)
+
+
+@dataclass
+class Batch:
+    """Pictures (B, 3, S, S) in 0..1, their labels, and the teacher's logits where there is one."""
+
+    pictures: Tensor
+    labels: Tensor
+    taught: Tensor | None
+
+
+@dataclass
+class Views:
+    """K views of N pictures, and the pictures held out for watching the training.
+
+    pictures: uint8 (K, N, 3, S, S); labels: (N,); taught: (K, N, classes) or None;
+    held_pictures: uint8 (H, 3, S, S), the plain centre crops; held_labels: (H,).
+    """
+
+    pictures: Tensor
+    labels: Tensor
+    taught: Tensor | None
+    held_pictures: Tensor
+    held_labels: Tensor
+
+    def batch(self, rows: Tensor, epoch: int) -> Batch:
+        """One view of each picture in `rows`, half of them mirrored, brightness and contrast changed."""
+        view = (rows + epoch) % len(self.pictures)
+        pictures = as_input(self.pictures[view, rows])
+        shape, device = (len(rows), 1, 1, 1), rows.device
+        pictures = torch.where(torch.rand(shape, device=device) < 0.5, pictures.flip(3), pictures)
+        gain = torch.empty(shape, device=device).uniform_(0.8, 1.2)
+        shift = torch.empty(shape, device=device).uniform_(-0.15, 0.15)
+        pictures = ((pictures - 0.5) * gain + 0.5 + shift).clamp_(0, 1)
+        taught = None if self.taught is None else self.taught[view, rows].float()
+        return Batch(pictures, self.labels[rows], taught)
+
+    def held_batches(self, size: int = 128) -> list[Batch]:
+        """The pictures held out, as they are at inference."""
+        pairs = zip(self.held_pictures.split(size), self.held_labels.split(size), strict=True)
+        return [Batch(as_input(pictures), labels, None) for pictures, labels in pairs]
+
+    def state(self) -> dict[str, Tensor | None]:
+        return dict(vars(self))
+
+    def to(self, device: torch.device) -> Views:
+        return Views(**{k: None if v is None else v.to(device) for k, v in self.state().items()})
+
+
+def as_input(pictures: Tensor) -> Tensor:
+    """uint8 (B, 3, S, S) to float in 0..1, channels last in memory."""
+    return pictures.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
+
+
+def shrink(views: Tensor, size: int) -> Tensor:
+    """A larger view in 0..1 to the network's input, uint8, antialiased like `wire.pictures.fit_picture`."""
+    if views.shape[-1] != size:
+        views = F.interpolate(views, size=size, mode="bilinear", antialias=True)
+    return views.mul(255).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def make_views(
+    recipe: Recipe, split: Split, runs: Path, weights: dict[str, Tensor] | None, device: torch.device
+) -> Views:
+    """The views of a recipe's training pictures, from `runs` where they have been made before.
+
+    weights: of the teacher.
+
+    Raises:
+        CheckpointError: if those in `runs` are of other pictures.
+    """
+    path, key = runs / f"views-{recipe.views_key()}.pt", recipe.views_key()
+    state = load_checkpoint(path, key)
+    if state is not None:
+        if state.pop("classes") != list(split.classes) or state.pop("count") != len(split):
+            raise CheckpointError(f"The views {path} were made of other pictures; delete the file to make new ones.")
+        return Views(**state).to(device)
+    kept, watched = hold_out(split, recipe.hold_out_every, recipe.seed)
+    side = round(recipe.view / recipe.crop[0] * 0.75)
+    data, held = Resident.load(kept, side, device), Resident.load(watched, side, device)
+    teacher = None
+    if recipe.teacher is not None:
+        assert weights is not None
+        teacher = Teacher(weights, device)
+    made = [_views(data, recipe, recipe.crop, teacher, f"views {k + 1} of {recipe.views}") for k in range(recipe.views)]
+    plain, plain_features = _views(held, recipe, None, teacher, "held-out pictures")
+    pictures, taught = torch.stack([view for view, _ in made]), None
+    if teacher is not None:
+        features = torch.cat([f for _, f in made])
+        head = fit_head(features, data.labels.repeat(recipe.views), len(split.classes))
+        taught = head(features).reshape(recipe.views, len(data.labels), -1).half()
+        right = (head(plain_features).argmax(1) == held.labels).float().mean()
+        console.print(f"teacher: {float(right):.1%} of the held-out training pictures")
+    views = Views(pictures, data.labels, taught, plain, held.labels)
+    save_checkpoint(path, key, {**views.state(), "classes": list(split.classes), "count": len(split)})
+    return views
+
+
+def _views(
+    data: Resident, recipe: Recipe, crop: tuple[float, float] | None, teacher: Teacher | None, what: str
+) -> tuple[Tensor, Tensor]:
+    """One view of every picture, uint8, and the teacher's features of it."""
+    device, count = data.labels.device, len(data.labels)
+    pictures, features = [], []
+    for rows in track(torch.arange(count, device=device).split(TEACHER_BATCH), description=what, transient=True):
+        # The teacher is compiled for whole batches; the last one is filled up and cut again.
+        filled = F.pad(rows, (0, TEACHER_BATCH - len(rows)))
+        views = data.views(filled, recipe.view, crop)
+        pictures.append(shrink(views[: len(rows)], recipe.picture))
+        if teacher is not None:
+            with precision(device):
+                features.append(teacher.features(views)[: len(rows)])
+    return torch.cat(pictures), torch.cat(features) if features else torch.empty(count, 0)
+
+
+def precision(device: torch.device) -> torch.autocast:
+    """bfloat16 on a GPU; the CPU gains nothing from it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
