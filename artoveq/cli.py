@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import json
 import logging
 import re
@@ -22,6 +23,15 @@ console, errors = Console(highlight=False), Console(stderr=True, highlight=False
 
 EXTRA_OF = {"torch": "train", "torchvision": "train", "onnx": "train"}
 DEMO_MODEL = Path(__file__).parent.parent / "models" / "imagewoof64-compact-progressive"
+
+
+class Scenario(str, enum.Enum):
+    """The paper's dynamic channels: all rates alike, low ones likelier, high ones likelier."""
+
+    S1 = "S1"
+    S2 = "S2"
+    S3 = "S3"
+
 
 Data = Annotated[str, typer.Option(help="imagewoof:DIR, cifar100:DIR, or folder:DIR with one folder per class.")]
 Runs = Annotated[Path, typer.Option(help="Where checkpoints are kept.")]
@@ -197,9 +207,9 @@ def export(
     from training.recipe import read_recipe
 
     wanted = read_recipe(recipe)
-    split = load_split(data, "test")
+    split, test = load_split(data, "train"), load_split(data, "test")
     model, minutes = trained_model(wanted, len(split.classes), runs)
-    artifact = write_evaluated(model, wanted, minutes, split, models / wanted.name)
+    artifact = write_evaluated(model, wanted, minutes, split, test, models / wanted.name)
     manifest = artifact.manifest
     figures = ", ".join(f"{row.level}: {row.top1:.1%}" for row in manifest.levels)
     console.print(f"{artifact.folder}: unquantised {manifest.unquantised_top1:.1%}; level {figures}")
@@ -207,16 +217,33 @@ def export(
 
 @app.command()
 def evaluate(
-    artifact: Annotated[Path, typer.Argument(help="Folder of the artifact.")],
-    data: Data,
+    artifacts: Annotated[list[Path], typer.Argument(help="Folder of the artifact; several with --scenario.")],
+    data: Annotated[Optional[str], typer.Option(help="As for train; measures anew.")] = None,  # noqa: UP045
     through_server: Annotated[bool, typer.Option("--through-server", help="Stream to a real server.")] = False,
+    scenario: Annotated[
+        Optional[list[Scenario]],  # noqa: UP045
+        typer.Option(help="What the artifact's committed figures deliver where the rate changes: S1, S2 or S3."),
+    ] = None,
 ) -> None:
-    """Measure an artifact on the test pictures: accuracy and mean bytes per level, as JSON."""
-    from artoveq import evaluation
-    from training.data import load_split
+    """Measure an artifact on the test pictures: accuracy, likelihood, calibration and bytes per level, as JSON."""
     from wire.artifact import load_artifact
 
-    loaded, split = load_artifact(artifact), load_split(data, "test")
+    if scenario:
+        from artoveq.scenarios import delivered
+
+        for manifest in (load_artifact(folder).manifest for folder in artifacts):
+            top1 = {row.level: row.top1 for row in manifest.levels}
+            row = {s.value: round(delivered(top1, s.value, manifest.max_level), 6) for s in scenario}
+            print(
+                json.dumps({"artifact": manifest.name, "profile": manifest.profile, "family": manifest.family, **row})
+            )
+        return
+    if data is None or len(artifacts) != 1:
+        raise typer.BadParameter("Give one artifact and --data, or artifacts and --scenario.")
+    from artoveq import evaluation
+    from training.data import load_split
+
+    loaded, split = load_artifact(artifacts[0]), load_split(data, "test")
     measure = evaluation.evaluate_through_server if through_server else evaluation.evaluate
     report = {"artifact": loaded.manifest.name, "pictures": len(split), "levels": measure(loaded, split)}
     print(json.dumps(report, indent=1))

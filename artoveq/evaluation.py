@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +14,102 @@ from rich.progress import track
 
 from artoveq.processes import server_process
 from edge_client import AsyncClient, Encoder
-from inference_server.decoder import OnnxDecoder
+from inference_server.decoder import OnnxDecoder, Probabilities
+from inference_server.received import Received
 from training.data import Split
 from training.export import export_files, manifest_values, unquantised_top1
 from training.model import RateModel
 from training.recipe import Recipe
-from wire.artifact import Artifact, write_artifact
-from wire.bitplanes import pack_planes, unpack_planes
+from training.scores import perplexity, scores
+from wire.artifact import TABLES, Artifact, write_artifact
+from wire.bitplanes import Indices, pack_planes
+from wire.entropy import count_tables
 from wire.exceptions import DataError
+from wire.pictures import Picture
 
 BATCH = 64
 IN_FLIGHT = 32
+SAMPLE = 1024
+"""Pictures whose codewords are counted."""
+TABLE_PICTURES = 2048
+WORTH_CODING = 0.03
+"""Entropy coding is left out of an artifact that it makes less than this much smaller."""
 console = Console(stderr=True)
 
 
 def evaluate(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
-    """Per level: level, mean payload_bytes and top1 over all pictures of the split, in this process.
+    """Per level, over all pictures of the split, in this process: the mean of `payload_bytes`, the scores
+    (top1, top5, nll, ece), `packed_bytes` (without entropy coding) and the codewords' `perplexity`.
 
     Raises:
         DataError: if the data set has other classes than the artifact.
     """
     check_classes(artifact, split)
+    manifest = artifact.manifest
     encoder, decoder = Encoder(artifact), OnnxDecoder(artifact)
-    levels = artifact.manifest.level_numbers
-    right, sent = dict.fromkeys(levels, 0), dict.fromkeys(levels, 0)
-    m = artifact.manifest.sub_vectors
-    for start in track(range(0, len(split), BATCH), description="evaluating", console=console, transient=True):
-        rows = range(start, min(start + BATCH, len(split)))
-        pictures = np.stack([encoder.fit(split.picture(i)) for i in rows])
+    levels = manifest.level_numbers
+    answers: dict[int, list[Probabilities]] = {level: [] for level in levels}
+    sent: dict[int, list[int]] = {level: [] for level in levels}
+    sample: dict[int, list[Indices]] = {level: [] for level in levels}
+    for pictures in _batches(encoder, split, len(split)):
         for level in levels:
-            payloads = [pack_planes(one, level) for one in encoder.encode_batch(pictures, level)]
-            indices = np.stack([unpack_planes(planes, m) for planes in payloads])
-            answers = decoder.decode(indices, np.full(len(indices), level, np.int64)).argmax(1)
-            right[level] += int((answers == split.labels[start : start + BATCH]).sum())
-            sent[level] += sum(len(plane) for planes in payloads for plane in planes)
-    return _rows(right, sent, len(split))
+            encoded = encoder.encode_batch(pictures, level)
+            payloads = [_payload(encoder, one, level) for one in encoded]
+            arrived = np.stack([_arrived(encoder, payload, level) for payload in payloads])
+            answers[level].append(decoder.decode(arrived, np.full(len(arrived), level, np.int64)))
+            sent[level] += [len(payload) for payload in payloads]
+            if len(sample[level]) * BATCH < SAMPLE:
+                sample[level].append(encoded)
+    rows = []
+    for level in levels:
+        used = np.concatenate(sample[level]).reshape(-1, manifest.channel_groups)
+        rows.append(
+            {
+                "level": level,
+                "payload_bytes": round(float(np.mean(sent[level])), 3),
+                **scores(np.concatenate(answers[level]), split.labels).model_dump(),
+                "packed_bytes": level * manifest.plane_bytes,
+                "perplexity": perplexity(used, level),
+            }
+        )
+    return rows
+
+
+def _batches(encoder: Encoder, split: Split, count: int) -> Iterator[Picture]:
+    starts = range(0, count, BATCH)
+    for start in track(starts, description="encoding", console=console, transient=True):
+        rows = range(start, min(start + BATCH, count))
+        yield np.stack([encoder.fit(split.picture(i)) for i in rows])
+
+
+def _payload(encoder: Encoder, indices: Indices, level: int) -> bytes:
+    if encoder.coder is None:
+        return b"".join(pack_planes(indices, level))
+    return encoder.coder.encode(indices, level, 1, level)
+
+
+def _arrived(encoder: Encoder, payload: bytes, level: int) -> Indices:
+    begun = Received(level, encoder.manifest.sub_vectors)
+    return begun.add(payload, level if encoder.coder else 0, encoder.coder).indices
+
+
+def entropy_tables(artifact: Artifact, train: Split) -> bytes:
+    """The file `wire.entropy` reads, counted on training pictures evenly drawn from `train`."""
+    encoder, manifest = Encoder(artifact), artifact.manifest
+    rows = np.random.default_rng(0).permutation(len(train))[:TABLE_PICTURES]
+    levels = (manifest.max_level,) if manifest.prefix_consistent else range(1, manifest.max_level + 1)
+    found: dict[int, list[Indices]] = {level: [] for level in levels}
+    for pictures in _batches(encoder, train.subset(rows), len(rows)):
+        for level in levels:
+            if level in manifest.level_numbers:
+                found[level].append(encoder.encode_batch(pictures, level))
+    nothing = np.zeros((0, manifest.sub_vectors), np.uint8)
+    counted = {level: np.concatenate(parts) if parts else nothing for level, parts in found.items()}
+    return count_tables(counted, manifest.channel_groups).astype("<u2").tobytes()
 
 
 def evaluate_through_server(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
-    """As `evaluate`, but every picture is streamed at every level to a real server."""
+    """`level`, mean `payload_bytes` and `top1` of every picture streamed at every level to a real server."""
     check_classes(artifact, split)
     with server_process(artifact.folder) as server:
         return asyncio.run(_stream(server.address, artifact, split))
@@ -97,13 +155,33 @@ def _rows(right: dict[int, int], sent: dict[int, int], count: int) -> list[dict[
     ]
 
 
-def write_evaluated(model: RateModel, recipe: Recipe, minutes: float, split: Split, folder: Path) -> Artifact:
-    """Exports a trained model, measures it on `split`, and writes the artifact with its figures."""
-    files = export_files(model)
-    values = manifest_values(model, recipe, minutes, split.classes)
-    values["unquantised_top1"] = round(unquantised_top1(model, split), 6)
+def write_evaluated(
+    model: RateModel, recipe: Recipe, minutes: float, train: Split, test: Split, folder: Path
+) -> Artifact:
+    """Exports a trained model, measures it on `test`, and writes the artifact with its figures.
+
+    Its planes are entropy-coded, with tables from `train`, where that saves enough.
+    """
+    values = manifest_values(model, recipe, minutes, test.classes)
+    values["unquantised_top1"] = round(unquantised_top1(model, test), 6)
+    return write_measured(values, export_files(model), train, test, folder)
+
+
+def write_measured(
+    values: Mapping[str, Any], files: Mapping[str, bytes], train: Split, test: Split, folder: Path
+) -> Artifact:
+    """Writes the artifact of exported files, entropy tables where they save enough, and measured figures."""
     with tempfile.TemporaryDirectory() as scratch:
         # The figures are measured on a whole artifact, whose own figures are not known yet.
-        unmeasured = write_artifact(Path(scratch) / "model", values, files)
-        values["levels"] = evaluate(unmeasured, split)
-    return write_artifact(folder, values, files)
+        packed = write_artifact(Path(scratch) / "packed", values, files)
+        coded_files = {**files, TABLES: entropy_tables(packed, train)}
+        coded = write_artifact(Path(scratch) / "coded", values, coded_files)
+        rows = evaluate(coded, test)
+        saved = 1 - sum(row["payload_bytes"] for row in rows) / sum(row["packed_bytes"] for row in rows)
+        console.print(f"entropy coding saves {saved:.1%} of the bytes")
+        if saved < WORTH_CODING:
+            rows = [{**row, "payload_bytes": float(row["packed_bytes"])} for row in rows]
+        else:
+            files = coded_files
+    levels = [{key: row[key] for key in ("level", "payload_bytes", "top1")} for row in rows]
+    return write_artifact(folder, {**values, "levels": levels}, files)

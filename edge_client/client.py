@@ -17,13 +17,15 @@ from edge_client.provision import provision
 from edge_client.rate import CapacityEstimator, Overheads, choose_level
 from edge_client.results import Prediction, Result
 from edge_client.stream import MESSAGE_OVERHEAD, Stream
-from wire.artifact import ENCODER, load_artifact
+from wire.artifact import load_artifact
+from wire.bitplanes import Indices, pack_planes
+from wire.entropy import EntropyCoder
 from wire.exceptions import LevelError, ProtocolError, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceStub
 from wire.pictures import Picture
 
-PLANES_MESSAGE_BYTES = 16
+PLANES_MESSAGE_BYTES = 18
 """What the fields of a Planes message take beside the planes themselves, at most."""
 ATTEMPTS = 2
 """A picture whose stream breaks is sent once more on a fresh one."""
@@ -58,7 +60,7 @@ class AsyncClient:
         self._stub = RemoteInferenceStub(self._channel)  # type: ignore[no-untyped-call]
         try:
             if self._model is not None:
-                self.encoder = Encoder(load_artifact(self._model, only=(ENCODER,)))
+                self.encoder = Encoder(load_artifact(self._model, edge=True))
             else:
                 self.encoder = Encoder(await provision(self._channel, self.address, self.connect_timeout))
             await self._connected()
@@ -113,8 +115,9 @@ class AsyncClient:
         for attempt in range(ATTEMPTS):
             try:
                 stream = await self._connected()
-                result, planes = self._encode(picture, budget, level, progressive, stream.round_trip)
-                talk = _Talk(stream, result, planes, began, top_k, on_prediction)
+                coder = self.encoder.coder if stream.reads_coded_planes else None
+                result, indices = self._encode(picture, budget, level, progressive, stream.round_trip, coder)
+                talk = _Talk(stream, result, indices, coder, began, top_k, on_prediction)
                 await (talk.progressive(enough, self.capacity) if progressive else talk.one_shot())
             except ServerUnavailable:
                 if attempt + 1 == ATTEMPTS:
@@ -125,8 +128,14 @@ class AsyncClient:
         raise AssertionError("unreachable")
 
     def _encode(
-        self, picture: Picture, budget: float, level: int | None, progressive: bool, round_trip: float
-    ) -> tuple[Result, list[bytes]]:
+        self,
+        picture: Picture,
+        budget: float,
+        level: int | None,
+        progressive: bool,
+        round_trip: float,
+        coder: EntropyCoder | None,
+    ) -> tuple[Result, Indices]:
         assert self.encoder is not None
         manifest = self.encoder.manifest
         if level is None and progressive:
@@ -137,17 +146,19 @@ class AsyncClient:
                 self.capacity,
                 budget,
                 overheads,
-                plane_bits=8 * manifest.plane_bytes,
+                level_bits={
+                    row.level: 8 * (row.payload_bytes if coder else row.level * manifest.plane_bytes)
+                    for row in manifest.levels
+                },
                 message_bits=8 * (PLANES_MESSAGE_BYTES + MESSAGE_OVERHEAD),
-                max_level=manifest.max_level,
                 previous=self._level,
             )
             self._level = chosen
             # Not even the lowest level may be in time: it is sent all the same, late is better than nothing.
-            level = max((have for have in manifest.level_numbers if have <= chosen), default=manifest.level_numbers[0])
+            level = chosen or manifest.level_numbers[0]
         began = time.monotonic()
-        planes = self.encoder.encode_planes(picture, level)
-        return Result(level, budget, self.capacity, round_trip, time.monotonic() - began), planes
+        indices = self.encoder.encode(picture, level)
+        return Result(level, budget, self.capacity, round_trip, time.monotonic() - began), indices
 
     def _learn(self, result: Result) -> None:
         """What the next deadline will pay for, as this picture paid for it."""
@@ -172,12 +183,13 @@ class _Talk:
         self,
         stream: Stream,
         result: Result,
-        planes: list[bytes],
+        indices: Indices,
+        coder: EntropyCoder | None,
         began: float,
         top_k: int,
         on_prediction: Callable[[Prediction], None] | None,
     ) -> None:
-        self.stream, self.result, self.planes = stream, result, planes
+        self.stream, self.result, self.indices, self.coder = stream, result, indices, coder
         self.began, self.top_k, self.on_prediction = began, top_k, on_prediction
         self.receipted = 0
 
@@ -186,7 +198,7 @@ class _Talk:
         self.picture_id, self.inbox = self.stream.begin()
         try:
             await self.stream.mark(self.picture_id)
-            await self._send(1, self.planes)
+            await self._send(1, self.result.level)
             while not self.result.predictions:
                 await self._hear(self.began + PATIENCE_S)
         finally:
@@ -198,7 +210,7 @@ class _Talk:
         deadline = self.began + self.result.budget
         window = 1
         if capacity is not None:
-            plane_bits = 8 * (len(self.planes[0]) + PLANES_MESSAGE_BYTES + MESSAGE_OVERHEAD)
+            plane_bits = 8 * (-(-len(self.indices) // 8) + PLANES_MESSAGE_BYTES + MESSAGE_OVERHEAD)
             window += round(capacity * self.result.round_trip / plane_bits)
         sent, complete = 0, False
         try:
@@ -207,9 +219,9 @@ class _Talk:
                 late = time.monotonic() >= deadline
                 if late and self.result.predictions:
                     break
-                if sent < len(self.planes) and sent - self.receipted < window and (sent == 0 or not late):
+                if sent < self.result.level and sent - self.receipted < window and (sent == 0 or not late):
                     sent += 1
-                    await self._send(sent, self.planes[sent - 1 : sent])
+                    await self._send(sent, sent)
                     continue
                 waiting_for_first = not self.result.predictions
                 limit = self.began + max(PATIENCE_S, self.result.budget) if waiting_for_first else deadline
@@ -220,15 +232,20 @@ class _Talk:
     def _sure(self, enough: float) -> bool:
         return bool(self.result.predictions) and self.result.best.probability >= enough
 
-    async def _send(self, first: int, planes: list[bytes]) -> None:
-        payload = b"".join(planes)
+    async def _send(self, first: int, last: int) -> None:
+        level = self.result.level
+        if self.coder is None:
+            payload = b"".join(pack_planes(self.indices, level)[first - 1 : last])
+        else:
+            payload = self.coder.encode(self.indices, level, first, last)
         self.result.payload_bytes += len(payload)
         await self.stream.send(
             pb.Planes(
                 picture_id=self.picture_id,
-                level=len(self.planes),
+                level=level,
                 first_plane=first,
                 planes=payload,
+                coded=last + 1 - first if self.coder else 0,
                 top_k=self.top_k,
             )
         )

@@ -9,7 +9,8 @@ import numpy as np
 import onnxruntime as ort
 
 from wire.artifact import ENCODER, Artifact, Manifest
-from wire.bitplanes import Indices, pack_planes
+from wire.bitplanes import Indices
+from wire.entropy import open_coder
 from wire.pictures import Picture, fit_picture
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ class Encoder:
         options.log_severity_level = 3
         available = [p for p in PROVIDERS if p in ort.get_available_providers()]
         self._session = ort.InferenceSession(artifact.path(ENCODER), options, providers=available)
+        self.coder = open_coder(artifact)
+        """Entropy coder of the planes, None where they travel packed."""
         self.provider: str = self._session.get_providers()[0]
         log.info("The encoder of %s runs on %s.", self.manifest.name, self.provider)
 
@@ -41,10 +44,6 @@ class Encoder:
             LevelError: if the model does not have this level.
         """
         return cast(Indices, self.encode_batch(self.fit(picture)[None], level)[0])
-
-    def encode_planes(self, picture: Picture, level: int) -> list[bytes]:
-        """A picture of any size to its l bit-planes, the first one first."""
-        return pack_planes(self.encode(picture, level), level)
 
     def fit(self, picture: Picture) -> Picture:
         """The picture at the encoder's input size."""

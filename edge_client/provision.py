@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 
 from edge_client.errors import translated
-from wire.artifact import ENCODER, MANIFEST, Artifact, check_file, load_artifact, parse_manifest
+from wire.artifact import MANIFEST, Artifact, check_file, load_artifact, parse_manifest
 from wire.exceptions import ArtifactError
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceStub
@@ -34,22 +34,25 @@ async def provision(channel: grpc.aio.Channel, address: str, timeout: float) -> 
         manifest = parse_manifest(described.manifest, f"The manifest from {address}")
         folder = cache_folder() / manifest.fingerprint
         try:
-            return load_artifact(folder, only=(ENCODER,))
+            return load_artifact(folder, edge=True)
         except ArtifactError:
             pass  # not there yet, or damaged: fetch it
-        chunks = stub.FetchFile(pb.FetchFileRequest(fingerprint=manifest.fingerprint, name=ENCODER))
-        encoder = check_file(manifest, ENCODER, b"".join([chunk.data async for chunk in chunks]))
+        files = {}
+        for name in manifest.edge_files:
+            chunks = stub.FetchFile(pb.FetchFileRequest(fingerprint=manifest.fingerprint, name=name))
+            files[name] = check_file(manifest, name, b"".join([chunk.data async for chunk in chunks]))
     except grpc.RpcError as error:
         raise translated(error, address) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / ENCODER, encoder)
+        for name, data in files.items():
+            _replace(folder / name, data)
         _replace(folder / MANIFEST, described.manifest)
     except OSError as error:
         raise ArtifactError(
             f"The encoder could not be stored in {folder} ({error.strerror}); free some space, or set ARTOVEQ_CACHE."
         ) from error
-    return load_artifact(folder, only=(ENCODER,))
+    return load_artifact(folder, edge=True)
 
 
 def _replace(path: Path, data: bytes) -> None:

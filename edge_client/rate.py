@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 HOLD = 0.95
@@ -32,27 +33,29 @@ def choose_level(
     budget: float,
     overheads: Overheads,
     *,
-    plane_bits: float,
+    level_bits: Mapping[int, float],
     message_bits: float,
-    max_level: int,
     previous: int | None = None,
 ) -> int:
-    """The highest level whose bits arrive in time: floor(C · (τ − overheads) / M), clipped to 0..L.
+    """The highest level whose bits arrive in time: at most C · (τ − overheads) bits.
 
     Corrects eq. 4 by what the deadline spends on other things, and by the message around the planes.
     It drops at once and rises cautiously: to go beyond the previous level, the planes must fit into
     `RISE` of the capacity.
 
     capacity: bits per second, None where nothing has been measured yet (then level 1).
-    budget: seconds. plane_bits: of one plane. message_bits: of the message around all of them.
-    Returns 0 where not even level 1 arrives in time.
+    budget: seconds. level_bits: what each level sends for a picture, on average; it grows with the level.
+    message_bits: of the message around the planes.
+    Returns 0 where not even the lowest level arrives in time.
     """
     if capacity is None:
-        return 1
+        return min(level_bits)
     deliverable = capacity * max(0.0, budget - overheads.total)
 
     def fitting(share: float) -> int:
-        return math.floor(min(max_level, max(0.0, share * deliverable - message_bits) / plane_bits))
+        return max(
+            (level for level, bits in level_bits.items() if bits + message_bits <= share * deliverable), default=0
+        )
 
     hold = fitting(HOLD)
     if previous is None or hold <= previous:

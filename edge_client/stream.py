@@ -70,8 +70,10 @@ class Stream:
 
     async def _greet(self, fingerprint: str) -> None:
         await self._call.write(pb.StreamRequest(hello=pb.Hello(fingerprint=fingerprint)))
-        if await self._call.read() is grpc.aio.EOF:
+        response = await self._call.read()
+        if response is grpc.aio.EOF:
             raise asyncio.InvalidStateError("the stream ended before the welcome")
+        self.reads_coded_planes: bool = response.welcome.reads_coded_planes
 
     async def close(self) -> None:
         """Ends the stream; pictures in flight fail with ServerUnavailable."""

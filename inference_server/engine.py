@@ -13,6 +13,7 @@ from inference_server.encoder import PictureEncoder
 from inference_server.settings import Settings
 from wire.artifact import Artifact, load_artifact
 from wire.bitplanes import Indices
+from wire.entropy import EntropyCoder, open_coder
 from wire.exceptions import PictureError, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 
@@ -33,6 +34,7 @@ class Engine:
         self.settings = settings
         self.artifact: Artifact = load_artifact(Path(settings.model))
         self.manifest = self.artifact.manifest
+        self.coder: EntropyCoder | None = open_coder(self.artifact)
         self.encoder = PictureEncoder(self.artifact, threads=settings.decoder_threads, max_pixels=settings.max_pixels)
         self.batcher = Batcher(
             open_decoder(self.artifact, settings.decoder_threads),

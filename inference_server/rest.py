@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -13,7 +14,7 @@ from inference_server import metrics
 from inference_server.batcher import Answer
 from inference_server.engine import Engine
 from wire.artifact import Manifest
-from wire.bitplanes import pack_planes, unpack_planes
+from wire.bitplanes import Indices
 from wire.exceptions import ArtoveqError, LevelError, PictureError, ServerOverloaded, ServerUnavailable
 
 STATUS: tuple[tuple[type[ArtoveqError], int], ...] = (
@@ -153,16 +154,15 @@ def build_app(engine: Engine) -> FastAPI:
         if picture is None:
             return too_large()
         level = manifest.check_level(manifest.max_level if level is None else level)
-        planes = pack_planes(await engine.encode(picture, level), level)
+        indices = await engine.encode(picture, level)
         engine.refuse_when_draining()
-        return StreamingResponse(events(planes, top_k), media_type="text/event-stream")
+        return StreamingResponse(events(indices, level, top_k), media_type="text/event-stream")
 
-    async def events(planes: list[bytes], top_k: int) -> AsyncIterator[str]:
-        first = 1 if manifest.prefix_consistent else len(planes)
-        for count in range(first, len(planes) + 1):
-            final = count == len(planes)
+    async def events(indices: Indices, level: int, top_k: int) -> AsyncIterator[str]:
+        for count in range(1 if manifest.prefix_consistent else level, level + 1):
+            final = count == level
             try:
-                answer = await engine.batcher.predict(count, unpack_planes(planes[:count], manifest.sub_vectors))
+                answer = await engine.batcher.predict(count, indices >> np.uint8(level - count))
             except ArtoveqError as error:
                 yield f"event: error\ndata: {json.dumps({'detail': str(error)})}\n\n"
                 return

@@ -10,9 +10,9 @@ import grpc
 
 from inference_server import metrics
 from inference_server.engine import Engine
+from inference_server.received import Received
 from inference_server.session import OUTBOX_LIMIT, Session, status_of
-from wire.artifact import ENCODER, MANIFEST
-from wire.bitplanes import split_planes, unpack_planes
+from wire.artifact import MANIFEST
 from wire.exceptions import ArtoveqError, ProtocolError, ServerOverloaded, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServicer
@@ -43,7 +43,9 @@ class Service(RemoteInferenceServicer):
         self, requests: AsyncIterator[pb.StreamRequest], context: Context
     ) -> AsyncIterator[pb.StreamResponse]:
         await self._greet(requests, context)
-        yield pb.StreamResponse(welcome=pb.Welcome(server_version=VERSION))
+        yield pb.StreamResponse(
+            welcome=pb.Welcome(server_version=VERSION, reads_coded_planes=self._engine.coder is not None)
+        )
         session = Session(self._engine)
         self._sessions.add(session)
         metrics.STREAMS.inc()
@@ -75,14 +77,13 @@ class Service(RemoteInferenceServicer):
     async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.Prediction:
         await self._check_fingerprint(request.fingerprint, context)
         await self._check_draining(context)
-        manifest = self._engine.manifest
-        size = manifest.plane_bytes
         try:
-            level = manifest.check_level(request.level)
-            if len(request.planes) != level * size:
-                raise ProtocolError(f"Level {level} takes {level * size} bytes of planes, not {len(request.planes)}.")
-            planes = split_planes(request.planes, manifest.sub_vectors)
-            answer = await self._engine.batcher.predict(level, unpack_planes(planes, manifest.sub_vectors))
+            level = self._engine.manifest.check_level(request.level)
+            begun = Received(level, self._engine.manifest.sub_vectors)
+            received = begun.add(request.planes, level if request.coded else 0, self._engine.coder)
+            if received.planes != level:
+                raise ProtocolError(f"Level {level} takes {level} planes, not {received.planes}.")
+            answer = await self._engine.batcher.predict(level, received.indices)
         except ArtoveqError as error:
             await _abort(context, error)
         return self._engine.prediction(answer, request.top_k)
@@ -101,9 +102,9 @@ class Service(RemoteInferenceServicer):
 
     async def FetchFile(self, request: pb.FetchFileRequest, context: Context) -> AsyncIterator[pb.FileChunk]:
         await self._check_fingerprint(request.fingerprint, context)
-        if request.name != ENCODER:
+        if request.name not in self._engine.manifest.edge_files:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no file {request.name!r} to fetch.")
-        data = self._engine.artifact.path(ENCODER).read_bytes()
+        data = self._engine.artifact.path(request.name).read_bytes()
         for start in range(0, len(data), CHUNK_BYTES):
             yield pb.FileChunk(data=data[start : start + CHUNK_BYTES])
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import grpc
 
 from inference_server import metrics
 from inference_server.batcher import Answer
 from inference_server.engine import Engine
-from wire.bitplanes import split_planes, unpack_planes
+from inference_server.received import Received
 from wire.exceptions import (
     ArtoveqError,
     LevelError,
@@ -47,9 +47,8 @@ def status_of(error: ArtoveqError) -> grpc.StatusCode:
 
 @dataclass
 class _Picture:
-    level: int
+    received: Received
     top_k: int
-    planes: list[bytes] = field(default_factory=list)
     closed: bool = False
     """No further plane will come."""
 
@@ -111,34 +110,24 @@ class Session:
         return {"received_bytes": self._received, "received_us": time.monotonic_ns() // 1000}
 
     def _take(self, message: pb.Planes) -> None:
-        manifest, size = self._manifest, self._manifest.plane_bytes
         picture = self._pictures.get(message.picture_id) or self._begin(message)
-        if message.level != picture.level:
-            raise ProtocolError(f"The level changed from {picture.level} to {message.level} within one picture.")
-        expected = len(picture.planes) + 1
+        level, expected = picture.received.level, picture.received.planes + 1
+        if message.level != level:
+            raise ProtocolError(f"The level changed from {level} to {message.level} within one picture.")
         if picture.closed or message.first_plane != expected:
             due = "no plane" if picture.closed else f"plane {expected}"
             raise ProtocolError(
                 f"Plane {message.first_plane} came where {due} was due; send each plane once, in order."
             )
-        count, rest = divmod(len(message.planes), size)
-        if rest or not count or len(picture.planes) + count > picture.level:
-            raise ProtocolError(
-                f"{len(message.planes)} bytes are not whole planes of this model ({size} bytes each, "
-                f"{picture.level - len(picture.planes)} more at this level)."
-            )
-        picture.planes += split_planes(message.planes, manifest.sub_vectors)
-        complete = len(picture.planes) == picture.level
+        picture.received = picture.received.add(message.planes, message.coded, self._engine.coder)
+        planes = picture.received.planes
+        complete = planes == level
         picture.closed = complete or message.last
-        self._put(
-            pb.StreamResponse(
-                receipt=pb.Receipt(picture_id=message.picture_id, planes=len(picture.planes), **self._clock())
-            )
-        )
-        if not complete and not manifest.prefix_consistent:
+        self._put(pb.StreamResponse(receipt=pb.Receipt(picture_id=message.picture_id, planes=planes, **self._clock())))
+        if not complete and not self._manifest.prefix_consistent:
             if picture.closed:
                 raise ProtocolError(
-                    f"This model decodes a picture only when all {picture.level} planes of its level are there."
+                    f"This model decodes a picture only when all {level} planes of its level are there."
                 )
             return
         self._decode(message.picture_id, picture)
@@ -153,12 +142,13 @@ class Session:
         self._engine.refuse_when_draining()
         if len(self._pictures) >= self._engine.settings.stream_pictures:
             raise ServerOverloaded(f"{len(self._pictures)} pictures are unfinished on this stream; wait for answers.")
-        picture = _Picture(self._manifest.check_level(message.level), message.top_k)
+        level = self._manifest.check_level(message.level)
+        picture = _Picture(Received(level, self._manifest.sub_vectors), message.top_k)
         self._pictures[message.picture_id] = picture
         return picture
 
     def _decode(self, picture_id: int, picture: _Picture) -> None:
-        level = len(picture.planes)
+        received = picture.received
 
         def deliver(answer: Answer | ArtoveqError) -> None:
             if self._pictures.get(picture_id) is not picture:
@@ -166,14 +156,13 @@ class Session:
             if isinstance(answer, ArtoveqError):
                 self._fail(picture_id, answer)
                 return
-            final = picture.closed and answer.level == len(picture.planes)
+            final = picture.closed and answer.level == picture.received.planes
             message = self._engine.prediction(answer, picture.top_k, picture_id=picture_id, final=final)
             self._put(pb.StreamResponse(prediction=message))
             if final:
                 self._forget(picture_id)
 
-        indices = unpack_planes(picture.planes, self._manifest.sub_vectors)
-        self._engine.batcher.submit((self, picture_id), level, indices, deliver)
+        self._engine.batcher.submit((self, picture_id), received.planes, received.indices, deliver)
 
     def _fail(self, picture_id: int, error: ArtoveqError) -> None:
         code = status_of(error)

@@ -30,6 +30,8 @@ from wire.exceptions import TrainingError
 CALIBRATION_PICTURES = 512
 LATENT_PICTURES = 2048
 WARM_UP = 0.2
+COMPILE_FROM = 200
+"""Steps; a shorter stage is over before compiling has paid."""
 console = Console(stderr=True)
 
 
@@ -123,6 +125,7 @@ def one_cycle(progress: float) -> float:
 
 
 @torch.no_grad()
+@torch.compiler.set_stance("force_eager")
 def held_out_accuracy(model: RateModel, views: Views, allocations: list[Allocation]) -> dict[Allocation, float]:
     """Top-1 at every allocation on the pictures set aside from the training set."""
     model.eval()
@@ -134,6 +137,7 @@ def held_out_accuracy(model: RateModel, views: Views, allocations: list[Allocati
 
 
 @torch.no_grad()
+@torch.compiler.set_stance("force_eager")
 def _latents(model: RateModel, views: Views) -> Tensor:
     model.eval()
     rows = torch.randperm(len(views.labels), device=views.labels.device)[:LATENT_PICTURES]
@@ -167,6 +171,8 @@ class _Run:
         ]
         self.optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
         self.views, self.steps = views, len(views.labels) // recipe.batch
+        if stage.epochs * self.steps >= COMPILE_FROM:
+            model.compile_passes()
         span = max(1.0, recipe.average * stage.epochs * self.steps)
         self.average = AveragedModel(trained, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / span), use_buffers=True)
         self.epoch, self.minutes, self.done = 0, 0.0, stage.epochs == 0

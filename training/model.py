@@ -25,6 +25,12 @@ class RateModel(nn.Module):
         levels = recipe.codebook.max_level if recipe.stage3.level_affine else 0
         self.network = SplitNetwork(recipe.network, recipe.picture, classes, weights, levels)
         self.codebook = build_codebook(recipe.codebook, recipe.network.channels)
+        self._encode, self._decode = self.network.encode, self.network.decode
+
+    def compile_passes(self) -> None:
+        """Compiles both passes; worth its minute for a long training, and for many short ones in one process."""
+        self._encode = torch.compile(self.network.encode, dynamic=False)
+        self._decode = torch.compile(self.network.decode, dynamic=False)
 
     @property
     def sub_vectors(self) -> int:
@@ -42,14 +48,14 @@ class RateModel(nn.Module):
 
     def sub_vectors_of(self, pictures: Tensor) -> Tensor:
         """Pictures (B, 3, S, S) in 0..1 to sub-vectors (N, G, d)."""
-        return to_sub_vectors(self.network.encode(pictures), self.recipe.codebook.d)
+        return to_sub_vectors(self._encode(pictures), self.recipe.codebook.d)
 
     def decode(self, vectors: Sequence[Tensor], allocations: Sequence[Allocation]) -> Tensor:
         """Sub-vectors (N, G, d) of each allocation (() unquantised), as one batch, to logits."""
         latent = from_sub_vectors(torch.cat(list(vectors)), self.network.latent_shape)
         mean = torch.tensor([round(sum(a) / len(a)) if a else 0 for a in allocations], device=latent.device)
         levels = mean.repeat_interleave(len(latent) // len(allocations))
-        return self.network.decode(latent.contiguous(memory_format=torch.channels_last), levels)
+        return self._decode(latent.contiguous(memory_format=torch.channels_last), levels)
 
     def forward(self, pictures: Tensor, allocation: Allocation) -> Tensor:
         """Logits (B, classes) at an allocation, or unquantised where it is empty."""

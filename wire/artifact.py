@@ -22,6 +22,8 @@ MANIFEST = "manifest.json"
 ENCODER = "encoder.onnx"
 DECODER = "decoder.onnx"
 TORCH_DECODER = "decoder.pt2"
+TABLES = "entropy.u16"
+"""Probabilities of the bits, where the planes are entropy-coded (`wire.entropy`)."""
 
 
 class _Strict(BaseModel):
@@ -43,6 +45,7 @@ class LevelFigures(_Strict):
 
     level: int = Field(ge=1, le=8)
     payload_bytes: float
+    """The mean of what is sent: less than the packed planes where they are entropy-coded."""
     top1: float = Field(ge=0, le=1)
 
 
@@ -78,6 +81,16 @@ class Manifest(_Strict):
     def level_numbers(self) -> tuple[int, ...]:
         """The levels this model can be asked for, lowest first."""
         return tuple(figures.level for figures in self.levels)
+
+    @property
+    def edge_files(self) -> tuple[str, ...]:
+        """The files that an edge needs."""
+        return (ENCODER, TABLES) if TABLES in self.files else (ENCODER,)
+
+    @property
+    def channel_groups(self) -> int:
+        """Sub-vectors at one position of the latent."""
+        return self.latent_shape[0] // self.d
 
     def check_level(self, level: int) -> int:
         """Returns the level.
@@ -139,8 +152,8 @@ def parse_manifest(text: str | bytes, where: str) -> Manifest:
     return manifest
 
 
-def load_artifact(folder: str | Path, *, only: tuple[str, ...] | None = None) -> Artifact:
-    """Opens an artifact and checks every hash; `only` names the files that this half needs.
+def load_artifact(folder: str | Path, *, edge: bool = False) -> Artifact:
+    """Opens an artifact and checks every hash, or with `edge` those of the files that an edge needs.
 
     Raises:
         ArtifactError: if a file is missing or changed, or the format version is not ours.
@@ -151,7 +164,7 @@ def load_artifact(folder: str | Path, *, only: tuple[str, ...] | None = None) ->
     except OSError as error:
         raise ArtifactError(f"{folder} is not an artifact: {MANIFEST} cannot be read ({error.strerror}).") from error
     manifest = parse_manifest(text, str(folder / MANIFEST))
-    for name in only or manifest.files:
+    for name in manifest.edge_files if edge else manifest.files:
         check_file(manifest, name, _read(folder / name))
     return Artifact(folder, manifest)
 

@@ -2,12 +2,55 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from benchmarks.accuracy import results, tables
+from wire.exceptions import ArtoveqError
+
 app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+@app.command()
+def table1(as_json: Annotated[bool, typer.Option("--json", help="A list of rows, fractions.")] = False) -> None:
+    """Table I: every family under the three dynamic channels, beside the paper."""
+    found = results.read()
+    if as_json:
+        print(json.dumps([family.row() for family in results.families(found)], indent=1))
+    else:
+        tables.print_table1(found)
+        tables.print_levels(found)
+
+
+@app.command()
+def mixed() -> None:
+    """Mixed resolution against identical allocation, budget by budget."""
+    tables.print_mixed(results.read())
+
+
+@app.command()
+def ablations() -> None:
+    """What each idea is worth: one change each, same seed, same epochs."""
+    tables.print_ablations(results.read())
+
+
+@app.command()
+def codecs() -> None:
+    """Ours beside WebP, JPEG and AVIF on the same pictures."""
+    tables.print_codecs(results.read())
+
+
+@app.command()
+def figures() -> None:
+    """Draw the plots from the committed results."""
+    from benchmarks.accuracy.figures import draw
+
+    for path in draw(results.read()):
+        print(path)
 
 
 @app.command()
@@ -26,4 +69,8 @@ def rerun(
 
 
 if __name__ == "__main__":
-    app()
+    try:
+        app()
+    except ArtoveqError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

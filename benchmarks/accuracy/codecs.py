@@ -61,6 +61,7 @@ def compressed_views(views: Views, codec: str, epochs: int, seed: int) -> Views:
 
 
 @torch.no_grad()
+@torch.compiler.set_stance("force_eager")
 def measure_codec(networks: dict[str, RateModel], test: Split, codec: str) -> list[dict[str, Any]]:
     """Bytes a picture and the scores of every network, per point of the codec."""
     rows: list[dict[str, Any]] = []

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.accuracy.codecs import codec_row
-from benchmarks.accuracy.rows import CODECS, recipe_of, result_path
+from benchmarks.accuracy.rows import CODECS, PICTURED, recipe_of, result_path
+from training.codebooks import at_allocation
 from training.data import Split
 from training.export import hardware
 from training.loop import first_stage, train_on, trained_model
@@ -20,6 +20,8 @@ from training.network import pretrained_weights
 from training.scores import perplexity, scores
 from training.views import Batch, Views, as_input, make_views
 from wire.pictures import fit_picture
+
+USAGE_BATCHES = 8
 
 
 def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file: str | None) -> None:
@@ -42,6 +44,7 @@ def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file:
         else:
             model = train_on(recipe, views, classes, runs, weights)
             result |= {"held_out": measure(model, views.held_batches()), "test": measure(model, batches)}
+            result |= {"codewords": codewords(model)} if name.split("/")[1] in PICTURED else {}
         _, minutes = trained_model(recipe, classes, runs)
         result |= {"minutes": round(minutes, 1), "hardware": hardware(), "recipe": recipe.model_dump(mode="json")}
         path = result_path(name)
@@ -60,21 +63,39 @@ def test_batches(test: Split, size: int, device: torch.device) -> list[Batch]:
 
 
 @torch.no_grad()
+@torch.compiler.set_stance("force_eager")
 def measure(model: RateModel, batches: list[Batch]) -> list[dict[str, Any]]:
-    """Scores at every rate, unquantised first: allocation, bits and bytes a picture, codeword usage."""
+    """Scores at every rate, unquantised first: allocation, bytes a picture, codeword usage."""
     model.eval()
     labels = torch.cat([batch.labels for batch in batches]).cpu().numpy()
+    allocations = [(), *model.allocations()]
+    logits: dict[Allocation, list[Tensor]] = {allocation: [] for allocation in allocations}
+    for batch in batches:
+        x = model.sub_vectors_of(batch.pictures)
+        z = model.codebook.quantise(x, model.codebook.levels)
+        for allocation in allocations:
+            vectors = at_allocation(z, allocation) if allocation else x
+            logits[allocation].append(model.decode([vectors], [allocation]).float().cpu())
     rows: list[dict[str, Any]] = []
-    for allocation in [(), *model.allocations()]:
-        logits = torch.cat([model(batch.pictures, allocation).float().cpu() for batch in batches])
-        figures = scores(logits.softmax(1).numpy(), labels).model_dump()
+    for allocation in allocations:
+        figures = scores(torch.cat(logits[allocation]).softmax(1).numpy(), labels).model_dump()
         bits = sum(allocation) * model.sub_vectors // max(1, len(allocation))
-        usage = {"perplexity": _usage(model, batches, allocation)} if len(allocation) == 1 else {}
+        usage = {"perplexity": _usage(model, batches, allocation[0])} if len(allocation) == 1 else {}
         rows.append({"allocation": list(allocation), "payload_bytes": bits / 8, **figures, **usage})
     return rows
 
 
-def _usage(model: RateModel, batches: list[Batch], allocation: Allocation) -> float:
-    level = torch.tensor(allocation[0], device=batches[0].labels.device)
-    parts: list[Tensor] = [model.codebook.encode(model.sub_vectors_of(b.pictures), level) for b in batches[:8]]
-    return perplexity(torch.cat(parts).cpu().numpy().astype(np.int64), allocation[0])
+def _usage(model: RateModel, batches: list[Batch], level: int) -> float:
+    wanted = torch.tensor(level, device=batches[0].labels.device)
+    parts = [model.codebook.encode(model.sub_vectors_of(b.pictures), wanted) for b in batches[:USAGE_BATCHES]]
+    return perplexity(torch.cat(parts).cpu().numpy(), level)
+
+
+@torch.no_grad()
+def codewords(model: RateModel) -> dict[int, list[list[float]]]:
+    """The first channel group's codewords at every level, for the picture of the codebook."""
+    table, starts = model.codebook.table()
+    return {
+        level: [[round(float(v), 4) for v in word] for word in table[0, starts[level] : starts[level] + 2**level]]
+        for level in model.codebook.levels
+    }

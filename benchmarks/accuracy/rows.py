@@ -17,6 +17,7 @@ PROFILES = Path(__file__).parent / "profiles"
 RESULTS = Path(__file__).parent / "results"
 
 CODECS = ("webp", "jpeg", "avif")
+PICTURED = ("progressive", "nested")
 FAMILIES = ("progressive", "nested", "mixed", "residual")
 
 # One change each, on the progressive family.

@@ -6,11 +6,12 @@ from edge_client.rate import CapacityEstimator, Overheads, choose_level
 
 rates = st.floats(1e2, 1e9)
 budgets = st.floats(1e-3, 10)
+BITS = {level: 512.0 * level for level in range(1, 9)}
 
 
 def chosen(capacity: float | None, budget: float, previous: int | None = None, spent: float = 0.0) -> int:
     overheads = Overheads(encode=spent / 2, decode=spent / 2)
-    return choose_level(capacity, budget, overheads, plane_bits=512, message_bits=240, max_level=8, previous=previous)
+    return choose_level(capacity, budget, overheads, level_bits=BITS, message_bits=240, previous=previous)
 
 
 @given(rates, budgets)
@@ -37,6 +38,13 @@ def test_it_drops_at_once_and_rises_cautiously(capacity: float, budget: float, p
 
 def test_unknown_capacity_begins_with_the_lowest_level() -> None:
     assert chosen(None, 1.0) == 1
+
+
+def test_only_levels_that_the_model_has_are_chosen() -> None:
+    def of(capacity: float | None) -> int:
+        return choose_level(capacity, 1.0, Overheads(), level_bits={2: 1000, 5: 2000}, message_bits=0)
+
+    assert [of(c) for c in (None, 900, 1100, 2000, 2200, 1e9)] == [2, 0, 2, 2, 5, 5]
 
 
 def test_a_budget_that_is_spent_already_leaves_nothing() -> None:

@@ -76,13 +76,16 @@ def trained(wanted: Recipe, data: str, runs: Path) -> RateModel:
 @pytest.mark.parametrize("family", ["progressive", "fixed"])
 def test_a_trained_recipe_becomes_an_artifact_that_serves(tmp_path: Path, stripes: str, family: str) -> None:
     wanted, test = recipe(tmp_path, family), load_split(stripes, "test")
-    train(wanted, load_split(stripes, "train"), tmp_path / "runs", weights_file=None, device=torch.device("cpu"))
+    split = load_split(stripes, "train")
+    train(wanted, split, tmp_path / "runs", weights_file=None, device=torch.device("cpu"))
     model, minutes = trained_model(wanted, 2, tmp_path / "runs")
-    artifact = write_evaluated(model, wanted, minutes, test, tmp_path / "models" / wanted.name)
+    artifact = write_evaluated(model, wanted, minutes, split, test, tmp_path / "models" / wanted.name)
     manifest = load_artifact(artifact.folder).manifest
     assert manifest.level_numbers == ((3,) if family == "fixed" else (1, 2, 3))
     figures = [row.model_dump() for row in manifest.levels]
-    assert evaluate(artifact, test) == figures
+    again = evaluate(artifact, test)
+    assert [{key: row[key] for key in figures[0]} for row in again] == figures
+    assert all(row["payload_bytes"] <= row["packed_bytes"] and row["top5"] == 1 for row in again)
     assert evaluate_through_server(artifact, test) == figures
 
 

@@ -39,26 +39,30 @@ class Hello(_message.Message):
     def __init__(self, fingerprint: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("server_version",)
+    __slots__ = ("server_version", "reads_coded_planes")
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    READS_CODED_PLANES_FIELD_NUMBER: _ClassVar[int]
     server_version: str
-    def __init__(self, server_version: _Optional[str] = ...) -> None: ...
+    reads_coded_planes: bool
+    def __init__(self, server_version: _Optional[str] = ..., reads_coded_planes: bool = ...) -> None: ...
 
 class Planes(_message.Message):
-    __slots__ = ("picture_id", "level", "first_plane", "planes", "top_k", "last")
+    __slots__ = ("picture_id", "level", "first_plane", "planes", "top_k", "last", "coded")
     PICTURE_ID_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     FIRST_PLANE_FIELD_NUMBER: _ClassVar[int]
     PLANES_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
+    CODED_FIELD_NUMBER: _ClassVar[int]
     picture_id: int
     level: int
     first_plane: int
     planes: bytes
     top_k: int
     last: bool
-    def __init__(self, picture_id: _Optional[int] = ..., level: _Optional[int] = ..., first_plane: _Optional[int] = ..., planes: _Optional[bytes] = ..., top_k: _Optional[int] = ..., last: bool = ...) -> None: ...
+    coded: int
+    def __init__(self, picture_id: _Optional[int] = ..., level: _Optional[int] = ..., first_plane: _Optional[int] = ..., planes: _Optional[bytes] = ..., top_k: _Optional[int] = ..., last: bool = ..., coded: _Optional[int] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ("picture_id",)
@@ -131,16 +135,18 @@ class Failure(_message.Message):
     def __init__(self, picture_id: _Optional[int] = ..., code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
-    __slots__ = ("fingerprint", "level", "planes", "top_k")
+    __slots__ = ("fingerprint", "level", "planes", "top_k", "coded")
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     PLANES_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
+    CODED_FIELD_NUMBER: _ClassVar[int]
     fingerprint: str
     level: int
     planes: bytes
     top_k: int
-    def __init__(self, fingerprint: _Optional[str] = ..., level: _Optional[int] = ..., planes: _Optional[bytes] = ..., top_k: _Optional[int] = ...) -> None: ...
+    coded: bool
+    def __init__(self, fingerprint: _Optional[str] = ..., level: _Optional[int] = ..., planes: _Optional[bytes] = ..., top_k: _Optional[int] = ..., coded: bool = ...) -> None: ...
 
 class PredictPictureRequest(_message.Message):
     __slots__ = ("picture", "top_k")

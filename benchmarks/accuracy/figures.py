@@ -1,0 +1,108 @@
+"""The plots, drawn from committed results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+
+from benchmarks.accuracy.results import NAMES, families
+from benchmarks.accuracy.rows import CODECS, PICTURED, PROFILES
+
+FIGURES = Path(__file__).parent / "figures"
+STYLE = {
+    "fixed": ("k", "o"),
+    "progressive": ("C0", "s"),
+    "nested": ("C1", "^"),
+    "mixed": ("C2", "."),
+    "residual": ("C4", "v"),
+}
+SHOWN_LEVELS = (1, 2, 4, 6, 8)
+
+plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "artoveq"})
+
+
+def draw(results: dict[str, dict[str, Any]]) -> list[Path]:
+    """Draws every plot whose results are there."""
+    FIGURES.mkdir(exist_ok=True)
+    drawn = []
+    for profile in sorted({name.split("/")[0] for name in results}):
+        drawn += [_save(_rate_accuracy(results, profile), f"{profile}-rate-accuracy")]
+        for family in PICTURED:
+            if words := results.get(f"{profile}/{family}/0", {}).get("codewords"):
+                drawn += [_save(_codebook(words, f"{profile}, {family}"), f"{profile}-{family}-codebook")]
+    return drawn
+
+
+def _save(figure: Any, name: str) -> Path:
+    path = FIGURES / f"{name}.svg"
+    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
+    plt.close(figure)
+    return path
+
+
+def _rate_accuracy(results: dict[str, dict[str, Any]], profile: str) -> Any:
+    """Bytes a picture on a log axis: our families, codecs as they are and fine-tuned for, the paper's mean."""
+    figure, axes = plt.subplots(figsize=(7.5, 4.5))
+    for family in families(results):
+        if family.profile != profile or family.family not in STYLE:
+            continue
+        one_level = _bytes_of_a_level(results, profile)
+        rates = sorted(set.union(*(set(r) for r in family.seeds.values())))
+        tops = [100 * mean(r[rate] for r in family.seeds.values() if rate in r) for rate in rates]
+        colour, marker = STYLE[family.family]
+        label = f"{NAMES[family.family]}, {len(family.seeds)} seed(s)"
+        axes.plot([one_level * r for r in rates], tops, color=colour, marker=marker, markersize=4, label=label)
+    for colour, codec in zip(("C3", "C5", "C6"), CODECS, strict=True):
+        if (result := results.get(f"{profile}/{codec}/0")) is None:
+            continue
+        for network, line in (("as it is", ":"), ("fine-tuned", "--")):
+            points = sorted((row["payload_bytes"], 100 * row[network]["top1"]) for row in result["test"])
+            axes.plot(*zip(*_best_so_far(points), strict=True), line, color=colour, label=f"{codec}, network {network}")
+    paper = json.loads((PROFILES.parent / "paper.json").read_text())
+    for name, theirs in paper.items():
+        if isinstance(theirs, dict) and "bytes_per_level" in theirs and name.split("-")[0] == profile.split("-")[0]:
+            for family in ("fixed", "nested", "progressive"):
+                span = [theirs["bytes_per_level"], 8 * theirs["bytes_per_level"]]
+                axes.plot(span, [100 * theirs[family]["S1"]] * 2, color=STYLE[family][0], alpha=0.4, linewidth=1)
+                axes.annotate(f"paper, {family} (mean)", (span[0], 100 * theirs[family]["S1"] + 0.4), fontsize=7)
+    axes.set(xscale="log", xlabel="bytes a picture", ylabel="top-1 on the test pictures, %", title=profile)
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize=7, frameon=False, loc="lower right")
+    return figure
+
+
+def _bytes_of_a_level(results: dict[str, dict[str, Any]], profile: str) -> float:
+    rows = (row for name, r in results.items() if name.startswith(f"{profile}/") for row in r["test"])
+    return next(8 * row["payload_bytes"] / (8 * mean(row["allocation"])) for row in rows if row.get("allocation"))
+
+
+def _best_so_far(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points that no smaller file beats."""
+    kept: list[tuple[float, float]] = []
+    for size, top1 in points:
+        if not kept or top1 > kept[-1][1]:
+            kept.append((size, top1))
+    return kept
+
+
+def _codebook(words: dict[str, list[list[float]]], title: str) -> Any:
+    """The codewords of one channel group, level by level, as in the paper's Fig. 5."""
+    figure, panels = plt.subplots(1, len(SHOWN_LEVELS), figsize=(11, 2.5), sharex=True, sharey=True)
+    for axes, level in zip(panels, SHOWN_LEVELS, strict=True):
+        for earlier in (l for l in SHOWN_LEVELS if l <= level):
+            shade = 0.15 + 0.85 * (earlier == level)
+            points = words[str(earlier)]
+            axes.scatter(
+                *zip(*points, strict=True), s=40 / earlier, color="C0" if earlier == level else "C1", alpha=shade
+            )
+        axes.set_title(f"level {level}")
+        axes.set_aspect("equal")
+    figure.suptitle(title, y=1.05)
+    return figure

@@ -1,0 +1,99 @@
+"""Committed results, read into what the tables and plots need."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from artoveq.scenarios import KAPPA, best_single, delivered
+from benchmarks.accuracy.rows import ABLATIONS, CODECS, RESULTS
+
+MAX_LEVEL = 8
+FIXED, SINGLE = "fixed", "single-rate"
+NAMES = {
+    "fixed": "fixed-rate VQ-VAE, one model a rate",
+    "single-rate": "fixed-rate VQ-VAE, the best one alone",
+    "lbg": "LBG on the unquantised network, one codebook a rate",
+    "single-rate lbg": "LBG on the unquantised network, the best one alone",
+    "residual": "residual VQ-VAE",
+    "nested": "nested",
+    "mixed": "mixed resolution",
+    "progressive": "progressive",
+}
+
+Rates = dict[float, float]
+"""Top-1 by rate in bits a sub-vector."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """All results of one family in one profile: what each seed reaches at each rate."""
+
+    profile: str
+    family: str
+    seeds: dict[int, Rates]
+
+    def scenario(self, name: str) -> list[float]:
+        """Expected top-1 of every seed."""
+        measure = best_single if self.family.startswith(SINGLE) else delivered
+        return [measure(rates, name, MAX_LEVEL) for rates in self.seeds.values()]
+
+    def row(self) -> dict[str, Any]:
+        """Means over the seeds, as fractions."""
+        figures = {name: round(mean(self.scenario(name)), 6) for name in KAPPA}
+        return {"profile": self.profile, "family": self.family, **figures}
+
+
+def read(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
+    """Every committed row by its name."""
+    files = sorted(folder.glob("*/*/*.json"))
+    return {str(p.relative_to(folder).with_suffix("")): json.loads(p.read_text()) for p in files}
+
+
+def rates_of(result: dict[str, Any], split: str = "test") -> Rates:
+    """Top-1 by rate, the unquantised network left out."""
+    return {mean(row["allocation"]): row["top1"] for row in result[split] if row["allocation"]}
+
+
+def families(results: dict[str, dict[str, Any]]) -> list[Family]:
+    """The families of Table I, profile after profile. Rows of a single rate are one family together."""
+    found: dict[tuple[str, str], dict[int, Rates]] = defaultdict(lambda: defaultdict(dict))
+    for name, result in results.items():
+        profile, variant, seed = name.split("/")
+        if variant in CODECS or variant in ABLATIONS:
+            continue
+        kind, _, level = variant.partition("-")
+        rates = rates_of(result)
+        found[profile, kind][int(seed)] |= rates
+        if level:
+            found[profile, SINGLE if kind == FIXED else f"{SINGLE} {kind}"][int(seed)] |= rates
+    complete = {key: seeds for key, seeds in found.items() if all(len(r) > 1 for r in seeds.values())}
+    order = list(NAMES)
+    return [Family(p, f, dict(complete[p, f])) for p, f in sorted(complete, key=lambda k: (k[0], order.index(k[1])))]
+
+
+def mixed_against_identical(results: dict[str, dict[str, Any]], profile: str) -> list[dict[str, Any]]:
+    """For every budget from M to 4M bits: mixed resolution beside the nested model at the highest level that fits."""
+    mixed, nested = (results.get(f"{profile}/{family}/0") for family in ("mixed", "nested"))
+    if mixed is None or nested is None:
+        return []
+    identical = rates_of(nested)
+    rows = []
+    for row in mixed["test"]:
+        if row["allocation"] and mean(row["allocation"]) <= 4:
+            rate = mean(row["allocation"])
+            level = max(l for l in identical if l <= rate)
+            rows.append(
+                {
+                    "rate": rate,
+                    "allocation": row["allocation"],
+                    "mixed": row["top1"],
+                    "level": level,
+                    "identical": identical[level],
+                }
+            )
+    return rows

@@ -1,0 +1,135 @@
+"""The tables, printed from committed results."""
+
+from __future__ import annotations
+
+import json
+from statistics import mean, stdev
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from artoveq.scenarios import KAPPA
+from benchmarks.accuracy.results import FIXED, NAMES, families, mixed_against_identical
+from benchmarks.accuracy.rows import ABLATIONS, CODECS, PROFILES
+
+console = Console(width=150)
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{100 * value:.{digits}f}"
+
+
+def print_table1(results: dict[str, dict[str, Any]]) -> None:
+    """Expected top-1 under the three dynamic channels, one row a family, beside the paper's."""
+    paper = json.loads((PROFILES.parent / "paper.json").read_text())
+    table = Table("profile", "family", "seeds", *KAPPA, "gap to fixed, S1", "paper S1", "paper's gap", title="Top-1, %")
+    all_families = families(results)
+    fixed = {f.profile: mean(f.scenario("S1")) for f in all_families if f.family == FIXED}
+    for f in all_families:
+        spread = stdev(f.scenario("S1")) if len(f.seeds) > 1 else None
+        s1 = percent(mean(f.scenario("S1")), 2) + (f" ± {percent(spread, 2)}" if spread is not None else "")
+        others = [percent(mean(f.scenario(name)), 2) for name in ("S2", "S3")]
+        gap = fixed[f.profile] - mean(f.scenario("S1")) if f.profile in fixed and f.family != FIXED else None
+        theirs = paper.get(f.profile, {}).get(f.family, {}).get("S1")
+        their_gap = paper["gaps"].get(f.profile, {}).get(f.family)
+        table.add_row(
+            f.profile, NAMES[f.family], str(len(f.seeds)), s1, *others, percent(gap, 2), percent(theirs),
+            percent(their_gap, 2),
+        )  # fmt: skip
+    console.print(table)
+    console.print(
+        "± is the standard deviation over seeds of stages 2 and 3; all rows of a profile share stage 1. S1: all rates "
+        f"alike, S2: low ones likelier, S3: high ones likelier. Paper: {paper['source']}"
+    )
+
+
+def print_levels(results: dict[str, dict[str, Any]]) -> None:
+    """Top-1 of every family at every level."""
+    table = Table(
+        "profile", "family", *[f"{level}" for level in range(1, 9)], title="Top-1 by level, %, mean over seeds"
+    )
+    for f in families(results):
+        cells = [[r[level] for r in f.seeds.values() if level in r] for level in range(1, 9)]
+        if not f.family.startswith("single"):
+            table.add_row(f.profile, NAMES[f.family], *[percent(mean(c), 2) if c else "–" for c in cells])
+    console.print(table)
+
+
+def print_mixed(results: dict[str, dict[str, Any]]) -> None:
+    """Mixed resolution against the identical allocation of the same bits."""
+    for profile in sorted({name.split("/")[0] for name in results}):
+        rows = mixed_against_identical(results, profile)
+        if not rows:
+            continue
+        table = Table(
+            "bits a sub-vector", "allocation", "mixed", "identical level", "identical", title=f"{profile}, top-1, %"
+        )
+        for row in rows:
+            allocation = " ".join(map(str, row["allocation"]))
+            table.add_row(
+                f"{row['rate']:g}",
+                allocation,
+                percent(row["mixed"], 2),
+                f"{row['level']:g}",
+                percent(row["identical"], 2),
+            )
+        console.print(table)
+        better = sum(row["mixed"] > row["identical"] for row in rows)
+        equal = [row for row in rows if row["rate"] == row["level"]]
+        strict = sum(row["mixed"] > row["identical"] for row in equal)
+        console.print(
+            f"Mixed is better in {better} of {len(rows)} budgets ({better / len(rows):.0%}); in {strict} of the "
+            f"{len(equal)} whose bits an identical level uses up."
+        )
+
+
+def print_ablations(results: dict[str, dict[str, Any]]) -> None:
+    """One change each, same seed, same epochs; means over the levels."""
+    table = Table(
+        "profile", "change", "held-out NLL", "held-out top-1", "test top-1", "minutes", title="Means over levels"
+    )
+    for name in sorted(results):
+        profile, variant, seed = name.split("/")
+        if seed != "0" or (variant != "progressive" and variant not in ABLATIONS):
+            continue
+        result = results[name]
+        held, test = ([row for row in result[s] if row["allocation"]] for s in ("held_out", "test"))
+        nll, top1, final = (mean(r[k] for r in rows) for rows, k in ((held, "nll"), (held, "top1"), (test, "top1")))
+        change = "(none)" if variant == "progressive" else variant
+        table.add_row(profile, change, f"{nll:.4f}", percent(top1, 2), percent(final, 2), f"{result['minutes']:.1f}")
+    console.print(table)
+
+
+def print_codecs(results: dict[str, dict[str, Any]]) -> None:
+    """Ours beside a picture sent as a file, on the same pictures."""
+    for profile in sorted({name.split("/")[0] for name in results}):
+        ours = results.get(f"{profile}/progressive/0")
+        codecs = [(c, results[f"{profile}/{c}/0"]) for c in CODECS if f"{profile}/{c}/0" in results]
+        if ours is None or not codecs:
+            continue
+        table = Table("sent", "bytes", "top-1, network as it is", "top-1, fine-tuned on such pictures", title=profile)
+        for row in ours["test"]:
+            if row["allocation"]:
+                table.add_row(
+                    f"ours, level {row['allocation'][0]}", f"{row['payload_bytes']:.0f}", percent(row["top1"]), ""
+                )
+        for codec, result in codecs:
+            for row in sorted(result["test"], key=lambda r: float(r["payload_bytes"])):
+                sent = f"{codec}, {row['side']}×{row['side']}, quality {row['quality']}"
+                scores = (percent(row[k]["top1"]) for k in ("as it is", "fine-tuned"))
+                table.add_row(sent, f"{row['payload_bytes']:.0f}", *scores)
+        console.print(table)
+        lowest = next(row for row in ours["test"] if row["allocation"])
+        for times, network in ((10, "as it is"), (5, "fine-tuned")):
+            limit = times * lowest["payload_bytes"]
+            best = max(
+                (row[network]["top1"], codec, row["payload_bytes"])
+                for codec, result in codecs
+                for row in result["test"]
+                if row["payload_bytes"] <= limit
+            )
+            console.print(
+                f"{percent(lowest['top1'])} % at our {lowest['payload_bytes']:.0f} bytes; with {times} times as many "
+                f"the best codec reaches {percent(best[0])} % ({best[1]}, {best[2]:.0f} bytes), network {network}."
+            )
