@@ -217,7 +217,10 @@ def export(
 
 @app.command()
 def evaluate(
-    artifacts: Annotated[list[Path], typer.Argument(help="Folder of the artifact; several with --scenario.")],
+    artifacts: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Argument(help="Folder of the artifact; with --scenario several, or all in models/ if left out."),
+    ] = None,
     data: Annotated[Optional[str], typer.Option(help="As for train; measures anew.")] = None,  # noqa: UP045
     through_server: Annotated[bool, typer.Option("--through-server", help="Stream to a real server.")] = False,
     scenario: Annotated[
@@ -231,14 +234,17 @@ def evaluate(
     if scenario:
         from artoveq.scenarios import delivered
 
-        for manifest in (load_artifact(folder).manifest for folder in artifacts):
+        folders = artifacts or sorted(p.parent for p in Path("models").glob("*/manifest.json"))
+        if not folders:
+            raise typer.BadParameter("There is no artifact in models/; name the folders of some.")
+        for manifest in (load_artifact(folder).manifest for folder in folders):
             top1 = {row.level: row.top1 for row in manifest.levels}
-            row = {s.value: round(delivered(top1, s.value, manifest.max_level), 6) for s in scenario}
+            row = {s.value: round(delivered(top1, s.value), 6) for s in scenario}
             print(
                 json.dumps({"artifact": manifest.name, "profile": manifest.profile, "family": manifest.family, **row})
             )
         return
-    if data is None or len(artifacts) != 1:
+    if data is None or artifacts is None or len(artifacts) != 1:
         raise typer.BadParameter("Give one artifact and --data, or artifacts and --scenario.")
     from artoveq import evaluation
     from training.data import load_split

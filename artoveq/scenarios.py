@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+MAX_LEVEL = 8
 KAPPA = {"S1": 0.0, "S2": -0.25, "S3": 0.25}
 
 
-def rate_probabilities(scenario: str, max_level: int) -> dict[int, float]:
+def rate_probabilities(scenario: str, max_level: int = MAX_LEVEL) -> dict[int, float]:
     """Probability of each rate b in bits a sub-vector."""
     weights = {b: math.exp(KAPPA[scenario] * b) for b in range(1, max_level + 1)}
     total = sum(weights.values())
     return {b: weight / total for b, weight in weights.items()}
 
 
-def delivered(top1: Mapping[int, float], scenario: str, max_level: int) -> float:
+def delivered(top1: Mapping[int, float], scenario: str, max_level: int = MAX_LEVEL) -> float:
     """Expected top-1 of a model with these levels; a rate below its lowest level loses the picture."""
     expected = 0.0
     for rate, probability in rate_probabilities(scenario, max_level).items():
@@ -29,6 +30,6 @@ def delivered(top1: Mapping[int, float], scenario: str, max_level: int) -> float
     return expected
 
 
-def best_single(top1: Mapping[int, float], scenario: str, max_level: int) -> float:
+def best_single(top1: Mapping[int, float], scenario: str, max_level: int = MAX_LEVEL) -> float:
     """The best that one single-rate model of these can deliver."""
     return max(delivered({level: value}, scenario, max_level) for level, value in top1.items())

@@ -114,12 +114,15 @@ def build_app(engine: Engine) -> FastAPI:
         limit = engine.settings.max_upload_bytes
         return JSONResponse({"detail": f"The picture file has more than {limit:,} bytes."}, 413)
 
-    def described(answer: Answer, top_k: int, final: bool) -> PredictionBody:
+    def described(answer: Answer, indices: Indices, level: int, top_k: int) -> PredictionBody:
+        """The answer to the first planes of level-l indices, with what an edge would have sent for it."""
+        final, count = answer.level == level, answer.level
         if final:
-            metrics.PICTURES.labels(answer.level).inc()
+            metrics.PICTURES.labels(count).inc()
+        coded = engine.coder.encode(indices, level, 1, count) if engine.coder else None
         return PredictionBody(
-            planes=answer.level,
-            payload_bytes=answer.level * manifest.plane_bytes,
+            planes=count,
+            payload_bytes=count * manifest.plane_bytes if coded is None else len(coded),
             final=final,
             classes=[Class(**vars(c)) for c in engine.best_classes(answer, top_k)],
         )
@@ -132,8 +135,8 @@ def build_app(engine: Engine) -> FastAPI:
         if picture is None:
             return too_large()
         level = manifest.check_level(manifest.max_level if level is None else level)
-        answer = await engine.batcher.predict(level, await engine.encode(picture, level))
-        return described(answer, top_k, final=True)
+        indices = await engine.encode(picture, level)
+        return described(await engine.batcher.predict(level, indices), indices, level, top_k)
 
     @app.post(
         "/v1/predictions/stream",
@@ -160,13 +163,12 @@ def build_app(engine: Engine) -> FastAPI:
 
     async def events(indices: Indices, level: int, top_k: int) -> AsyncIterator[str]:
         for count in range(1 if manifest.prefix_consistent else level, level + 1):
-            final = count == level
             try:
                 answer = await engine.batcher.predict(count, indices >> np.uint8(level - count))
             except ArtoveqError as error:
                 yield f"event: error\ndata: {json.dumps({'detail': str(error)})}\n\n"
                 return
-            yield f"event: prediction\ndata: {described(answer, top_k, final).model_dump_json()}\n\n"
+            yield f"event: prediction\ndata: {described(answer, indices, level, top_k).model_dump_json()}\n\n"
 
     @app.get("/v1/model", response_model=Manifest, tags=["model"])
     async def model() -> Manifest:

@@ -30,8 +30,6 @@ from wire.exceptions import TrainingError
 CALIBRATION_PICTURES = 512
 LATENT_PICTURES = 2048
 WARM_UP = 0.2
-COMPILE_FROM = 200
-"""Steps; a shorter stage is over before compiling has paid."""
 console = Console(stderr=True)
 
 
@@ -171,7 +169,7 @@ class _Run:
         ]
         self.optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
         self.views, self.steps = views, len(views.labels) // recipe.batch
-        if stage.epochs * self.steps >= COMPILE_FROM:
+        if views.labels.is_cuda:
             model.compile_passes()
         span = max(1.0, recipe.average * stage.epochs * self.steps)
         self.average = AveragedModel(trained, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / span), use_buffers=True)

@@ -28,7 +28,7 @@ class RateModel(nn.Module):
         self._encode, self._decode = self.network.encode, self.network.decode
 
     def compile_passes(self) -> None:
-        """Compiles both passes; worth its minute for a long training, and for many short ones in one process."""
+        """Compiles both passes, for a GPU; a CPU trains no faster with them."""
         self._encode = torch.compile(self.network.encode, dynamic=False)
         self._decode = torch.compile(self.network.decode, dynamic=False)
 

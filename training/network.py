@@ -60,7 +60,7 @@ class SplitNetwork(nn.Module):
         head, tail = trunk.features[: recipe.cut], trunk.features[recipe.cut :]
         width, channels = CHANNELS_AFTER[recipe.cut - 1], recipe.channels
         self.trunk_edge = nn.Sequential(Normalise(), *head)
-        bottleneck = recipe.latent_channels is not None
+        bottleneck = recipe.latent_channels > 0
         self.narrow = nn.Conv2d(width, channels, 1, bias=False) if bottleneck else nn.Identity()
         self.norm = nn.BatchNorm2d(channels, affine=False) if recipe.norm == "running" else WholeBatchNorm()
         self.widen = nn.Conv2d(channels, width, 3 if bottleneck else 1, padding=1 if bottleneck else 0)

@@ -32,8 +32,8 @@ class NetworkRecipe(_Strict):
     profile: str = "compact"
     strides: tuple[int, int, int, int, int, int] = (2, 1, 2, 1, 2, 1)
     cut: int = Field(8, ge=2, le=17)
-    latent_channels: int | None = Field(16, ge=1)
-    """Channels of the bottleneck; None for the cut's own channels, without a bottleneck."""
+    latent_channels: int = Field(16, ge=0)
+    """Channels of the bottleneck; 0 for the cut's own channels, without a bottleneck."""
     norm: Literal["running", "whole batch"] = "running"
     """How the latent is normalised. "whole batch" repeats a fault of the authors' code, for comparison alone."""
     dropout: float = Field(0.1, ge=0, lt=1)
@@ -172,11 +172,20 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(f"The recipe {path} cannot be read ({error.strerror}).") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"The recipe {path} is not valid TOML: {error}.") from error
+    return checked_recipe(values, path.name)
+
+
+def checked_recipe(values: dict[str, Any], name: str) -> Recipe:
+    """The recipe with these values; `name` says in errors which one it is.
+
+    Raises:
+        RecipeError: naming the key, and what it may be.
+    """
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
         faults = "; ".join(_fault(e["loc"], e["type"], e["msg"]) for e in error.errors())
-        raise RecipeError(f"The recipe {path.name} cannot be used: {faults}.") from error
+        raise RecipeError(f"The recipe {name} cannot be used: {faults}.") from error
 
 
 def _fault(where: tuple[int | str, ...], kind: str, message: str) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.accuracy.codecs import codec_row
-from benchmarks.accuracy.rows import CODECS, PICTURED, recipe_of, result_path
+from benchmarks.accuracy.rows import ABLATIONS, CODECS, PICTURED, recipe_of, result_path
 from training.codebooks import at_allocation
 from training.data import Split
 from training.export import hardware
@@ -30,7 +30,7 @@ def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file:
     pretrained = pretrained_weights(weights_file)
     made: dict[str, tuple[Views, list[Batch]]] = {}
     for name in names:
-        recipe, classes = recipe_of(name), len(train.classes)
+        recipe, variant, classes = recipe_of(name), name.split("/")[1], len(train.classes)
         key = recipe.views_key()
         if key not in made:
             views = make_views(recipe, train, runs, pretrained, device)
@@ -38,13 +38,15 @@ def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file:
         views, batches = made[key]
         weights = pretrained if recipe.network.weights == "imagenet" else None
         result: dict[str, Any] = {"row": name, "profile": name.partition("/")[0], "pictures": len(test)}
-        if name.split("/")[1] in CODECS:
+        if variant in CODECS:
             model = first_stage(recipe, views, classes, runs, weights)
             result |= {"test": codec_row(name, model, views, test, runs)}
         else:
             model = train_on(recipe, views, classes, runs, weights)
-            result |= {"held_out": measure(model, views.held_batches()), "test": measure(model, batches)}
-            result |= {"codewords": codewords(model)} if name.split("/")[1] in PICTURED else {}
+            result |= {"held_out": measure(model, views.held_batches())}
+            # An idea is judged on the held-out pictures; the test pictures are for what is kept.
+            result |= {} if variant in ABLATIONS else {"test": measure(model, batches)}
+            result |= {"codewords": codewords(model)} if variant in PICTURED else {}
         _, minutes = trained_model(recipe, classes, runs)
         result |= {"minutes": round(minutes, 1), "hardware": hardware(), "recipe": recipe.model_dump(mode="json")}
         path = result_path(name)

@@ -10,9 +10,8 @@ from statistics import mean
 from typing import Any
 
 from artoveq.scenarios import KAPPA, best_single, delivered
-from benchmarks.accuracy.rows import ABLATIONS, CODECS, RESULTS
+from benchmarks.accuracy.rows import ABLATIONS, CODECS, JOINT, RESULTS
 
-MAX_LEVEL = 8
 FIXED, SINGLE = "fixed", "single-rate"
 NAMES = {
     "fixed": "fixed-rate VQ-VAE, one model a rate",
@@ -23,6 +22,8 @@ NAMES = {
     "nested": "nested",
     "mixed": "mixed resolution",
     "progressive": "progressive",
+    "joint-nested": "nested, our training",
+    "joint-progressive": "progressive, our training",
 }
 
 Rates = dict[float, float]
@@ -40,7 +41,7 @@ class Family:
     def scenario(self, name: str) -> list[float]:
         """Expected top-1 of every seed."""
         measure = best_single if self.family.startswith(SINGLE) else delivered
-        return [measure(rates, name, MAX_LEVEL) for rates in self.seeds.values()]
+        return [measure(rates, name) for rates in self.seeds.values()]
 
     def row(self) -> dict[str, Any]:
         """Means over the seeds, as fractions."""
@@ -66,7 +67,7 @@ def families(results: dict[str, dict[str, Any]]) -> list[Family]:
         profile, variant, seed = name.split("/")
         if variant in CODECS or variant in ABLATIONS:
             continue
-        kind, _, level = variant.partition("-")
+        kind, _, level = (variant, "", "") if variant in JOINT else variant.partition("-")
         rates = rates_of(result)
         found[profile, kind][int(seed)] |= rates
         if level:

@@ -87,17 +87,17 @@ def print_mixed(results: dict[str, dict[str, Any]]) -> None:
 def print_ablations(results: dict[str, dict[str, Any]]) -> None:
     """One change each, same seed, same epochs; means over the levels."""
     table = Table(
-        "profile", "change", "held-out NLL", "held-out top-1", "test top-1", "minutes", title="Means over levels"
+        "profile", "change", "NLL", "top-1, %", "minutes", title="Held-out training pictures, means over levels"
     )
     for name in sorted(results):
         profile, variant, seed = name.split("/")
         if seed != "0" or (variant != "progressive" and variant not in ABLATIONS):
             continue
         result = results[name]
-        held, test = ([row for row in result[s] if row["allocation"]] for s in ("held_out", "test"))
-        nll, top1, final = (mean(r[k] for r in rows) for rows, k in ((held, "nll"), (held, "top1"), (test, "top1")))
+        held = [row for row in result["held_out"] if row["allocation"]]
+        nll, top1 = (mean(row[key] for row in held) for key in ("nll", "top1"))
         change = "(none)" if variant == "progressive" else variant
-        table.add_row(profile, change, f"{nll:.4f}", percent(top1, 2), percent(final, 2), f"{result['minutes']:.1f}")
+        table.add_row(profile, change, f"{nll:.4f}", percent(top1, 2), f"{result['minutes']:.1f}")
     console.print(table)
 
 

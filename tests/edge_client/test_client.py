@@ -35,7 +35,7 @@ def test_one_shot_and_progressive(server: ServerProcess) -> None:
     seen = []
     with Client(server.address, str(MODEL)) as client:
         result = client.predict(DINGO, level=4, top_k=2)
-        assert (result.best.name, result.level, result.payload_bytes) == ("dingo", 4, 256)
+        assert (result.best.name, result.level) == ("dingo", 4) and 128 < result.payload_bytes < 256
         assert len(result.predictions) == 1 and len(result.predictions[0].classes) == 2
         refined = client.predict(DINGO, progressive=True, budget=5.0, on_prediction=seen.append)
         planes = [p.planes for p in refined.predictions]  # a state that newer planes overtook is not decoded

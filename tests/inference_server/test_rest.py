@@ -23,7 +23,7 @@ def test_a_picture_is_classified(http: httpx.Client) -> None:
     answer = http.post("/v1/predictions", content=DINGO, params={"top_k": 3, "level": 4})
     assert answer.status_code == 200
     body = answer.json()
-    assert (body["planes"], body["payload_bytes"], body["final"]) == (4, 256, True)
+    assert (body["planes"], body["final"]) == (4, True) and 128 < body["payload_bytes"] <= 256
     assert body["classes"][0]["name"] == "dingo" and len(body["classes"]) == 3
     assert http.post("/v1/predictions", content=DINGO).json()["planes"] == 8
 

@@ -11,10 +11,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from artoveq.processes import ServerProcess
+from edge_client import Encoder
 from tests.conftest import PICTURES
 from wire.artifact import ENCODER, Artifact, check_file
+from wire.bitplanes import pack_planes
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceStub
+from wire.pictures import read_picture
 
 PLANE = bytes(64)
 NOT_FOUND, INVALID = grpc.StatusCode.NOT_FOUND.value[0], grpc.StatusCode.INVALID_ARGUMENT.value[0]
@@ -62,10 +65,35 @@ def test_the_edge_may_stop_early(stub: RemoteInferenceStub, artifact: Artifact) 
     assert (last.planes_used, last.final) == (2, True)
 
 
+def test_coded_planes_give_the_answer_of_packed_ones(stub: RemoteInferenceStub, artifact: Artifact) -> None:
+    """One burst of six planes, or two of them apart, packed or coded: the same indices, the same answer."""
+    encoder = Encoder(artifact)
+    indices = encoder.encode(read_picture(PICTURES / "dingo.png"), 6)
+    assert encoder.coder is not None
+    packed = b"".join(pack_planes(indices, 6))
+    coded = [encoder.coder.encode(indices, 6, first, last) for first, last in ((1, 6), (1, 2), (3, 6))]
+    responses = talk(
+        stub,
+        artifact,
+        planes(1, 6, 1, packed),
+        planes(2, 6, 1, coded[0], coded=6),
+        planes(3, 6, 1, coded[1], coded=2),
+        planes(3, 6, 3, coded[2], coded=4),
+    )
+    final = [r.prediction for r in responses if r.HasField("prediction") and r.prediction.final]
+    answers = [(p.planes_used, p.classes[0].name, round(p.classes[0].probability, 4)) for p in final]
+    assert len(answers) == 3 and len(set(answers)) == 1
+    assert len(coded[0]) < len(packed)
+
+
 @pytest.mark.parametrize(
     ("request_", "code"),
     [
         (planes(1, 4, 1, PLANE[:-1]), INVALID),
+        (planes(1, 4, 1, PLANE, coded=5), INVALID),
+        (planes(1, 4, 1, PLANE[:-1], coded=1), INVALID),
+        (planes(1, 4, 1, b"", coded=1), INVALID),
+        (planes(1, 4, 1, PLANE * 9, coded=1), INVALID),
         (planes(1, 4, 1, b""), INVALID),
         (planes(1, 4, 1, PLANE * 5), INVALID),
         (planes(1, 0, 1, PLANE), INVALID),

@@ -121,7 +121,7 @@ def test_what_was_tried_still_trains(tmp_path: Path, stripes: str) -> None:
 
 def test_without_a_bottleneck_the_start_is_exact() -> None:
     torch.manual_seed(0)
-    network = SplitNetwork(NetworkRecipe(weights="random", latent_channels=None, cut=7), 32, 10, None)
+    network = SplitNetwork(NetworkRecipe(weights="random", latent_channels=0, cut=7), 32, 10, None)
     pictures = torch.rand(64, 3, 32, 32)
     network.start_from(pictures)
     network.eval()

@@ -1,0 +1,134 @@
+"""The accuracy benchmark: scenarios, rows, codecs, and the command on committed results."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artoveq.scenarios import KAPPA, best_single, delivered, rate_probabilities
+from benchmarks.accuracy.codecs import OPTIONS, POINTS, compress
+from benchmarks.accuracy.figures import draw
+from benchmarks.accuracy.results import families, mixed_against_identical, read
+from benchmarks.accuracy.rows import PROFILES, recipe_of
+from tests.conftest import PICTURES, ROOT
+from wire.exceptions import RecipeError
+from wire.pictures import fit_picture, read_picture
+
+accuracies = st.lists(st.floats(0, 1), min_size=8, max_size=8)
+
+
+@pytest.mark.parametrize("scenario", KAPPA)
+def test_rates_follow_the_papers_law(scenario: str) -> None:
+    odds = rate_probabilities(scenario)
+    assert sum(odds.values()) == pytest.approx(1)
+    assert all(odds[b + 1] / odds[b] == pytest.approx(math.exp(KAPPA[scenario])) for b in range(1, 8))
+
+
+@given(accuracies)
+def test_what_is_delivered_lies_between_the_worst_and_the_best_level(values: list[float]) -> None:
+    top1 = {level: value for level, value in enumerate(values, 1)}
+    for scenario in KAPPA:
+        assert min(values) - 1e-9 <= delivered(top1, scenario) <= max(values) + 1e-9
+    assert delivered(top1, "S1") == pytest.approx(np.mean(values))
+
+
+@given(accuracies)
+def test_one_rate_alone_loses_what_its_channel_cannot_carry(values: list[float]) -> None:
+    top1 = {level: value for level, value in enumerate(values, 1)}
+    assert delivered({5: 0.8}, "S1") == pytest.approx(0.8 * 4 / 8)
+    best = best_single(top1, "S1")
+    assert best == pytest.approx(max(v * (9 - level) / 8 for level, v in top1.items()))
+
+
+@pytest.mark.parametrize("profile", sorted(p.stem for p in PROFILES.glob("*.toml")))
+def test_all_rows_of_a_profile_share_stage_1(profile: str) -> None:
+    variants = ("progressive", "nested", "mixed", "residual", "fixed-3", "lbg-8", "webp", "rotation", "joint-nested")
+    recipes = [recipe_of(f"{profile}/{variant}/{seed}") for variant in variants for seed in (0, 1)]
+    assert len({recipe.stage1_key() for recipe in recipes}) == 1
+    assert len({recipe.key() for recipe in recipes}) == len(recipes)
+
+
+@pytest.mark.parametrize("name", ["nowhere/nested/0", "cifar100-compact/magic/0", "cifar100-compact/nested", "fixed-3"])
+def test_a_row_that_does_not_exist_is_named(name: str) -> None:
+    with pytest.raises(RecipeError, match=f"There is no row '{name}'"):
+        recipe_of(name)
+    with pytest.raises(RecipeError, match=r"codebook\.max_level"):
+        recipe_of("cifar100-compact/fixed-9/0")
+
+
+@pytest.mark.parametrize("codec", POINTS)
+def test_a_codec_gives_back_a_picture_like_the_one_sent(codec: str) -> None:
+    picture = fit_picture(read_picture(next(iter(sorted(PICTURES.glob("*.png"))))), 64)
+    assert set(OPTIONS) == set(POINTS)
+    errors, sizes = [], []
+    for share, quality in POINTS[codec]:
+        if share == 1:
+            arrived, size = compress(picture, codec, share, quality)
+            assert arrived.shape == picture.shape
+            errors.append(float(np.abs(arrived.astype(float) - picture).mean()))
+            sizes.append(size)
+    assert sizes == sorted(sizes)
+    assert errors[-1] < errors[0] < 40
+
+
+def row(variant: str, values: dict[Any, float]) -> dict[str, Any]:
+    test = [{"allocation": list(a), "top1": v, "nll": 1.0, "payload_bytes": 64.0} for a, v in values.items()]
+    return {"test": test, "held_out": test, "minutes": 1.0, "row": variant}
+
+
+def test_rows_of_one_rate_become_one_family() -> None:
+    results = {f"p/fixed-{l}/{seed}": row("", {(): 0.9, (l,): 0.5 + l / 20}) for l in range(1, 9) for seed in (0, 1)}
+    results["p/nested/0"] = row("", {(): 0.9, **{(l,): 0.4 + l / 20 for l in range(1, 9)}})
+    found = {family.family: family.row() for family in families(results)}
+    assert set(found) == {"fixed", "single-rate", "nested"}
+    assert found["fixed"]["S1"] == pytest.approx(0.725)
+    assert found["nested"]["S1"] == pytest.approx(0.625)
+    assert found["fixed"]["S2"] < found["fixed"]["S1"] < found["fixed"]["S3"]
+    assert found["single-rate"]["S1"] < found["fixed"]["S1"]
+
+
+def test_mixed_is_compared_with_the_highest_level_that_fits() -> None:
+    results = {
+        "p/mixed/0": row("", {(1, 1): 0.5, (2, 1): 0.6, (3, 1): 0.7, (5, 4): 0.9}),
+        "p/nested/0": row("", {(1,): 0.5, (2,): 0.65, (3,): 0.8}),
+    }
+    rows = mixed_against_identical(results, "p")
+    assert [(r["rate"], r["level"], r["identical"]) for r in rows] == [(1, 1, 0.5), (1.5, 1, 0.5), (2, 2, 0.65)]
+
+
+def command(*words: str) -> str:
+    run = [sys.executable, "-m", "benchmarks.accuracy", *words]
+    return subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_table_1_is_the_mean_of_the_committed_levels() -> None:
+    rows = {(r["profile"], r["family"]): r for r in json.loads(command("table1", "--json"))}
+    results = read()
+    assert all(set(r) == {"profile", "family", "S1", "S2", "S3"} for r in rows.values())
+    seeds = [r for name, r in results.items() if name.startswith("imagewoof64-compact/progressive/")]
+    tops = [[level["top1"] for level in r["test"] if level["allocation"]] for r in seeds]
+    assert rows["imagewoof64-compact", "progressive"]["S1"] == pytest.approx(np.mean(tops), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["table1", "mixed", "ablations", "codecs"])
+def test_every_table_prints(name: str) -> None:
+    assert "imagewoof64-compact" in command(name)
+
+
+@pytest.mark.filterwarnings("ignore")  # of matplotlib's dependencies
+def test_the_plots_are_those_of_the_committed_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import benchmarks.accuracy.figures as figures
+
+    committed = {p.name: p.read_text() for p in figures.FIGURES.glob("*.svg")}
+    monkeypatch.setattr(figures, "FIGURES", tmp_path / "figures")
+    drawn = draw(read())
+    assert {p.name for p in drawn} == set(committed)
