@@ -78,6 +78,7 @@ def table_rows() -> list[str]:
         mean = sum(row.top1 for row in manifest.levels) / len(manifest.levels)
         unquantised, minutes = f"{100 * manifest.unquantised_top1:.1f}", f"{manifest.recipe['minutes']:.0f}"
         rows.append("| " + " | ".join([manifest.name, minutes, unquantised, *figures, f"{100 * mean:.1f}"]) + " |")
+        rows.append("| *bytes* | | | " + " | ".join(f"{row.payload_bytes:.0f}" for row in manifest.levels) + " | |")
     return rows
 
 

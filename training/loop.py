@@ -71,10 +71,10 @@ def first_stage(recipe: Recipe, views: Views, classes: int, runs: Path, weights:
     torch.manual_seed(recipe.seed)
     model = RateModel(recipe, classes, weights)
     model.to(device, memory_format=torch.channels_last)
-    if weights is not None:
+    path, key = runs / f"stage1-{recipe.stage1_key()}.pt", recipe.stage1_key()
+    if weights is not None and not path.exists():
         rows = torch.randperm(len(views.labels), device=device)[:CALIBRATION_PICTURES]
         model.network.start_from(views.batch(rows, 0).pictures)
-    path, key = runs / f"stage1-{recipe.stage1_key()}.pt", recipe.stage1_key()
     stage1 = _Run(path, key, recipe.stage1, model, model.network, [()], views)
     stage1.train(lambda batch: unquantised_loss(model, batch))
     return model
@@ -182,6 +182,11 @@ class _Run:
             TrainingError: if the loss is not finite.
         """
         self._resume()
+        if not self.done:
+            self._epochs(loss_of)
+        self.trained.load_state_dict(self.average.module.state_dict())
+
+    def _epochs(self, loss_of: Callable[[Batch], Tensor]) -> None:
         views, steps, size = self.views, self.steps, self.model.recipe.batch
         columns = (*Progress.get_default_columns()[:-1], TimeElapsedColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True) as bar:
