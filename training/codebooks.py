@@ -80,7 +80,6 @@ class ProgressiveCodebook(nn.Module):
         super().__init__()
         self.levels = tuple(range(1, recipe.max_level + 1))
         self.groups, self.residual = groups, recipe.family == "residual"
-        self.joint = recipe.search == "joint"
         self.increments = nn.Parameter(torch.zeros(recipe.max_level, 1 if recipe.shared else groups, 2, recipe.d))
 
     @torch.no_grad()
@@ -111,7 +110,7 @@ class ProgressiveCodebook(nn.Module):
 
     def quantise(self, x: Tensor, levels: Sequence[int]) -> dict[int, Tensor]:
         with torch.no_grad():
-            bits = self._bits(x, None if self.joint else max(levels))
+            bits = self._bits(x, max(levels))
         z, out = torch.zeros_like(x), {}
         for level, (increments, bit) in enumerate(zip(self.increments, bits, strict=False), 1):
             z = (z.detach() if self.residual else z) + _pick(increments, bit)
@@ -123,25 +122,12 @@ class ProgressiveCodebook(nn.Module):
         return self.increments.new_zeros(())
 
     def _bits(self, x: Tensor, top: int | None = None) -> list[Tensor]:
-        """The bits of x, first level first: greedily, or the path whose levels together are nearest."""
-        if self.joint:
-            return self._joint_bits(x)
+        """The bits of x, first level first."""
         residual, bits = x, []
         for increments in self.increments[:top]:
             bits.append(_nearest(residual, increments))
             residual = residual - _pick(increments, bits[-1])
         return bits
-
-    def _joint_bits(self, x: Tensor) -> list[Tensor]:
-        table, _ = self.table()
-        top, d = len(self.levels), x.shape[2]
-        vectors, cost, paths = 0.0, 0.0, torch.arange(2**top, device=x.device)
-        for l in self.levels:
-            z = table[:, 2**l - 2 + (paths >> (top - l))]
-            weight = 4.0 ** (l / d)
-            vectors, cost = vectors + weight * z, cost + weight * z.square().sum(-1)
-        best = (cost - 2 * torch.einsum("ngd,gsd->ngs", x, vectors)).argmin(-1)
-        return [(best // 2 ** (top - l)) % 2 for l in self.levels]
 
 
 class NestedCodebook(nn.Module):

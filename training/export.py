@@ -60,7 +60,7 @@ class ServerHalf(nn.Module):
         positions = indices.shape[1] // self.groups
         index = indices.to(torch.int64).reshape(-1, self.groups)
         vectors = lookup(self.table, self.starts, index, levels.repeat_interleave(positions))
-        return self.network.decode(from_sub_vectors(vectors, self.shape), levels)
+        return self.network.decode(from_sub_vectors(vectors, self.shape))
 
 
 class UnquantisedHalves(nn.Module):
@@ -72,8 +72,7 @@ class UnquantisedHalves(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         pictures = picture.permute(0, 3, 1, 2).to(torch.float32) / 255
-        unquantised = picture.new_zeros(picture.shape[:1], dtype=torch.int64)
-        return self.network.decode(self.network.encode(pictures), unquantised)
+        return self.network.decode(self.network.encode(pictures))
 
 
 def export_files(model: RateModel) -> dict[str, bytes]:

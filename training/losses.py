@@ -30,7 +30,7 @@ def distillation(logits: Tensor, target: Tensor, temperature: float) -> Tensor:
 
 def unquantised_loss(model: RateModel, batch: Batch) -> Tensor:
     """Stage 1: the task alone."""
-    return task_loss(model.decode([model.sub_vectors_of(batch.pictures)], [()]).float(), batch, model.recipe)
+    return task_loss(model.decode(model.sub_vectors_of(batch.pictures)).float(), batch, model.recipe)
 
 
 def quantised_loss(model: RateModel, batch: Batch, top: int) -> Tensor:
@@ -44,12 +44,9 @@ def quantised_loss(model: RateModel, batch: Batch, top: int) -> Tensor:
     levels = [level for level in model.codebook.levels if level <= top]
     z = model.codebook.quantise(x, levels)
     chosen = decoded_allocations(model, top)
-    passed = [pass_through(x, at_allocation(z, a), recipe.stage3.gradient) for a in chosen]
-    if recipe.stage3.unquantised:
-        n = len(batch.labels)
-        kept = torch.rand(n, device=x.device) < recipe.stage3.unquantised
-        passed[0] = torch.where(kept.repeat_interleave(len(x) // n)[:, None, None], x, passed[0])
-    logits = model.decode(passed, chosen).float()
+    # Gradients pass the quantiser straight through.
+    passed = [x + (at_allocation(z, a) - x).detach() for a in chosen]
+    logits = model.decode(torch.cat(passed)).float()
     high, *low = logits.split(len(batch.labels))
     loss = task_loss(high, batch, recipe)
     for one in low:
@@ -77,19 +74,3 @@ def _lower_loss(logits: Tensor, target: Tensor, batch: Batch, recipe: Recipe) ->
         return loss
     temperature = recipe.teacher.temperature if recipe.teacher else 1.0
     return 0.5 * loss + 0.5 * distillation(logits, target, temperature)
-
-
-def pass_through(x: Tensor, z: Tensor, gradient: str) -> Tensor:
-    """z forward; backward, the gradient of x as it is, or turned and scaled as x was turned to z.
-
-    The second is the rotation trick (Fifty et al. 2024), for vectors along the last axis.
-    """
-    if gradient == "straight through":
-        return x + (z - x).detach()
-    with torch.no_grad():
-        e, q = F.normalize(x, dim=-1), F.normalize(z, dim=-1)
-        r = F.normalize(e + q, dim=-1)
-        scale = z.norm(dim=-1, keepdim=True) / x.norm(dim=-1, keepdim=True).clamp(min=1e-6)
-        error = z - scale * (x - 2 * r * (r * x).sum(-1, keepdim=True) + 2 * q * (e * x).sum(-1, keepdim=True))
-    turned = x - 2 * r * (r * x).sum(-1, keepdim=True) + 2 * q * (e * x).sum(-1, keepdim=True)
-    return scale * turned + error

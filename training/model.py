@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -22,8 +20,7 @@ class RateModel(nn.Module):
     def __init__(self, recipe: Recipe, classes: int, weights: dict[str, Tensor] | None) -> None:
         super().__init__()
         self.recipe = recipe
-        levels = recipe.codebook.max_level if recipe.stage3.level_affine else 0
-        self.network = SplitNetwork(recipe.network, recipe.picture, classes, weights, levels)
+        self.network = SplitNetwork(recipe.network, recipe.picture, classes, weights)
         self.codebook = build_codebook(recipe.codebook, recipe.network.channels)
         self._encode, self._decode = self.network.encode, self.network.decode
 
@@ -50,16 +47,14 @@ class RateModel(nn.Module):
         """Pictures (B, 3, S, S) in 0..1 to sub-vectors (N, G, d)."""
         return to_sub_vectors(self._encode(pictures), self.recipe.codebook.d)
 
-    def decode(self, vectors: Sequence[Tensor], allocations: Sequence[Allocation]) -> Tensor:
-        """Sub-vectors (N, G, d) of each allocation (() unquantised), as one batch, to logits."""
-        latent = from_sub_vectors(torch.cat(list(vectors)), self.network.latent_shape)
-        mean = torch.tensor([round(sum(a) / len(a)) if a else 0 for a in allocations], device=latent.device)
-        levels = mean.repeat_interleave(len(latent) // len(allocations))
-        return self._decode(latent.contiguous(memory_format=torch.channels_last), levels)
+    def decode(self, vectors: Tensor) -> Tensor:
+        """Sub-vectors (N, G, d), quantised or not, to logits."""
+        latent = from_sub_vectors(vectors, self.network.latent_shape)
+        return self._decode(latent.contiguous(memory_format=torch.channels_last))
 
     def forward(self, pictures: Tensor, allocation: Allocation) -> Tensor:
         """Logits (B, classes) at an allocation, or unquantised where it is empty."""
         x = self.sub_vectors_of(pictures)
         if allocation:
             x = at_allocation(self.codebook.quantise(x, sorted(set(allocation))), allocation)
-        return self.decode([x], [allocation])
+        return self.decode(x)

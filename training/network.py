@@ -50,9 +50,7 @@ class WholeBatchNorm(nn.Module):
 class SplitNetwork(nn.Module):
     """Encoder and decoder of one recipe. `latent_shape` is (C, H, W)."""
 
-    def __init__(
-        self, recipe: NetworkRecipe, picture: int, classes: int, weights: dict[str, Tensor] | None, levels: int = 0
-    ) -> None:
+    def __init__(self, recipe: NetworkRecipe, picture: int, classes: int, weights: dict[str, Tensor] | None) -> None:
         super().__init__()
         trunk = mobilenet(recipe.strides)
         if weights is not None:
@@ -64,9 +62,6 @@ class SplitNetwork(nn.Module):
         self.narrow = nn.Conv2d(width, channels, 1, bias=False) if bottleneck else nn.Identity()
         self.norm = nn.BatchNorm2d(channels, affine=False) if recipe.norm == "running" else WholeBatchNorm()
         self.widen = nn.Conv2d(channels, width, 3 if bottleneck else 1, padding=1 if bottleneck else 0)
-        self.level_affine = nn.Embedding(levels + 1, 2 * width) if levels else None
-        if self.level_affine is not None:
-            nn.init.zeros_(self.level_affine.weight)
         self.trunk_server = nn.Sequential(*tail, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(recipe.dropout))
         self.classifier = nn.Linear(trunk.last_channel, classes)
         with torch.no_grad():
@@ -79,19 +74,15 @@ class SplitNetwork(nn.Module):
         latent: Tensor = self.norm(self.narrow(self.trunk_edge(pictures)))
         return latent
 
-    def decode(self, latent: Tensor, levels: Tensor) -> Tensor:
-        """The latent (B, C, H, W), quantised or not, at levels (B,) (0 unquantised), to logits (B, classes)."""
-        wide = self.widen(latent)
-        if self.level_affine is not None:
-            gain, bias = self.level_affine(levels)[..., None, None].chunk(2, 1)
-            wide = wide * (1 + gain) + bias
-        logits: Tensor = self.classifier(self.trunk_server(wide))
+    def decode(self, latent: Tensor) -> Tensor:
+        """The latent (B, C, H, W), quantised or not, to logits (B, classes)."""
+        logits: Tensor = self.classifier(self.trunk_server(self.widen(latent)))
         return logits
 
     def new_parameters(self) -> list[nn.Parameter]:
         """Parameters without pretrained weights: they take the larger learning rate."""
-        modules = (self.narrow, self.widen, self.level_affine, self.classifier)
-        return [p for m in modules if m is not None for p in m.parameters()]
+        modules = (self.narrow, self.widen, self.classifier)
+        return [p for m in modules for p in m.parameters()]
 
     @torch.no_grad()
     def start_from(self, pictures: Tensor) -> None:

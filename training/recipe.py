@@ -57,8 +57,6 @@ class CodebookRecipe(_Strict):
     """Weight that holds the codewords of earlier levels in place (eq. 7); nested, level by level."""
     shared: bool = False
     """One codebook for all channel groups, in place of one for each."""
-    search: Literal["greedy", "joint"] = "greedy"
-    """Progressive: bit by bit, or the path whose levels together are nearest."""
     segments: int = Field(4, ge=1)
     """Mixed resolution: segments of channels that have levels of their own."""
     lead: int = Field(1, ge=0)
@@ -94,11 +92,6 @@ class QuantisedStageRecipe(StageRecipe):
     """Levels that each step decodes: the highest and one lower, or every one as the algorithms state."""
     distil: bool = True
     """Lower levels also learn from the highest one's answers."""
-    unquantised: float = Field(0.0, ge=0, lt=1)
-    """Quantiser dropout: share of pictures whose highest level passes the decoder unquantised."""
-    gradient: Literal["straight through", "rotation"] = "straight through"
-    level_affine: bool = False
-    """The decoder's first layer has a gain and a bias for every level."""
 
 
 class Recipe(_Strict):

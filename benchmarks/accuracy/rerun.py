@@ -77,7 +77,7 @@ def measure(model: RateModel, batches: list[Batch]) -> list[dict[str, Any]]:
         z = model.codebook.quantise(x, model.codebook.levels)
         for allocation in allocations:
             vectors = at_allocation(z, allocation) if allocation else x
-            logits[allocation].append(model.decode([vectors], [allocation]).float().cpu())
+            logits[allocation].append(model.decode(vectors).float().cpu())
     rows: list[dict[str, Any]] = []
     for allocation in allocations:
         figures = scores(torch.cat(logits[allocation]).softmax(1).numpy(), labels).model_dump()

@@ -10,7 +10,7 @@ from statistics import mean
 from typing import Any
 
 from artoveq.scenarios import KAPPA, best_single, delivered
-from benchmarks.accuracy.rows import ABLATIONS, CODECS, JOINT, RESULTS
+from benchmarks.accuracy.rows import CODECS, IDEAS, JOINT, RESULTS
 
 FIXED, SINGLE = "fixed", "single-rate"
 NAMES = {
@@ -65,7 +65,7 @@ def families(results: dict[str, dict[str, Any]]) -> list[Family]:
     found: dict[tuple[str, str], dict[int, Rates]] = defaultdict(lambda: defaultdict(dict))
     for name, result in results.items():
         profile, variant, seed = name.split("/")
-        if variant in CODECS or variant in ABLATIONS:
+        if variant in CODECS or variant in IDEAS:
             continue
         kind, _, level = (variant, "", "") if variant in JOINT else variant.partition("-")
         rates = rates_of(result)

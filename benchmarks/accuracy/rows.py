@@ -29,14 +29,21 @@ JOINT: dict[str, dict[str, dict[str, Any]]] = {
     for family in ("progressive", "nested")
 }
 
-# One change each, on the progressive family.
+# What each idea is worth, and what became of it. Those that were dropped are no longer in the code.
+IDEAS = {
+    "no-distillation": "TODO",
+    "shared-codebook": "TODO",
+    "level-affine": "TODO",
+    "quantiser-dropout": "TODO",
+    "joint-search": "TODO",
+    "rotation": "TODO",
+}
+
+# One change each, on the progressive family: the ideas that the code still has.
 ABLATIONS: dict[str, dict[str, dict[str, Any]]] = {
     "no-distillation": {"stage3": {"distil": False}},
     "shared-codebook": {"codebook": {"shared": True}},
-    "level-affine": {"stage3": {"level_affine": True}},
-    "quantiser-dropout": {"stage3": {"unquantised": 0.5}},
-    "joint-search": {"codebook": {"search": "joint"}},
-    "rotation": {"stage3": {"gradient": "rotation"}},
+    "whole-batch-norm": {"network": {"norm": "whole batch"}},
 }
 
 

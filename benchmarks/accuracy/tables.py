@@ -11,7 +11,7 @@ from rich.table import Table
 
 from artoveq.scenarios import KAPPA
 from benchmarks.accuracy.results import FIXED, NAMES, families, mixed_against_identical
-from benchmarks.accuracy.rows import ABLATIONS, CODECS, PROFILES
+from benchmarks.accuracy.rows import CODECS, IDEAS, PROFILES
 
 console = Console(width=150)
 
@@ -91,7 +91,7 @@ def print_ablations(results: dict[str, dict[str, Any]]) -> None:
     )
     for name in sorted(results):
         profile, variant, seed = name.split("/")
-        if seed != "0" or (variant != "progressive" and variant not in ABLATIONS):
+        if seed != "0" or (variant != "progressive" and variant not in IDEAS):
             continue
         result = results[name]
         held = [row for row in result["held_out"] if row["allocation"]]
@@ -99,6 +99,8 @@ def print_ablations(results: dict[str, dict[str, Any]]) -> None:
         change = "(none)" if variant == "progressive" else variant
         table.add_row(profile, change, f"{nll:.4f}", percent(top1, 2), f"{result['minutes']:.1f}")
     console.print(table)
+    for idea, verdict in IDEAS.items():
+        console.print(f"{idea}: {verdict}")
 
 
 def print_codecs(results: dict[str, dict[str, Any]]) -> None:

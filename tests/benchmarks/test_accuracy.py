@@ -51,7 +51,17 @@ def test_one_rate_alone_loses_what_its_channel_cannot_carry(values: list[float])
 
 @pytest.mark.parametrize("profile", sorted(p.stem for p in PROFILES.glob("*.toml")))
 def test_all_rows_of_a_profile_share_stage_1(profile: str) -> None:
-    variants = ("progressive", "nested", "mixed", "residual", "fixed-3", "lbg-8", "webp", "rotation", "joint-nested")
+    variants = (
+        "progressive",
+        "nested",
+        "mixed",
+        "residual",
+        "fixed-3",
+        "lbg-8",
+        "webp",
+        "no-distillation",
+        "joint-nested",
+    )
     recipes = [recipe_of(f"{profile}/{variant}/{seed}") for variant in variants for seed in (0, 1)]
     assert len({recipe.stage1_key() for recipe in recipes}) == 1
     assert len({recipe.key() for recipe in recipes}) == len(recipes)

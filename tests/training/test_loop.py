@@ -114,11 +114,6 @@ def test_mixed_resolution_has_every_budget_and_stays_at_home(tmp_path: Path, str
         export_files(model)
 
 
-def test_what_was_tried_still_trains(tmp_path: Path, stripes: str) -> None:
-    more = 'unquantised = 0.5\ngradient = "rotation"\nlevel_affine = true\nminutes = 60\n'
-    trained(recipe(tmp_path, "residual", more=more), stripes, tmp_path / "runs")
-
-
 def test_without_a_bottleneck_the_start_is_exact() -> None:
     torch.manual_seed(0)
     network = SplitNetwork(NetworkRecipe(weights="random", latent_channels=0, cut=7), 32, 10, None)
