@@ -22,6 +22,8 @@ STYLE = {
     "nested": ("C1", "^"),
     "mixed": ("C2", "."),
     "residual": ("C4", "v"),
+    "long-progressive": ("C0", "*"),
+    "long-nested": ("C1", "*"),
 }
 SHOWN_LEVELS = (1, 2, 4, 6, 8)
 

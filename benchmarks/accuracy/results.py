@@ -10,7 +10,7 @@ from statistics import mean
 from typing import Any
 
 from artoveq.scenarios import KAPPA, best_single, delivered
-from benchmarks.accuracy.rows import CODECS, IDEAS, JOINT, RESULTS
+from benchmarks.accuracy.rows import CODECS, IDEAS, RESULTS
 
 FIXED, SINGLE = "fixed", "single-rate"
 NAMES = {
@@ -22,6 +22,8 @@ NAMES = {
     "nested": "nested",
     "mixed": "mixed resolution",
     "progressive": "progressive",
+    "long-nested": "nested, minutes of the eight",
+    "long-progressive": "progressive, minutes of the eight",
     "joint-nested": "nested, our training",
     "joint-progressive": "progressive, our training",
 }
@@ -67,7 +69,7 @@ def families(results: dict[str, dict[str, Any]]) -> list[Family]:
         profile, variant, seed = name.split("/")
         if variant in CODECS or variant in IDEAS:
             continue
-        kind, _, level = (variant, "", "") if variant in JOINT else variant.partition("-")
+        kind, _, level = (variant, "", "") if variant in NAMES else variant.partition("-")
         rates = rates_of(result)
         found[profile, kind][int(seed)] |= rates
         if level:

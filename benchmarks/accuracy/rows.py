@@ -2,7 +2,7 @@
 
 A row is PROFILE/VARIANT/SEED, for example imagewoof64-compact/nested/0 or cifar100-paper-d2/fixed-3/1.
 A profile is a recipe; a variant changes what its name says and nothing else. All variants of a
-profile share stage 1 and have the same number of epochs after it.
+profile share stage 1 and, but for long-FAMILY, have the same number of epochs after it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ PROFILES = Path(__file__).parent / "profiles"
 RESULTS = Path(__file__).parent / "results"
 
 CODECS = ("webp", "jpeg", "avif")
+LONG = 3
+"""long-FAMILY has so many times the epochs: about the minutes of the eight fixed-rate models together."""
 PICTURED = ("progressive", "nested")
 FAMILIES = ("progressive", "nested", "mixed", "residual")
 
@@ -60,14 +62,14 @@ def recipe_of(name: str) -> Recipe:
         known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.toml")))
         raise RecipeError(f"There is no row {name!r}; write PROFILE/VARIANT/SEED with PROFILE one of {known}.")
     values = read_recipe(path).model_dump()
-    for section, changes in _changes(variant, name).items():
+    for section, changes in _changes(variant, name, values["stage3"]["epochs"]).items():
         values[section].update(changes)
     values["stage3"]["seed"] = int(seed)
     values["name"] = name.replace("/", "-")
     return checked_recipe(values, name)
 
 
-def _changes(variant: str, name: str) -> dict[str, dict[str, Any]]:
+def _changes(variant: str, name: str, epochs: int) -> dict[str, dict[str, Any]]:
     if variant == "nested":
         return {"codebook": {"family": variant}}
     if variant in FAMILIES:
@@ -79,10 +81,12 @@ def _changes(variant: str, name: str) -> dict[str, dict[str, Any]]:
     if variant in CODECS:
         return {}
     kind, _, level = variant.partition("-")
+    if kind == "long" and level in FAMILIES:
+        return {**_changes(level, name, epochs), "stage3": {"epochs": LONG * epochs}}
     if kind in ("fixed", "lbg") and level.isdecimal():
         one_rate = {"codebook": {"family": "fixed", "max_level": int(level), "eta": 0.0}}
         return one_rate if kind == "fixed" else {**one_rate, "stage3": {"epochs": 0}}
-    known = ", ".join((*FAMILIES, *JOINT, "fixed-LEVEL", "lbg-LEVEL", *CODECS, *ABLATIONS))
+    known = ", ".join((*FAMILIES, "long-FAMILY", *JOINT, "fixed-LEVEL", "lbg-LEVEL", *CODECS, *ABLATIONS))
     raise RecipeError(f"There is no row {name!r}; its variant is one of {known}.")
 
 

@@ -61,6 +61,7 @@ def test_all_rows_of_a_profile_share_stage_1(profile: str) -> None:
         "webp",
         "no-distillation",
         "joint-nested",
+        "long-nested",
     )
     recipes = [recipe_of(f"{profile}/{variant}/{seed}") for variant in variants for seed in (0, 1)]
     assert len({recipe.stage1_key() for recipe in recipes}) == 1

@@ -20,6 +20,7 @@ from training.loop import one_cycle, train, trained_model
 from training.model import RateModel
 from training.network import SplitNetwork, unfold_batch_norms
 from training.recipe import NetworkRecipe, Recipe, read_recipe
+from training.views import make_views
 from wire.artifact import load_artifact
 from wire.exceptions import CheckpointError, DataError, TrainingError
 
@@ -193,6 +194,25 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match="is damaged"):
         load_checkpoint(tmp_path / "a.pt", "one")
+
+
+def test_views_of_other_pictures_are_refused(tmp_path: Path, stripes: str) -> None:
+    wanted, split = recipe(tmp_path, "fixed"), load_split(stripes, "train")
+    runs, device = tmp_path / "runs", torch.device("cpu")
+    made = make_views(wanted, split, runs, None, device)
+    assert made.pictures.shape == (6, 84, 3, 32, 32) and made.held_pictures.shape == (12, 3, 32, 32)
+    assert torch.equal(make_views(wanted, split, runs, None, device).pictures, made.pictures)
+    with pytest.raises(CheckpointError, match="were made of other pictures; delete the file"):
+        make_views(wanted, split.subset(np.arange(50)), runs, None, device)
+
+
+def test_every_use_of_a_view_looks_a_little_different(tmp_path: Path, stripes: str) -> None:
+    views = make_views(recipe(tmp_path, "fixed"), load_split(stripes, "train"), tmp_path, None, torch.device("cpu"))
+    rows = torch.arange(8)
+    one, other = (views.batch(rows, 0).pictures for _ in range(2))
+    assert one.shape == (8, 3, 32, 32) and float(one.min()) >= 0 and float(one.max()) <= 1
+    assert not torch.equal(one, other)
+    assert torch.equal(views.batch(rows, 0).labels, views.labels[:8])
 
 
 def test_on_a_full_disk_the_old_checkpoint_stays_whole(
