@@ -42,7 +42,8 @@ def quantised_loss(model: RateModel, batch: Batch, top: int) -> Tensor:
     recipe = model.recipe
     x = model.sub_vectors_of(batch.pictures).float()
     levels = [level for level in model.codebook.levels if level <= top]
-    z = model.codebook.quantise(x, levels)
+    with torch.autocast(x.device.type, enabled=False):  # bfloat16 cannot tell near codewords apart
+        z = model.codebook.quantise(x, levels)
     chosen = decoded_allocations(model, top)
     # Gradients pass the quantiser straight through.
     passed = [x + (at_allocation(z, a) - x).detach() for a in chosen]

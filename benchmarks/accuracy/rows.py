@@ -17,7 +17,7 @@ PROFILES = Path(__file__).parent / "profiles"
 RESULTS = Path(__file__).parent / "results"
 
 CODECS = ("webp", "jpeg", "avif")
-LONG = 3
+LONG = 2.5
 """long-FAMILY has so many times the epochs: about the minutes of the eight fixed-rate models together."""
 PICTURED = ("progressive", "nested")
 FAMILIES = ("progressive", "nested", "mixed", "residual")
@@ -82,7 +82,7 @@ def _changes(variant: str, name: str, epochs: int) -> dict[str, dict[str, Any]]:
         return {}
     kind, _, level = variant.partition("-")
     if kind == "long" and level in FAMILIES:
-        return {**_changes(level, name, epochs), "stage3": {"epochs": LONG * epochs}}
+        return {**_changes(level, name, epochs), "stage3": {"epochs": round(LONG * epochs)}}
     if kind in ("fixed", "lbg") and level.isdecimal():
         one_rate = {"codebook": {"family": "fixed", "max_level": int(level), "eta": 0.0}}
         return one_rate if kind == "fixed" else {**one_rate, "stage3": {"epochs": 0}}
