@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from wire.exceptions import LevelError
 
+Allocation = tuple[int, ...]
+"""The level of each segment of channels; a single one is the level of all."""
 
-def allocate(budget: int, sub_vectors: int, segments: int, max_level: int, lead: int = 1) -> tuple[int, ...]:
-    """The levels of the segments, first segment first, that spend at most `budget` bits a picture.
 
-    Every segment has sub_vectors / segments sub-vectors and at least level 1. Raising a segment by
-    one level costs that many bits; the next to be raised is the one whose level, plus `lead` for
-    every segment before it, is lowest, the first of equals. So the levels fall by `lead` from
-    segment to segment until the first reaches max_level, every budget between M and M·L is used up
-    to a step, and a larger budget never lowers a segment.
+def allocations(distortion: Sequence[Sequence[float]]) -> list[Allocation]:
+    """The best allocation for every sum of levels, from one level for each segment to the highest for each.
+
+    distortion[s][l − 1] is what segment s costs at level l. Costs add up, so dynamic programming over
+    the segments finds the least sum (the problem is that of Shoham & Gersho 1988, solved exactly).
+    """
+    best: dict[int, tuple[float, Allocation]] = {0: (0.0, ())}
+    for costs in distortion:
+        longer: dict[int, tuple[float, Allocation]] = {}
+        for spent, (total, levels) in best.items():
+            for level, cost in enumerate(costs, 1):
+                found = longer.get(spent + level, (math.inf, ()))
+                longer[spent + level] = min(found, (total + cost, (*levels, level)))
+        best = longer
+    return [best[spent][1] for spent in sorted(best)]
+
+
+def allocate(budget: int, sub_vectors: int, distortion: Sequence[Sequence[float]]) -> Allocation:
+    """The levels of the segments that spend `budget` bits a picture, to less than one step, at the least cost.
+
+    A segment has sub_vectors / segments sub-vectors, so one level of one segment is a step of that
+    many bits.
 
     Raises:
         LevelError: if the budget is not between M and M·L bits.
     """
+    segments, max_level = len(distortion), len(distortion[0])
     if not sub_vectors <= budget <= sub_vectors * max_level:
         raise LevelError(
             f"{budget} bits cannot be allocated; this model takes {sub_vectors} to {sub_vectors * max_level} bits a "
             "picture."
         )
-    levels = [1] * segments
-    for _ in range(budget * segments // sub_vectors - segments):
-        raisable = [s for s in range(segments) if levels[s] < max_level]
-        lowest = min(raisable, key=lambda s: levels[s] + lead * s)
-        levels[lowest] += 1
-    return tuple(levels)
+    return allocations(distortion)[budget * segments // sub_vectors - segments]

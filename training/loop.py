@@ -18,10 +18,11 @@ from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from training.allocation import Allocation
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data import Split
-from training.losses import quantised_loss, unquantised_loss
-from training.model import Allocation, RateModel
+from training.losses import quantised_loss, segment_distortion, unquantised_loss
+from training.model import RateModel
 from training.network import pretrained_weights
 from training.recipe import Recipe, StageRecipe
 from training.views import Batch, Views, make_views, precision
@@ -53,6 +54,9 @@ def train_on(recipe: Recipe, views: Views, classes: int, runs: Path, weights: di
     if recipe.stage3.order == "joint":
         for level in levels:
             model.codebook.extend(_latents(model, views), level)
+        if recipe.codebook.family == "mixed":
+            rows = torch.randperm(len(views.labels), device=views.labels.device)[:CALIBRATION_PICTURES]
+            model.distortion.copy_(segment_distortion(model, [views.batch(r, 0) for r in rows.split(recipe.batch)]))
         steps = [(recipe.name, levels[-1])]
     else:
         steps = [(recipe.name if level == levels[-1] else f"{recipe.name}-{level}", level) for level in levels]

@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.allocation import Allocation
 from training.codebooks import at_allocation
-from training.model import Allocation, RateModel
+from training.model import RateModel
 from training.recipe import Recipe
 from training.views import Batch
 
@@ -67,6 +68,29 @@ def decoded_allocations(model: RateModel, top: int) -> list[Allocation]:
     if model.recipe.stage3.decoded == "all" or not lower:
         return [highest, *lower]
     return [highest, lower[-1] if torch.rand(()) < 0.5 else lower[int(torch.randint(len(lower), ()))]]
+
+
+def segment_distortion(model: RateModel, batches: list[Batch]) -> Tensor:
+    """Mixed resolution: what each segment of channels costs at each level, (segments, levels).
+
+    A second-order estimate of the loss: the mean squared gradient of the cross-entropy with respect to
+    the segment (the diagonal of the Fisher information), times its squared quantisation error.
+    """
+    segments, levels = model.recipe.codebook.segments, model.codebook.levels
+    sensitivity, error = 0.0, 0.0
+    for batch in batches:
+        x = model.sub_vectors_of(batch.pictures).detach().requires_grad_(True)
+        loss = F.cross_entropy(model.decode(x).float(), batch.labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, x)
+        z = model.codebook.quantise(x.detach(), levels)
+        sensitivity = sensitivity + _energy(gradient, segments)
+        error = error + torch.stack([_energy(x.detach() - z[level].detach(), segments) for level in levels], 1)
+    assert isinstance(sensitivity, Tensor) and isinstance(error, Tensor)
+    return sensitivity[:, None] * error
+
+
+def _energy(vectors: Tensor, segments: int) -> Tensor:
+    return torch.stack([part.square().sum() for part in vectors.tensor_split(segments, 1)])
 
 
 def _lower_loss(logits: Tensor, target: Tensor, batch: Batch, recipe: Recipe) -> Tensor:

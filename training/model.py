@@ -5,23 +5,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from training.allocation import allocate
+from training.allocation import Allocation, allocations
 from training.codebooks import at_allocation, build_codebook, from_sub_vectors, to_sub_vectors
 from training.network import SplitNetwork
 from training.recipe import Recipe
 
-Allocation = tuple[int, ...]
-"""The level of each segment of channels; a single one is the level of all."""
-
 
 class RateModel(nn.Module):
     """One trained model: encoder, codebook, decoder."""
+
+    distortion: Tensor
 
     def __init__(self, recipe: Recipe, classes: int, weights: dict[str, Tensor] | None) -> None:
         super().__init__()
         self.recipe = recipe
         self.network = SplitNetwork(recipe.network, recipe.picture, classes, weights)
         self.codebook = build_codebook(recipe.codebook, recipe.network.channels)
+        if recipe.codebook.family == "mixed":
+            # What each segment costs at each level; stage 2 measures it.
+            self.register_buffer("distortion", torch.zeros(recipe.codebook.segments, recipe.codebook.max_level))
         self._encode, self._decode = self.network.encode, self.network.decode
 
     def compile_passes(self) -> None:
@@ -37,11 +39,9 @@ class RateModel(nn.Module):
 
     def allocations(self) -> list[Allocation]:
         """Every rate of this model, lowest first: a level for all, or the mixed allocations of every budget."""
-        book, m = self.recipe.codebook, self.sub_vectors
-        if book.family != "mixed":
-            return [(level,) for level in self.codebook.levels]
-        steps = range(book.segments, book.segments * book.max_level + 1)
-        return [allocate(k * m // book.segments, m, book.segments, book.max_level, book.lead) for k in steps]
+        if self.recipe.codebook.family == "mixed":
+            return allocations(self.distortion.tolist())
+        return [(level,) for level in self.codebook.levels]
 
     def sub_vectors_of(self, pictures: Tensor) -> Tensor:
         """Pictures (B, 3, S, S) in 0..1 to sub-vectors (N, G, d)."""

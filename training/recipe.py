@@ -59,8 +59,6 @@ class CodebookRecipe(_Strict):
     """One codebook for all channel groups, in place of one for each."""
     segments: int = Field(4, ge=1)
     """Mixed resolution: segments of channels that have levels of their own."""
-    lead: int = Field(1, ge=0)
-    """Mixed resolution: levels that a segment is ahead of the next one."""
 
 
 class TeacherRecipe(_Strict):
@@ -126,6 +124,8 @@ class Recipe(_Strict):
             raise ValueError(
                 f"codebook.segments = {self.codebook.segments} must divide the latent's {channels // d} channel groups"
             )
+        if self.codebook.family == "mixed" and self.stage3.order != "joint":
+            raise ValueError('a mixed codebook is trained with stage3.order = "joint"')
         if self.codebook.eta and (self.codebook.family != "nested" or self.stage3.order != "level by level"):
             raise ValueError("codebook.eta is for nested codebooks trained level by level; remove it")
         return self

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from benchmarks.accuracy.codecs import codec_row
 from benchmarks.accuracy.rows import ABLATIONS, CODECS, PICTURED, recipe_of, result_path
+from training.allocation import Allocation
 from training.codebooks import at_allocation
 from training.data import Split
 from training.export import hardware
 from training.loop import first_stage, train_on, trained_model
-from training.model import Allocation, RateModel
+from training.model import RateModel
 from training.network import pretrained_weights
 from training.scores import perplexity, scores
 from training.views import Batch, Views, as_input, make_views

@@ -72,6 +72,8 @@ def recipe_of(name: str) -> Recipe:
 def _changes(variant: str, name: str, epochs: int) -> dict[str, dict[str, Any]]:
     if variant == "nested":
         return {"codebook": {"family": variant}}
+    if variant == "mixed":
+        return {"codebook": {"family": variant, "eta": 0.0}, "stage3": {"order": "joint"}}
     if variant in FAMILIES:
         return {"codebook": {"family": variant, "eta": 0.0}}
     if variant in JOINT:
