@@ -175,7 +175,7 @@ class _Run:
         self.views, self.steps = views, len(views.labels) // recipe.batch
         if views.labels.is_cuda:
             model.compile_passes()
-        span = max(1.0, recipe.average * stage.epochs * self.steps)
+        span = max(1.0, stage.average * stage.epochs * self.steps)
         self.average = AveragedModel(trained, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / span), use_buffers=True)
         self.epoch, self.minutes, self.done = 0, 0.0, stage.epochs == 0
 

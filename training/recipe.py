@@ -75,6 +75,8 @@ class StageRecipe(_Strict):
     epochs: int = Field(ge=0)
     pretrained_rate: float = Field(gt=0)
     new_rate: float = Field(gt=0)
+    average: float = Field(0.1, ge=0, lt=1)
+    """Span of the exponential average of the weights, which is the result, as a share of the stage's steps."""
     minutes: float | None = Field(None, gt=0)
     """Time budget: the cycle ends at the latest after so many minutes of training."""
 
@@ -103,8 +105,6 @@ class Recipe(_Strict):
     crop: tuple[float, float] = (0.6, 1.0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     weight_decay: float = Field(0.02, ge=0)
-    average: float = Field(0.1, gt=0, lt=1)
-    """Span of the exponential average of the weights, which is what is exported, as a share of a stage's steps."""
     hold_out_every: int = Field(20, ge=2)
     """One training picture in this many is set aside to watch the training; the test set never is."""
     views: int = Field(6, ge=1)

@@ -12,7 +12,7 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
-from benchmarks.accuracy.results import NAMES, families
+from benchmarks.accuracy.results import NAMES, families, shipped
 from benchmarks.accuracy.rows import CODECS, PICTURED, PROFILES
 
 FIGURES = Path(__file__).parent / "figures"
@@ -61,6 +61,9 @@ def _rate_accuracy(results: dict[str, dict[str, Any]], profile: str) -> Any:
         colour, marker = STYLE[family.family]
         label = f"{NAMES[family.family]}, {len(family.seeds)} seed(s)"
         axes.plot([one_level * r for r in rates], tops, color=colour, marker=marker, markersize=4, label=label)
+    for (name, levels), line in zip(shipped(profile).items(), ("-.", "-"), strict=False):
+        points = [(level.payload_bytes, 100 * level.top1) for level in levels]
+        axes.plot(*zip(*points, strict=True), line, color="C9", marker="D", markersize=4, label=f"{name}, shipped")
     for colour, codec in zip(("C3", "C5", "C6"), CODECS, strict=True):
         if (result := results.get(f"{profile}/{codec}/0")) is None:
             continue

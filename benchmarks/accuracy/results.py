@@ -11,6 +11,9 @@ from typing import Any
 
 from artoveq.scenarios import KAPPA, best_single, delivered
 from benchmarks.accuracy.rows import CODECS, IDEAS, RESULTS
+from wire.artifact import LevelFigures, load_artifact
+
+MODELS = Path(__file__).parent.parent.parent / "models"
 
 FIXED, SINGLE = "fixed", "single-rate"
 NAMES = {
@@ -55,6 +58,12 @@ def read(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
     """Every committed row by its name."""
     files = sorted(folder.glob("*/*/*.json"))
     return {str(p.relative_to(folder).with_suffix("")): json.loads(p.read_text()) for p in files}
+
+
+def shipped(profile: str, models: Path = MODELS) -> dict[str, tuple[LevelFigures, ...]]:
+    """What the artifacts of a profile deliver, by name: measured bytes, entropy coding included."""
+    found = (load_artifact(path.parent).manifest for path in sorted(models.glob(f"{profile}-*/manifest.json")))
+    return {manifest.name: manifest.levels for manifest in found}
 
 
 def rates_of(result: dict[str, Any], split: str = "test") -> Rates:

@@ -33,17 +33,20 @@ JOINT: dict[str, dict[str, dict[str, Any]]] = {
 
 # What each idea is worth, and what became of it. Those that were dropped are no longer in the code.
 IDEAS = {
-    "no-distillation": "TODO",
-    "shared-codebook": "TODO",
-    "level-affine": "TODO",
-    "quantiser-dropout": "TODO",
-    "joint-search": "TODO",
-    "rotation": "TODO",
+    "no-distillation": "kept: without it the likelihood at levels 1 to 3 is worse, and 0.4 points are lost.",
+    "last-weights": "the average is kept for its likelihood; in top-1 the last weights are as good here.",
+    "shared-codebook": "one codebook a channel group is kept: sharing one loses a point at the same rate.",
+    "level-affine": "dropped: a gain and a bias per level after the decoder's first layer gained nothing.",
+    "quantiser-dropout": "dropped: with half of the pictures unquantised at the highest level, likelihood was worse.",
+    "joint-search": "dropped: the path nearest over all levels together, which a beam approximates, gave 0.2 points on "
+    "average and took 1.3 from level 1.",
+    "rotation": "dropped: the rotation trick was worse than the straight-through gradient at low levels.",
 }
 
 # One change each, on the progressive family: the ideas that the code still has.
 ABLATIONS: dict[str, dict[str, dict[str, Any]]] = {
     "no-distillation": {"stage3": {"distil": False}},
+    "last-weights": {"stage3": {"average": 0.0}},
     "shared-codebook": {"codebook": {"shared": True}},
     "whole-batch-norm": {"network": {"norm": "whole batch"}},
 }

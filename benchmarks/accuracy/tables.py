@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from artoveq.scenarios import KAPPA
-from benchmarks.accuracy.results import FIXED, NAMES, families, mixed_against_identical
+from benchmarks.accuracy.results import FIXED, NAMES, families, mixed_against_identical, shipped
 from benchmarks.accuracy.rows import CODECS, IDEAS, PROFILES
 
 console = Console(width=150)
@@ -104,34 +104,29 @@ def print_ablations(results: dict[str, dict[str, Any]]) -> None:
 
 
 def print_codecs(results: dict[str, dict[str, Any]]) -> None:
-    """Ours beside a picture sent as a file, on the same pictures."""
+    """The shipped model beside a picture sent as a file, on the same pictures."""
     for profile in sorted({name.split("/")[0] for name in results}):
-        ours = results.get(f"{profile}/progressive/0")
         codecs = [(c, results[f"{profile}/{c}/0"]) for c in CODECS if f"{profile}/{c}/0" in results]
-        if ours is None or not codecs:
+        if not codecs:
             continue
         table = Table("sent", "bytes", "top-1, network as it is", "top-1, fine-tuned on such pictures", title=profile)
-        for row in ours["test"]:
-            if row["allocation"]:
-                table.add_row(
-                    f"ours, level {row['allocation'][0]}", f"{row['payload_bytes']:.0f}", percent(row["top1"]), ""
-                )
+        for name, ours in shipped(profile).items():
+            for level in ours:
+                table.add_row(f"{name}, level {level.level}", f"{level.payload_bytes:.0f}", percent(level.top1), "")
         for codec, result in codecs:
             for row in sorted(result["test"], key=lambda r: float(r["payload_bytes"])):
                 sent = f"{codec}, {row['side']}×{row['side']}, quality {row['quality']}"
                 scores = (percent(row[k]["top1"]) for k in ("as it is", "fine-tuned"))
                 table.add_row(sent, f"{row['payload_bytes']:.0f}", *scores)
         console.print(table)
-        lowest = next(row for row in ours["test"] if row["allocation"])
-        for times, network in ((10, "as it is"), (5, "fine-tuned")):
-            limit = times * lowest["payload_bytes"]
-            best = max(
-                (row[network]["top1"], codec, row["payload_bytes"])
-                for codec, result in codecs
-                for row in result["test"]
-                if row["payload_bytes"] <= limit
-            )
-            console.print(
-                f"{percent(lowest['top1'])} % at our {lowest['payload_bytes']:.0f} bytes; with {times} times as many "
-                f"the best codec reaches {percent(best[0])} % ({best[1]}, {best[2]:.0f} bytes), network {network}."
-            )
+        for name, ours in shipped(profile).items():
+            for times, network in ((10, "as it is"), (5, "fine-tuned")):
+                best = max(
+                    (row[network]["top1"], codec, row["payload_bytes"])
+                    for codec, result in codecs
+                    for row in result["test"]
+                    if row["payload_bytes"] <= times * ours[0].payload_bytes
+                )
+                sent = f"{name}: {percent(ours[0].top1)} % at {ours[0].payload_bytes:.0f} bytes"
+                theirs = f"{percent(best[0])} % ({best[1]}, {best[2]:.0f} bytes), network {network}"
+                console.print(f"{sent}; with {times} times as many the best codec reaches {theirs}.")
