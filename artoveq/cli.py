@@ -184,10 +184,12 @@ def train(
     import torch
 
     from training.data import load_split
+    from training.export import check_exportable
     from training.loop import train as run
     from training.recipe import read_recipe
 
     wanted = read_recipe(recipe)
+    check_exportable(wanted)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     run(wanted, load_split(data, "train"), runs, weights_file=str(weights) if weights else None, device=device)
     export(recipe, data, runs, models)

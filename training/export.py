@@ -20,7 +20,7 @@ from training.model import RateModel
 from training.recipe import Recipe
 from wire.artifact import DECODER, ENCODER, TORCH_DECODER, Preprocessing
 from wire.bitplanes import plane_bytes
-from wire.exceptions import TrainingError
+from wire.exceptions import RecipeError
 from wire.pictures import fit_picture
 
 OPSET = 18
@@ -75,22 +75,31 @@ class UnquantisedHalves(nn.Module):
         return self.network.decode(self.network.encode(pictures))
 
 
+def check_exportable(recipe: Recipe) -> None:
+    """Asked before a long training, not after it.
+
+    Raises:
+        RecipeError: if what it makes cannot be served.
+    """
+    if recipe.network.norm == "whole batch":
+        raise RecipeError(
+            "A model normalised over the whole batch answers differently in other company, so it is not exported; "
+            'set network.norm = "running".'
+        )
+    if recipe.codebook.family == "mixed":
+        raise RecipeError(
+            "The wire carries one level for all segments, so a mixed-resolution model is not exported; "
+            "`python -m benchmarks.accuracy rerun` measures it."
+        )
+
+
 def export_files(model: RateModel) -> dict[str, bytes]:
     """The files of the artifact but for the manifest, by name.
 
     Raises:
-        TrainingError: if the model is of a kind that cannot be served.
+        RecipeError: if the model is of a kind that cannot be served.
     """
-    if model.recipe.network.norm == "whole batch":
-        raise TrainingError(
-            "A model normalised over the whole batch answers differently in other company, so it is not exported; "
-            'set network.norm = "running".'
-        )
-    if model.recipe.codebook.family == "mixed":
-        raise TrainingError(
-            "The wire carries one level for all segments, so a mixed-resolution model is not exported; "
-            "`python -m benchmarks.accuracy rerun` measures it."
-        )
+    check_exportable(model.recipe)
     model = model.cpu().eval()
     size, m = model.recipe.picture, model.sub_vectors
     batch = torch.export.Dim("batch")

@@ -22,7 +22,7 @@ from training.network import SplitNetwork, unfold_batch_norms
 from training.recipe import NetworkRecipe, Recipe, read_recipe
 from training.views import make_views
 from wire.artifact import load_artifact
-from wire.exceptions import CheckpointError, DataError, TrainingError
+from wire.exceptions import CheckpointError, DataError, RecipeError, TrainingError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's exporter
 
@@ -111,7 +111,7 @@ def test_mixed_resolution_has_every_budget_and_stays_at_home(tmp_path: Path, str
     assert [sum(a) for a in allocations] == list(range(4, 13))
     pictures = torch.rand(3, 3, 32, 32)
     assert all(model(pictures, a).shape == (3, 2) for a in allocations)
-    with pytest.raises(TrainingError, match="mixed-resolution model is not exported"):
+    with pytest.raises(RecipeError, match="mixed-resolution model is not exported"):
         export_files(model)
 
 
@@ -133,7 +133,7 @@ def test_normalisation_over_the_batch_is_not_exported(tmp_path: Path, stripes: s
     pictures = torch.rand(4, 3, 32, 32) * torch.tensor([0.1, 0.3, 0.9, 1.0]).view(4, 1, 1, 1)
     encode = model.network.encode
     assert not torch.allclose(encode(pictures)[:2], encode(pictures[:2]))
-    with pytest.raises(TrainingError, match="answers differently in other company"):
+    with pytest.raises(RecipeError, match="answers differently in other company"):
         export_files(model)
 
 
