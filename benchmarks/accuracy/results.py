@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from artoveq.scenarios import KAPPA, best_single, delivered
+from artoveq.scenarios import KAPPA, MAX_LEVEL, best_single, delivered
 from benchmarks.accuracy.rows import CODECS, IDEAS, RESULTS
 from wire.artifact import LevelFigures, load_artifact
 
@@ -72,7 +72,10 @@ def rates_of(result: dict[str, Any], split: str = "test") -> Rates:
 
 
 def families(results: dict[str, dict[str, Any]]) -> list[Family]:
-    """The families of Table I, profile after profile. Rows of a single rate are one family together."""
+    """The families of Table I, profile after profile.
+
+    Rows of a single rate are one family together; a seed that lacks some of its rates is left out.
+    """
     found: dict[tuple[str, str], dict[int, Rates]] = defaultdict(lambda: defaultdict(dict))
     for name, result in results.items():
         profile, variant, seed = name.split("/")
@@ -83,9 +86,12 @@ def families(results: dict[str, dict[str, Any]]) -> list[Family]:
         found[profile, kind][int(seed)] |= rates
         if level:
             found[profile, SINGLE if kind == FIXED else f"{SINGLE} {kind}"][int(seed)] |= rates
-    complete = {key: seeds for key, seeds in found.items() if all(len(r) > 1 for r in seeds.values())}
     order = list(NAMES)
-    return [Family(p, f, dict(complete[p, f])) for p, f in sorted(complete, key=lambda k: (k[0], order.index(k[1])))]
+    rows = []
+    for profile, family in sorted(found, key=lambda key: (key[0], order.index(key[1]))):
+        seeds = {seed: r for seed, r in sorted(found[profile, family].items()) if len(r) >= MAX_LEVEL}
+        rows += [Family(profile, family, seeds)] if seeds else []
+    return rows
 
 
 def mixed_against_identical(results: dict[str, dict[str, Any]], profile: str) -> list[dict[str, Any]]:

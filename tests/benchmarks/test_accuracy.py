@@ -99,6 +99,8 @@ def row(variant: str, values: dict[Any, float]) -> dict[str, Any]:
 def test_rows_of_one_rate_become_one_family() -> None:
     results = {f"p/fixed-{l}/{seed}": row("", {(): 0.9, (l,): 0.5 + l / 20}) for l in range(1, 9) for seed in (0, 1)}
     results["p/nested/0"] = row("", {(): 0.9, **{(l,): 0.4 + l / 20 for l in range(1, 9)}})
+    results["p/fixed-1/2"] = row("", {(): 0.9, (1,): 0.1})  # a seed of which only one rate is there yet
+    assert all(set(family.seeds) <= {0, 1} for family in families(results))
     found = {family.family: family.row() for family in families(results)}
     assert set(found) == {"fixed", "single-rate", "nested"}
     assert found["fixed"]["S1"] == pytest.approx(0.725)
