@@ -24,6 +24,7 @@ STYLE = {
     "residual": ("C4", "v"),
     "long-progressive": ("C0", "*"),
     "long-nested": ("C1", "*"),
+    "long-mixed": ("C2", "*"),
 }
 SHOWN_LEVELS = (1, 2, 4, 6, 8)
 

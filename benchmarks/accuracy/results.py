@@ -26,6 +26,7 @@ NAMES = {
     "mixed": "mixed resolution",
     "progressive": "progressive",
     "long-nested": "nested, minutes of the eight",
+    "long-mixed": "mixed resolution, minutes of the eight",
     "long-progressive": "progressive, minutes of the eight",
     "joint-nested": "nested, our training",
     "joint-progressive": "progressive, our training",
@@ -94,9 +95,12 @@ def families(results: dict[str, dict[str, Any]]) -> list[Family]:
     return rows
 
 
-def mixed_against_identical(results: dict[str, dict[str, Any]], profile: str) -> list[dict[str, Any]]:
-    """For every budget from M to 4M bits: mixed resolution beside the nested model at the highest level that fits."""
-    mixed, nested = (results.get(f"{profile}/{family}/0") for family in ("mixed", "nested"))
+def mixed_against_identical(results: dict[str, dict[str, Any]], profile: str, kind: str = "") -> list[dict[str, Any]]:
+    """For every budget from M to 4M bits: mixed resolution beside the nested model at the highest level that fits.
+
+    kind: "" or "long-", which of the two trainings of each.
+    """
+    mixed, nested = (results.get(f"{profile}/{kind}{family}/0") for family in ("mixed", "nested"))
     if mixed is None or nested is None:
         return []
     identical = rates_of(nested)

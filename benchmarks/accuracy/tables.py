@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from statistics import mean, stdev
 from typing import Any
 
@@ -58,22 +59,16 @@ def print_levels(results: dict[str, dict[str, Any]]) -> None:
 
 def print_mixed(results: dict[str, dict[str, Any]]) -> None:
     """Mixed resolution against the identical allocation of the same bits."""
-    for profile in sorted({name.split("/")[0] for name in results}):
-        rows = mixed_against_identical(results, profile)
+    for profile, kind in product(sorted({name.split("/")[0] for name in results}), ("", "long-")):
+        rows = mixed_against_identical(results, profile, kind)
         if not rows:
             continue
-        table = Table(
-            "bits a sub-vector", "allocation", "mixed", "identical level", "identical", title=f"{profile}, top-1, %"
-        )
+        title = f"{profile}, {kind}mixed and {kind}nested, top-1, %"
+        table = Table("bits a sub-vector", "allocation", "mixed", "identical level", "identical", title=title)
         for row in rows:
-            allocation = " ".join(map(str, row["allocation"]))
-            table.add_row(
-                f"{row['rate']:g}",
-                allocation,
-                percent(row["mixed"], 2),
-                f"{row['level']:g}",
-                percent(row["identical"], 2),
-            )
+            allocation, level = " ".join(map(str, row["allocation"])), f"{row['level']:g}"
+            scores = percent(row["mixed"], 2), level, percent(row["identical"], 2)
+            table.add_row(f"{row['rate']:g}", allocation, *scores)
         console.print(table)
         better = sum(row["mixed"] > row["identical"] for row in rows)
         equal = [row for row in rows if row["rate"] == row["level"]]
