@@ -78,6 +78,13 @@ def test_scenarios_are_read_from_committed_figures() -> None:
     assert code == 2 and "Give one artifact and --data" in err
 
 
+def test_what_cannot_be_served_is_refused_before_the_training(tmp_path: Path) -> None:
+    text = (ROOT / "training" / "recipes" / "imagewoof64-compact-nested.toml").read_text()
+    (tmp_path / "mixed.toml").write_text(text.replace('family = "nested"', 'family = "mixed"'))
+    code, _, err = artoveq("train", str(tmp_path / "mixed.toml"), "--data", "folder:/nowhere")
+    assert code == 1 and "a mixed-resolution model is not exported" in err
+
+
 def test_a_port_in_use() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
