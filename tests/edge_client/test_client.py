@@ -44,6 +44,18 @@ def test_one_shot_and_progressive(server: ServerProcess) -> None:
         assert refined.best.name == "dingo" and refined.deadline_met
 
 
+def test_an_edge_without_the_coder_sends_packed_planes(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Client(server.address) as client:
+        coded = client.predict(DINGO, level=4, budget=5)
+    monkeypatch.setattr("wire.entropy.importlib.util.find_spec", lambda name: None)
+    with Client(server.address) as client:
+        assert client.encoder.coder is None
+        packed = client.predict(DINGO, level=4, budget=5)
+    assert coded.payload_bytes < packed.payload_bytes == 256
+    assert coded.best.name == packed.best.name
+    assert coded.best.probability == pytest.approx(packed.best.probability, abs=1e-3)
+
+
 def test_on_a_fast_link_the_highest_level_is_chosen_from_the_second_picture_on(server: ServerProcess) -> None:
     with Client(server.address, str(MODEL)) as client:
         levels = [client.predict(DINGO, budget=1.0).level for _ in range(3)]
