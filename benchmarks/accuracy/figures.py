@@ -85,8 +85,8 @@ def _rate_accuracy(results: dict[str, dict[str, Any]], profile: str) -> Any:
 
 
 def _bytes_of_a_level(results: dict[str, dict[str, Any]], profile: str) -> float:
-    rows = (row for name, r in results.items() if name.startswith(f"{profile}/") for row in r["test"])
-    return next(8 * row["payload_bytes"] / (8 * mean(row["allocation"])) for row in rows if row.get("allocation"))
+    rows = (row for name, r in results.items() if name.startswith(f"{profile}/") for row in r.get("held_out", ()))
+    return next(row["payload_bytes"] / mean(row["allocation"]) for row in rows if row["allocation"])
 
 
 def _best_so_far(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

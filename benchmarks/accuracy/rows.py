@@ -33,7 +33,7 @@ JOINT: dict[str, dict[str, dict[str, Any]]] = {
 
 # What each idea is worth, and what became of it. Those that were dropped are no longer in the code.
 IDEAS = {
-    "all-levels": "the sandwich is kept: decoding all levels takes fewer steps in the same minutes, and loses 2.5 points.",
+    "all-levels": "the sandwich is kept: decoding all levels, fewer steps in the same minutes, loses 2.5 points.",
     "no-distillation": "kept: without it the likelihood at levels 1 to 3 is worse, and 0.4 points are lost.",
     "last-weights": "the average is kept for its likelihood; in top-1 the last weights are as good here.",
     "shared-codebook": "one codebook a channel group is kept: sharing one loses a point at the same rate.",
