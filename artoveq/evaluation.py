@@ -22,8 +22,8 @@ from training.model import RateModel
 from training.recipe import Recipe
 from training.scores import perplexity, scores
 from wire.artifact import TABLES, Artifact, write_artifact
-from wire.bitplanes import Indices, pack_planes
-from wire.entropy import count_tables
+from wire.bitplanes import Indices
+from wire.entropy import count_tables, write_planes
 from wire.exceptions import DataError
 from wire.pictures import Picture
 
@@ -54,7 +54,7 @@ def evaluate(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
     for pictures in _batches(encoder, split, len(split)):
         for level in levels:
             encoded = encoder.encode_batch(pictures, level)
-            payloads = [_payload(encoder, one, level) for one in encoded]
+            payloads = [write_planes(encoder.coder, one, level, 1, level) for one in encoded]
             arrived = np.stack([_arrived(encoder, payload, level) for payload in payloads])
             answers[level].append(decoder.decode(arrived, np.full(len(arrived), level, np.int64)))
             sent[level] += [len(payload) for payload in payloads]
@@ -80,12 +80,6 @@ def _batches(encoder: Encoder, split: Split, count: int) -> Iterator[Picture]:
     for start in track(starts, description="encoding", console=console, transient=True):
         rows = range(start, min(start + BATCH, count))
         yield np.stack([encoder.fit(split.picture(i)) for i in rows])
-
-
-def _payload(encoder: Encoder, indices: Indices, level: int) -> bytes:
-    if encoder.coder is None:
-        return b"".join(pack_planes(indices, level))
-    return encoder.coder.encode(indices, level, 1, level)
 
 
 def _arrived(encoder: Encoder, payload: bytes, level: int) -> Indices:

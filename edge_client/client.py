@@ -18,8 +18,8 @@ from edge_client.rate import CapacityEstimator, Overheads, choose_level
 from edge_client.results import Prediction, Result
 from edge_client.stream import MESSAGE_OVERHEAD, Stream
 from wire.artifact import load_artifact
-from wire.bitplanes import Indices, pack_planes
-from wire.entropy import EntropyCoder
+from wire.bitplanes import Indices
+from wire.entropy import EntropyCoder, write_planes
 from wire.exceptions import LevelError, ProtocolError, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceStub
@@ -234,10 +234,7 @@ class _Talk:
 
     async def _send(self, first: int, last: int) -> None:
         level = self.result.level
-        if self.coder is None:
-            payload = b"".join(pack_planes(self.indices, level)[first - 1 : last])
-        else:
-            payload = self.coder.encode(self.indices, level, first, last)
+        payload = write_planes(self.coder, self.indices, level, first, last)
         self.result.payload_bytes += len(payload)
         await self.stream.send(
             pb.Planes(

@@ -15,6 +15,7 @@ from inference_server.batcher import Answer
 from inference_server.engine import Engine
 from wire.artifact import Manifest
 from wire.bitplanes import Indices
+from wire.entropy import write_planes
 from wire.exceptions import ArtoveqError, LevelError, PictureError, ServerOverloaded, ServerUnavailable
 
 STATUS: tuple[tuple[type[ArtoveqError], int], ...] = (
@@ -119,10 +120,9 @@ def build_app(engine: Engine) -> FastAPI:
         final, count = answer.level == level, answer.level
         if final:
             metrics.PICTURES.labels(count).inc()
-        coded = engine.coder.encode(indices, level, 1, count) if engine.coder else None
         return PredictionBody(
             planes=count,
-            payload_bytes=count * manifest.plane_bytes if coded is None else len(coded),
+            payload_bytes=len(write_planes(engine.coder, indices, level, 1, count)),
             final=final,
             classes=[Class(**vars(c)) for c in engine.best_classes(answer, top_k)],
         )

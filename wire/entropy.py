@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wire.artifact import TABLES, Artifact, Manifest
-from wire.bitplanes import Indices
+from wire.bitplanes import Indices, pack_planes
 from wire.exceptions import ArtifactError, ProtocolError
 
 UNIT = 65536
@@ -75,6 +75,13 @@ class EntropyCoder:
     def _odds(self, prefix: NDArray[np.int32], level: int, p: int) -> NDArray[np.float64]:
         table = self._probabilities[min(level, len(self._probabilities)) - 1]
         return cast(NDArray[np.float64], table[self._groups, (1 << (p - 1)) - 1 + prefix])
+
+
+def write_planes(coder: EntropyCoder | None, indices: Indices, level: int, first: int, last: int) -> bytes:
+    """Planes `first`..`last` as they are sent: entropy-coded where there is a coder, else packed."""
+    if coder is None:
+        return b"".join(pack_planes(indices, level)[first - 1 : last])
+    return coder.encode(indices, level, first, last)
 
 
 def count_tables(indices: Mapping[int, Indices], groups: int) -> NDArray[np.uint16]:

@@ -73,8 +73,10 @@ def measure(model: RateModel, batches: list[Batch]) -> list[dict[str, Any]]:
     labels = torch.cat([batch.labels for batch in batches]).cpu().numpy()
     allocations = [(), *model.allocations()]
     logits: dict[Allocation, list[Tensor]] = {allocation: [] for allocation in allocations}
+    sample: list[Tensor] = []
     for batch in batches:
         x = model.sub_vectors_of(batch.pictures)
+        sample += [x] if len(sample) < USAGE_BATCHES else []
         z = model.codebook.quantise(x, model.codebook.levels)
         for allocation in allocations:
             vectors = at_allocation(z, allocation) if allocation else x
@@ -83,15 +85,13 @@ def measure(model: RateModel, batches: list[Batch]) -> list[dict[str, Any]]:
     for allocation in allocations:
         figures = scores(torch.cat(logits[allocation]).softmax(1).numpy(), labels).model_dump()
         bits = sum(allocation) * model.sub_vectors // max(1, len(allocation))
-        usage = {"perplexity": _usage(model, batches, allocation[0])} if len(allocation) == 1 else {}
+        usage = {"perplexity": _usage(model, torch.cat(sample), allocation[0])} if len(allocation) == 1 else {}
         rows.append({"allocation": list(allocation), "payload_bytes": bits / 8, **figures, **usage})
     return rows
 
 
-def _usage(model: RateModel, batches: list[Batch], level: int) -> float:
-    wanted = torch.tensor(level, device=batches[0].labels.device)
-    parts = [model.codebook.encode(model.sub_vectors_of(b.pictures), wanted) for b in batches[:USAGE_BATCHES]]
-    return perplexity(torch.cat(parts).cpu().numpy(), level)
+def _usage(model: RateModel, x: Tensor, level: int) -> float:
+    return perplexity(model.codebook.encode(x, torch.tensor(level, device=x.device)).cpu().numpy(), level)
 
 
 @torch.no_grad()
