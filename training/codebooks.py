@@ -172,9 +172,11 @@ class NestedCodebook(nn.Module):
         return self.codewords.expand(self.groups, -1, -1), starts
 
     def quantise(self, x: Tensor, levels: Sequence[int]) -> dict[int, Tensor]:
+        """Level 0, which takes no bits, is the middle of Q_1."""
         with torch.no_grad():
             distances = _distances(x, self.codewords[:, : 2 ** max(levels)])
-        return {level: _pick(self.codewords, distances[..., : 2**level].argmin(-1)) for level in levels}
+        z = {level: _pick(self.codewords, distances[..., : 2**level].argmin(-1)) for level in levels}
+        return z | ({0: self.codewords[:, :2].mean(1).expand_as(x)} if 0 in z else {})
 
     def moved(self, level: int) -> Tensor:
         below = 2 ** (level - 1) if level > 1 else 0

@@ -43,18 +43,20 @@ def quantised_loss(model: RateModel, batch: Batch, top: int) -> Tensor:
     recipe = model.recipe
     x = model.sub_vectors_of(batch.pictures).float()
     levels = [level for level in model.codebook.levels if level <= top]
-    with torch.autocast(x.device.type, enabled=False):  # bfloat16 cannot tell near codewords apart
-        z = model.codebook.quantise(x, levels)
     chosen = decoded_allocations(model, top)
-    # Gradients pass the quantiser straight through.
-    passed = [x + (at_allocation(z, a) - x).detach() for a in chosen]
+    with torch.autocast(x.device.type, enabled=False):  # bfloat16 cannot tell near codewords apart
+        z = model.codebook.quantise(x, sorted({*levels, *(level for a in chosen for level in a)}))
+    # Gradients pass the quantiser straight through, but at level 0, which tells nothing of x.
+    through = {level: x + (vectors - x).detach() if level else vectors for level, vectors in z.items()}
+    passed = [at_allocation(through, a) for a in chosen]
     logits = model.decode(torch.cat(passed)).float()
     high, *low = logits.split(len(batch.labels))
     loss = task_loss(high, batch, recipe)
     for one in low:
         loss = loss + _lower_loss(one, high.detach(), batch, recipe)
-    codebook = torch.stack([F.mse_loss(vectors, x.detach()) for vectors in z.values()]).mean()
-    commitment = torch.stack([F.mse_loss(x, vectors.detach()) for vectors in z.values()]).mean()
+    sent = [z[level] for level in levels]
+    codebook = torch.stack([F.mse_loss(vectors, x.detach()) for vectors in sent]).mean()
+    commitment = torch.stack([F.mse_loss(x, vectors.detach()) for vectors in sent]).mean()
     return loss + codebook + recipe.codebook.beta * commitment + recipe.codebook.eta * model.codebook.moved(top)
 
 
@@ -71,12 +73,12 @@ def decoded_allocations(model: RateModel, top: int) -> list[Allocation]:
 
 
 def segment_distortion(model: RateModel, batches: list[Batch]) -> Tensor:
-    """Mixed resolution: what each segment of channels costs at each level, (segments, levels).
+    """Mixed resolution: what each segment of channels costs at each level, (segments, 1 + levels).
 
     A second-order estimate of the loss: the mean squared gradient of the cross-entropy with respect to
     the segment (the diagonal of the Fisher information), times its squared quantisation error.
     """
-    segments, levels = model.recipe.codebook.segments, model.codebook.levels
+    segments, levels = model.recipe.codebook.segments, (0, *model.codebook.levels)
     sensitivity, error = 0.0, 0.0
     for batch in batches:
         x = model.sub_vectors_of(batch.pictures).detach().requires_grad_(True)

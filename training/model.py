@@ -22,8 +22,8 @@ class RateModel(nn.Module):
         self.network = SplitNetwork(recipe.network, recipe.picture, classes, weights)
         self.codebook = build_codebook(recipe.codebook, recipe.network.channels)
         if recipe.codebook.family == "mixed":
-            # What each segment costs at each level; stage 2 measures it.
-            self.register_buffer("distortion", torch.zeros(recipe.codebook.segments, recipe.codebook.max_level))
+            # What each segment costs at each level from 0; stage 2 measures it.
+            self.register_buffer("distortion", torch.zeros(recipe.codebook.segments, 1 + recipe.codebook.max_level))
         self._encode, self._decode = self.network.encode, self.network.decode
 
     def compile_passes(self) -> None:

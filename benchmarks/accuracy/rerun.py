@@ -77,7 +77,7 @@ def measure(model: RateModel, batches: list[Batch]) -> list[dict[str, Any]]:
     for batch in batches:
         x = model.sub_vectors_of(batch.pictures)
         sample += [x] if len(sample) < USAGE_BATCHES else []
-        z = model.codebook.quantise(x, model.codebook.levels)
+        z = model.codebook.quantise(x, sorted({level for a in allocations for level in a}))
         for allocation in allocations:
             vectors = at_allocation(z, allocation) if allocation else x
             logits[allocation].append(model.decode(vectors).float().cpu())
