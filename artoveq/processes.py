@@ -13,7 +13,7 @@ from pathlib import Path
 from wire.exceptions import ServerError
 
 STOP_SECONDS = 30
-_PORTS = re.compile(r"gRPC on \S*:(\d+), REST on \S*:(\d+)/")
+_PORTS = re.compile(r"gRPC on \S*:(\d+), page and REST on \S*:(\d+)/")
 
 
 @dataclass

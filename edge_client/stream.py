@@ -49,7 +49,7 @@ class Stream:
         """The shortest of the newest round trips, in seconds: the link's own, without what our bits waited for."""
         return min(self._round_trips)
 
-    async def open(self, fingerprint: str, timeout: float) -> None:
+    async def open(self, fingerprint: str, name: str, timeout: float) -> None:
         """Says hello and waits for the welcome.
 
         Raises:
@@ -59,7 +59,7 @@ class Stream:
         self._call = self._stub.Stream()
         began = time.monotonic()
         try:
-            await asyncio.wait_for(self._greet(fingerprint), timeout)
+            await asyncio.wait_for(self._greet(fingerprint, name), timeout)
         except asyncio.TimeoutError as error:
             self._call.cancel()
             raise status_error(grpc.StatusCode.UNAVAILABLE, f"no answer in {timeout:g} s", self._address) from error
@@ -68,8 +68,8 @@ class Stream:
         self._round_trips.append(time.monotonic() - began)
         self._reader = asyncio.create_task(self._read())
 
-    async def _greet(self, fingerprint: str) -> None:
-        await self._call.write(pb.StreamRequest(hello=pb.Hello(fingerprint=fingerprint)))
+    async def _greet(self, fingerprint: str, name: str) -> None:
+        await self._call.write(pb.StreamRequest(hello=pb.Hello(fingerprint=fingerprint, name=name)))
         response = await self._call.read()
         if response is grpc.aio.EOF:
             raise asyncio.InvalidStateError("the stream ended before the welcome")
@@ -110,6 +110,10 @@ class Stream:
             ServerUnavailable: if the stream has broken.
         """
         await self._write(pb.StreamRequest(planes=planes))
+
+    async def report(self, report: pb.Report) -> None:
+        """Tells the server's page how a picture went."""
+        await self._write(pb.StreamRequest(report=report))
 
     async def _write(self, message: pb.StreamRequest) -> None:
         async with self._writing:  # gRPC takes one message at a time

@@ -143,4 +143,4 @@ class Batcher:
                 continue
             queue = max(0.0, began - work.since)
             metrics.QUEUE_SECONDS.observe(queue)
-            work.deliver(Answer(work.level, answers[i], queue, duration))
+            work.deliver(Answer(work.level, answers[i].copy(), queue, duration))  # a copy lets the batch go

@@ -9,6 +9,7 @@ from pathlib import Path
 from inference_server import metrics
 from inference_server.batcher import Answer, Batcher
 from inference_server.decoder import open_decoder
+from inference_server.edges import Edges
 from inference_server.encoder import PictureEncoder
 from inference_server.settings import Settings
 from wire.artifact import Artifact, load_artifact
@@ -42,6 +43,7 @@ class Engine:
             window=settings.batch_window_ms / 1000,
             queue=settings.queue_pictures,
         )
+        self.edges = Edges()
         self.draining = False
 
     def refuse_when_draining(self) -> None:

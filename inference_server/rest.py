@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from inference_server import metrics
 from inference_server.batcher import Answer
 from inference_server.engine import Engine
+from inference_server.page import FILES, Page, page_routes
 from wire.artifact import Manifest
 from wire.bitplanes import Indices
 from wire.entropy import write_planes
@@ -191,4 +192,6 @@ def build_app(engine: Engine) -> FastAPI:
         """Counters in the Prometheus text format."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
+    app.include_router(page_routes(engine))
+    app.mount("/", Page(directory=FILES, html=True))
     return app

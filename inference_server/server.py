@@ -88,7 +88,7 @@ async def serve(settings: Settings) -> None:
     manifest = server.engine.manifest
     print(
         f"Serving {manifest.name} ({manifest.fingerprint[:12]}): gRPC on {settings.host}:{server.port}, "
-        f"REST on http://{settings.host}:{server.http_port}/docs",
+        f"page and REST on http://{settings.host}:{server.http_port}/",
         flush=True,
     )
     stopping, loop = asyncio.Event(), asyncio.get_running_loop()

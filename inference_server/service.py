@@ -42,11 +42,12 @@ class Service(RemoteInferenceServicer):
     async def Stream(
         self, requests: AsyncIterator[pb.StreamRequest], context: Context
     ) -> AsyncIterator[pb.StreamResponse]:
-        await self._greet(requests, context)
+        hello = await self._greet(requests, context)
         yield pb.StreamResponse(
             welcome=pb.Welcome(server_version=VERSION, reads_coded_planes=self._engine.coder is not None)
         )
-        session = Session(self._engine)
+        edge = self._engine.edges.join(hello.name, context.peer())
+        session = Session(self._engine, edge)
         self._sessions.add(session)
         metrics.STREAMS.inc()
         reader = asyncio.create_task(_read(requests, session))
@@ -65,14 +66,16 @@ class Service(RemoteInferenceServicer):
             reader.cancel()
             self._sessions.discard(session)
             session.close()
+            self._engine.edges.leave(edge)
             metrics.STREAMS.dec()
 
-    async def _greet(self, requests: AsyncIterator[pb.StreamRequest], context: Context) -> None:
+    async def _greet(self, requests: AsyncIterator[pb.StreamRequest], context: Context) -> pb.Hello:
         first = await anext(aiter(requests), None)
         if first is None or first.WhichOneof("message") != "hello":
             await _abort(context, ProtocolError("The first message of a stream must be `hello`."))
         await self._check_fingerprint(first.hello.fingerprint, context)
         await self._check_draining(context)
+        return first.hello
 
     async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.Prediction:
         await self._check_fingerprint(request.fingerprint, context)

@@ -10,6 +10,7 @@ import grpc
 
 from inference_server import metrics
 from inference_server.batcher import Answer
+from inference_server.edges import Edge, Shown
 from inference_server.engine import Engine
 from inference_server.received import Received
 from wire.exceptions import (
@@ -49,6 +50,7 @@ def status_of(error: ArtoveqError) -> grpc.StatusCode:
 class _Picture:
     received: Received
     top_k: int
+    shown: Shown
     closed: bool = False
     """No further plane will come."""
 
@@ -56,8 +58,8 @@ class _Picture:
 class Session:
     """The pictures of one stream. `handle` takes requests; answers lie in `outbox`, None ends it."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, edge: Edge) -> None:
+        self._engine, self._edge = engine, edge
         self._manifest = engine.manifest
         self._pictures: dict[int, _Picture] = {}
         self._highest = 0
@@ -85,6 +87,8 @@ class Session:
             self._forget(request.cancel.picture_id)
         elif kind == "ping":
             self._put(pb.StreamResponse(pong=pb.Pong(id=request.ping.id, **self._clock())))
+        elif kind == "report":
+            self._edge.report(request.report)
         else:
             raise ProtocolError(f"A {kind or 'message without content'} is not expected here.")
 
@@ -120,6 +124,7 @@ class Session:
                 f"Plane {message.first_plane} came where {due} was due; send each plane once, in order."
             )
         picture.received = picture.received.add(message.planes, message.coded, self._engine.coder)
+        picture.shown.payload_bytes += len(message.planes)
         planes = picture.received.planes
         complete = planes == level
         picture.closed = complete or message.last
@@ -143,7 +148,7 @@ class Session:
         if len(self._pictures) >= self._engine.settings.stream_pictures:
             raise ServerOverloaded(f"{len(self._pictures)} pictures are unfinished on this stream; wait for answers.")
         level = self._manifest.check_level(message.level)
-        picture = _Picture(Received(level, self._manifest.sub_vectors), message.top_k)
+        picture = _Picture(Received(level, self._manifest.sub_vectors), message.top_k, Shown(message.picture_id, level))
         self._pictures[message.picture_id] = picture
         return picture
 
@@ -159,6 +164,7 @@ class Session:
             final = picture.closed and answer.level == picture.received.planes
             message = self._engine.prediction(answer, picture.top_k, picture_id=picture_id, final=final)
             self._put(pb.StreamResponse(prediction=message))
+            self._edge.answered(picture.shown, answer, final=final)
             if final:
                 self._forget(picture_id)
 

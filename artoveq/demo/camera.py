@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
-from wire.pictures import Picture, fit_picture, read_picture
+from wire.pictures import Picture, read_picture
 
 PICTURES = Path(__file__).parent / "pictures"
 LABELS = {"dingo.png": "dingo", "dog.png": None, "fox.png": None}
 """The class of each sample picture, where it has one in the Imagewoof models."""
-CODEC_QUALITY = 50
 
 
 @dataclass(frozen=True)
@@ -39,10 +35,3 @@ def frames() -> Iterator[Frame]:
             y = round((height - side) * (0.5 + 0.5 * math.cos(step / 9)))
             yield Frame(name.removesuffix(".png"), label, picture[y : y + side, x : x + side])
         step += 1
-
-
-def codec_bytes(picture: Picture, size: int, codec: str) -> int:
-    """What the picture takes as a JPEG or WebP file at the encoder's input size and quality 50."""
-    file = io.BytesIO()
-    Image.fromarray(fit_picture(picture, size)).save(file, codec, quality=CODEC_QUALITY)
-    return file.tell()

@@ -13,8 +13,9 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from artoveq.demo.camera import codec_bytes, frames
+from artoveq.demo.camera import frames
 from edge_client import AsyncClient, Prediction
+from edge_client.report import file_bytes
 from wire.exceptions import ArtoveqError
 
 INTERVAL_S = 0.2
@@ -41,8 +42,8 @@ async def run_edge(address: str, model: Path, budget: float, length: float) -> N
                     _emit("prediction", prediction=asdict(prediction))
 
                 result = await client.predict(frame.picture, budget=budget, progressive=progressive, on_prediction=show)
-                size = manifest.preprocessing.size
-                codecs = {codec: codec_bytes(frame.picture, size, codec) for codec in ("JPEG", "WebP")}
+                fitted = client.encoder.fit(frame.picture)
+                codecs = {codec: len(file_bytes(fitted, codec)) for codec in ("JPEG", "WebP")}
                 _emit(
                     "result",
                     label=frame.label,

@@ -16,9 +16,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from artoveq.demo.camera import CODEC_QUALITY
 from artoveq.demo.link import Link, Trace
 from artoveq.processes import server_process
+from edge_client.report import CODEC_QUALITY
 from wire.exceptions import ServerError
 
 ROWS_SHOWN = 12
@@ -102,9 +102,7 @@ def run_demo(model: Path, trace: Path | None, budget: float, length: float, cons
     console = console or Console(highlight=False)
     screen = Screen(console, budget)
     with server_process(model) as server:
-        console.print(
-            f"Server on {server.address}; REST and its description on http://127.0.0.1:{server.http_port}/docs"
-        )
+        console.print(f"Server on {server.address}; page on http://127.0.0.1:{server.http_port}/")
         if not console.is_terminal:
             console.print("  ".join(title.ljust(width) for title, width in COLUMNS.items()))
         results = asyncio.run(_watch(screen, Trace.read(trace or DEFAULT_TRACE), server.port, model, budget, length))

@@ -80,7 +80,7 @@ def test_model_health_and_metrics(http: httpx.Client, artifact: Artifact) -> Non
 def test_the_description_has_examples(http: httpx.Client) -> None:
     described = http.get("/openapi.json").json()
     assert set(described["paths"]) == {
-        "/v1/predictions", "/v1/predictions/stream", "/v1/model", "/healthz", "/readyz", "/metrics",
+        "/v1/predictions", "/v1/predictions/stream", "/v1/edges", "/v1/model", "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
     assert described["components"]["schemas"]["PredictionBody"]["examples"]
     body = described["paths"]["/v1/predictions"]["post"]["requestBody"]

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16remote_inference.proto\x12\nartoveq.v1\"\xac\x01\n\rStreamRequest\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x11.artoveq.v1.HelloH\x00\x12$\n\x06planes\x18\x02 \x01(\x0b\x32\x12.artoveq.v1.PlanesH\x00\x12$\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x12.artoveq.v1.CancelH\x00\x12 \n\x04ping\x18\x04 \x01(\x0b\x32\x10.artoveq.v1.PingH\x00\x42\t\n\x07message\"\xe3\x01\n\x0eStreamResponse\x12&\n\x07welcome\x18\x01 \x01(\x0b\x32\x13.artoveq.v1.WelcomeH\x00\x12,\n\nprediction\x18\x02 \x01(\x0b\x32\x16.artoveq.v1.PredictionH\x00\x12&\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x13.artoveq.v1.FailureH\x00\x12&\n\x07receipt\x18\x04 \x01(\x0b\x32\x13.artoveq.v1.ReceiptH\x00\x12 \n\x04pong\x18\x05 \x01(\x0b\x32\x10.artoveq.v1.PongH\x00\x42\t\n\x07message\"\x1c\n\x05Hello\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\"=\n\x07Welcome\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x1a\n\x12reads_coded_planes\x18\x02 \x01(\x08\"|\n\x06Planes\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\r\n\x05level\x18\x02 \x01(\r\x12\x13\n\x0b\x66irst_plane\x18\x03 \x01(\r\x12\x0e\n\x06planes\x18\x04 \x01(\x0c\x12\r\n\x05top_k\x18\x05 \x01(\r\x12\x0c\n\x04last\x18\x06 \x01(\x08\x12\r\n\x05\x63oded\x18\x07 \x01(\r\"\x1c\n\x06\x43\x61ncel\x12\x12\n\npicture_id\x18\x01 \x01(\x04\"\x12\n\x04Ping\x12\n\n\x02id\x18\x01 \x01(\x04\"?\n\x04Pong\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x02 \x01(\x04\x12\x13\n\x0breceived_us\x18\x03 \x01(\x04\"Z\n\x07Receipt\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x0e\n\x06planes\x18\x02 \x01(\r\x12\x16\n\x0ereceived_bytes\x18\x03 \x01(\x04\x12\x13\n\x0breceived_us\x18\x04 \x01(\x04\"\x98\x01\n\nPrediction\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x13\n\x0bplanes_used\x18\x02 \x01(\r\x12-\n\x07\x63lasses\x18\x03 \x03(\x0b\x32\x1c.artoveq.v1.ClassProbability\x12\r\n\x05\x66inal\x18\x04 \x01(\x08\x12\x10\n\x08queue_us\x18\x05 \x01(\r\x12\x11\n\tdecode_us\x18\x06 \x01(\r\"D\n\x10\x43lassProbability\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"<\n\x07\x46\x61ilure\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12\x0f\n\x07message\x18\x03 \x01(\t\"b\n\x0ePredictRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\r\n\x05level\x18\x02 \x01(\r\x12\x0e\n\x06planes\x18\x03 \x01(\x0c\x12\r\n\x05top_k\x18\x04 \x01(\r\x12\r\n\x05\x63oded\x18\x05 \x01(\x08\"7\n\x15PredictPictureRequest\x12\x0f\n\x07picture\x18\x01 \x01(\x0c\x12\r\n\x05top_k\x18\x02 \x01(\r\"\x16\n\x14\x44\x65scribeModelRequest\"9\n\x10ModelDescription\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\"5\n\x10\x46\x65tchFileRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x19\n\tFileChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\xf7\x02\n\x0fRemoteInference\x12\x43\n\x06Stream\x12\x19.artoveq.v1.StreamRequest\x1a\x1a.artoveq.v1.StreamResponse(\x01\x30\x01\x12=\n\x07Predict\x12\x1a.artoveq.v1.PredictRequest\x1a\x16.artoveq.v1.Prediction\x12K\n\x0ePredictPicture\x12!.artoveq.v1.PredictPictureRequest\x1a\x16.artoveq.v1.Prediction\x12O\n\rDescribeModel\x12 .artoveq.v1.DescribeModelRequest\x1a\x1c.artoveq.v1.ModelDescription\x12\x42\n\tFetchFile\x12\x1c.artoveq.v1.FetchFileRequest\x1a\x15.artoveq.v1.FileChunk0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16remote_inference.proto\x12\nartoveq.v1\"\xd2\x01\n\rStreamRequest\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x11.artoveq.v1.HelloH\x00\x12$\n\x06planes\x18\x02 \x01(\x0b\x32\x12.artoveq.v1.PlanesH\x00\x12$\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x12.artoveq.v1.CancelH\x00\x12 \n\x04ping\x18\x04 \x01(\x0b\x32\x10.artoveq.v1.PingH\x00\x12$\n\x06report\x18\x05 \x01(\x0b\x32\x12.artoveq.v1.ReportH\x00\x42\t\n\x07message\"\xe3\x01\n\x0eStreamResponse\x12&\n\x07welcome\x18\x01 \x01(\x0b\x32\x13.artoveq.v1.WelcomeH\x00\x12,\n\nprediction\x18\x02 \x01(\x0b\x32\x16.artoveq.v1.PredictionH\x00\x12&\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x13.artoveq.v1.FailureH\x00\x12&\n\x07receipt\x18\x04 \x01(\x0b\x32\x13.artoveq.v1.ReceiptH\x00\x12 \n\x04pong\x18\x05 \x01(\x0b\x32\x10.artoveq.v1.PongH\x00\x42\t\n\x07message\"*\n\x05Hello\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"=\n\x07Welcome\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x1a\n\x12reads_coded_planes\x18\x02 \x01(\x08\"|\n\x06Planes\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\r\n\x05level\x18\x02 \x01(\r\x12\x13\n\x0b\x66irst_plane\x18\x03 \x01(\r\x12\x0e\n\x06planes\x18\x04 \x01(\x0c\x12\r\n\x05top_k\x18\x05 \x01(\r\x12\x0c\n\x04last\x18\x06 \x01(\x08\x12\r\n\x05\x63oded\x18\x07 \x01(\r\"\xba\x01\n\x06Report\x12\x0e\n\x06planes\x18\x01 \x01(\r\x12\x15\n\rpayload_bytes\x18\x02 \x01(\r\x12\x10\n\x08\x63\x61pacity\x18\x03 \x01(\x04\x12\x15\n\rtrue_capacity\x18\x04 \x01(\x04\x12\x12\n\nlatency_us\x18\x05 \x01(\r\x12\x11\n\tbudget_us\x18\x06 \x01(\r\x12\x12\n\njpeg_bytes\x18\x07 \x01(\r\x12\x12\n\nwebp_bytes\x18\x08 \x01(\r\x12\x11\n\tthumbnail\x18\t \x01(\x0c\"\x1c\n\x06\x43\x61ncel\x12\x12\n\npicture_id\x18\x01 \x01(\x04\"\x12\n\x04Ping\x12\n\n\x02id\x18\x01 \x01(\x04\"?\n\x04Pong\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x02 \x01(\x04\x12\x13\n\x0breceived_us\x18\x03 \x01(\x04\"Z\n\x07Receipt\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x0e\n\x06planes\x18\x02 \x01(\r\x12\x16\n\x0ereceived_bytes\x18\x03 \x01(\x04\x12\x13\n\x0breceived_us\x18\x04 \x01(\x04\"\x98\x01\n\nPrediction\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x13\n\x0bplanes_used\x18\x02 \x01(\r\x12-\n\x07\x63lasses\x18\x03 \x03(\x0b\x32\x1c.artoveq.v1.ClassProbability\x12\r\n\x05\x66inal\x18\x04 \x01(\x08\x12\x10\n\x08queue_us\x18\x05 \x01(\r\x12\x11\n\tdecode_us\x18\x06 \x01(\r\"D\n\x10\x43lassProbability\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"<\n\x07\x46\x61ilure\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12\x0f\n\x07message\x18\x03 \x01(\t\"b\n\x0ePredictRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\r\n\x05level\x18\x02 \x01(\r\x12\x0e\n\x06planes\x18\x03 \x01(\x0c\x12\r\n\x05top_k\x18\x04 \x01(\r\x12\r\n\x05\x63oded\x18\x05 \x01(\x08\"7\n\x15PredictPictureRequest\x12\x0f\n\x07picture\x18\x01 \x01(\x0c\x12\r\n\x05top_k\x18\x02 \x01(\r\"\x16\n\x14\x44\x65scribeModelRequest\"9\n\x10ModelDescription\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\"5\n\x10\x46\x65tchFileRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x19\n\tFileChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\xf7\x02\n\x0fRemoteInference\x12\x43\n\x06Stream\x12\x19.artoveq.v1.StreamRequest\x1a\x1a.artoveq.v1.StreamResponse(\x01\x30\x01\x12=\n\x07Predict\x12\x1a.artoveq.v1.PredictRequest\x1a\x16.artoveq.v1.Prediction\x12K\n\x0ePredictPicture\x12!.artoveq.v1.PredictPictureRequest\x1a\x16.artoveq.v1.Prediction\x12O\n\rDescribeModel\x12 .artoveq.v1.DescribeModelRequest\x1a\x1c.artoveq.v1.ModelDescription\x12\x42\n\tFetchFile\x12\x1c.artoveq.v1.FetchFileRequest\x1a\x15.artoveq.v1.FileChunk0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,41 +32,43 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'remote_inference_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STREAMREQUEST']._serialized_start=39
-  _globals['_STREAMREQUEST']._serialized_end=211
-  _globals['_STREAMRESPONSE']._serialized_start=214
-  _globals['_STREAMRESPONSE']._serialized_end=441
-  _globals['_HELLO']._serialized_start=443
-  _globals['_HELLO']._serialized_end=471
-  _globals['_WELCOME']._serialized_start=473
-  _globals['_WELCOME']._serialized_end=534
-  _globals['_PLANES']._serialized_start=536
-  _globals['_PLANES']._serialized_end=660
-  _globals['_CANCEL']._serialized_start=662
-  _globals['_CANCEL']._serialized_end=690
-  _globals['_PING']._serialized_start=692
-  _globals['_PING']._serialized_end=710
-  _globals['_PONG']._serialized_start=712
-  _globals['_PONG']._serialized_end=775
-  _globals['_RECEIPT']._serialized_start=777
-  _globals['_RECEIPT']._serialized_end=867
-  _globals['_PREDICTION']._serialized_start=870
-  _globals['_PREDICTION']._serialized_end=1022
-  _globals['_CLASSPROBABILITY']._serialized_start=1024
-  _globals['_CLASSPROBABILITY']._serialized_end=1092
-  _globals['_FAILURE']._serialized_start=1094
-  _globals['_FAILURE']._serialized_end=1154
-  _globals['_PREDICTREQUEST']._serialized_start=1156
-  _globals['_PREDICTREQUEST']._serialized_end=1254
-  _globals['_PREDICTPICTUREREQUEST']._serialized_start=1256
-  _globals['_PREDICTPICTUREREQUEST']._serialized_end=1311
-  _globals['_DESCRIBEMODELREQUEST']._serialized_start=1313
-  _globals['_DESCRIBEMODELREQUEST']._serialized_end=1335
-  _globals['_MODELDESCRIPTION']._serialized_start=1337
-  _globals['_MODELDESCRIPTION']._serialized_end=1394
-  _globals['_FETCHFILEREQUEST']._serialized_start=1396
-  _globals['_FETCHFILEREQUEST']._serialized_end=1449
-  _globals['_FILECHUNK']._serialized_start=1451
-  _globals['_FILECHUNK']._serialized_end=1476
-  _globals['_REMOTEINFERENCE']._serialized_start=1479
-  _globals['_REMOTEINFERENCE']._serialized_end=1854
+  _globals['_STREAMREQUEST']._serialized_end=249
+  _globals['_STREAMRESPONSE']._serialized_start=252
+  _globals['_STREAMRESPONSE']._serialized_end=479
+  _globals['_HELLO']._serialized_start=481
+  _globals['_HELLO']._serialized_end=523
+  _globals['_WELCOME']._serialized_start=525
+  _globals['_WELCOME']._serialized_end=586
+  _globals['_PLANES']._serialized_start=588
+  _globals['_PLANES']._serialized_end=712
+  _globals['_REPORT']._serialized_start=715
+  _globals['_REPORT']._serialized_end=901
+  _globals['_CANCEL']._serialized_start=903
+  _globals['_CANCEL']._serialized_end=931
+  _globals['_PING']._serialized_start=933
+  _globals['_PING']._serialized_end=951
+  _globals['_PONG']._serialized_start=953
+  _globals['_PONG']._serialized_end=1016
+  _globals['_RECEIPT']._serialized_start=1018
+  _globals['_RECEIPT']._serialized_end=1108
+  _globals['_PREDICTION']._serialized_start=1111
+  _globals['_PREDICTION']._serialized_end=1263
+  _globals['_CLASSPROBABILITY']._serialized_start=1265
+  _globals['_CLASSPROBABILITY']._serialized_end=1333
+  _globals['_FAILURE']._serialized_start=1335
+  _globals['_FAILURE']._serialized_end=1395
+  _globals['_PREDICTREQUEST']._serialized_start=1397
+  _globals['_PREDICTREQUEST']._serialized_end=1495
+  _globals['_PREDICTPICTUREREQUEST']._serialized_start=1497
+  _globals['_PREDICTPICTUREREQUEST']._serialized_end=1552
+  _globals['_DESCRIBEMODELREQUEST']._serialized_start=1554
+  _globals['_DESCRIBEMODELREQUEST']._serialized_end=1576
+  _globals['_MODELDESCRIPTION']._serialized_start=1578
+  _globals['_MODELDESCRIPTION']._serialized_end=1635
+  _globals['_FETCHFILEREQUEST']._serialized_start=1637
+  _globals['_FETCHFILEREQUEST']._serialized_end=1690
+  _globals['_FILECHUNK']._serialized_start=1692
+  _globals['_FILECHUNK']._serialized_end=1717
+  _globals['_REMOTEINFERENCE']._serialized_start=1720
+  _globals['_REMOTEINFERENCE']._serialized_end=2095
 # @@protoc_insertion_point(module_scope)

@@ -7,16 +7,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StreamRequest(_message.Message):
-    __slots__ = ("hello", "planes", "cancel", "ping")
+    __slots__ = ("hello", "planes", "cancel", "ping", "report")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     PLANES_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     planes: Planes
     cancel: Cancel
     ping: Ping
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., planes: _Optional[_Union[Planes, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ...) -> None: ...
+    report: Report
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., planes: _Optional[_Union[Planes, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ...) -> None: ...
 
 class StreamResponse(_message.Message):
     __slots__ = ("welcome", "prediction", "failure", "receipt", "pong")
@@ -33,10 +35,12 @@ class StreamResponse(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., prediction: _Optional[_Union[Prediction, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("fingerprint",)
+    __slots__ = ("fingerprint", "name")
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
     fingerprint: str
-    def __init__(self, fingerprint: _Optional[str] = ...) -> None: ...
+    name: str
+    def __init__(self, fingerprint: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("server_version", "reads_coded_planes")
@@ -63,6 +67,28 @@ class Planes(_message.Message):
     last: bool
     coded: int
     def __init__(self, picture_id: _Optional[int] = ..., level: _Optional[int] = ..., first_plane: _Optional[int] = ..., planes: _Optional[bytes] = ..., top_k: _Optional[int] = ..., last: bool = ..., coded: _Optional[int] = ...) -> None: ...
+
+class Report(_message.Message):
+    __slots__ = ("planes", "payload_bytes", "capacity", "true_capacity", "latency_us", "budget_us", "jpeg_bytes", "webp_bytes", "thumbnail")
+    PLANES_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_FIELD_NUMBER: _ClassVar[int]
+    TRUE_CAPACITY_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_US_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_US_FIELD_NUMBER: _ClassVar[int]
+    JPEG_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WEBP_BYTES_FIELD_NUMBER: _ClassVar[int]
+    THUMBNAIL_FIELD_NUMBER: _ClassVar[int]
+    planes: int
+    payload_bytes: int
+    capacity: int
+    true_capacity: int
+    latency_us: int
+    budget_us: int
+    jpeg_bytes: int
+    webp_bytes: int
+    thumbnail: bytes
+    def __init__(self, planes: _Optional[int] = ..., payload_bytes: _Optional[int] = ..., capacity: _Optional[int] = ..., true_capacity: _Optional[int] = ..., latency_us: _Optional[int] = ..., budget_us: _Optional[int] = ..., jpeg_bytes: _Optional[int] = ..., webp_bytes: _Optional[int] = ..., thumbnail: _Optional[bytes] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ("picture_id",)

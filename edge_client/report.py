@@ -1,0 +1,40 @@
+"""What an edge tells the people who watch the server's page, where it was told to."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+
+from edge_client.results import Result
+from wire.generated import remote_inference_pb2 as pb
+from wire.pictures import Picture, fit_picture
+
+CODEC_QUALITY = 50
+THUMBNAIL_SIDE, THUMBNAIL_QUALITY = 64, 20
+
+
+def file_bytes(picture: Picture, codec: str, quality: int = CODEC_QUALITY) -> bytes:
+    """The picture as a JPEG or WebP file."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, codec, quality=quality)
+    return file.getvalue()
+
+
+def report_of(
+    result: Result, picture: Picture, size: int, *, thumbnail: bool = False, true_capacity: float | None = None
+) -> pb.Report:
+    """A result as a report. size: of the encoder's input; true_capacity: bits per second, where they are known."""
+    fitted = fit_picture(picture, size)
+    small = file_bytes(fit_picture(fitted, THUMBNAIL_SIDE), "WebP", THUMBNAIL_QUALITY) if thumbnail else b""
+    return pb.Report(
+        planes=result.predictions[-1].planes,
+        payload_bytes=result.payload_bytes,
+        capacity=round(result.capacity or 0),
+        true_capacity=round(true_capacity or 0),
+        latency_us=round(result.predictions[0].after * 1e6),
+        budget_us=round(result.budget * 1e6),
+        jpeg_bytes=len(file_bytes(fitted, "JPEG")),
+        webp_bytes=len(file_bytes(fitted, "WebP")),
+        thumbnail=small,
+    )

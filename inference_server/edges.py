@@ -1,0 +1,146 @@
+"""The edges that are connected, as the page shows them. Nothing of it is rendered unless somebody looks."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from inference_server.batcher import Answer
+from wire.exceptions import ProtocolError
+from wire.generated import remote_inference_pb2 as pb
+
+REPORTS_KEPT = 240
+NAME_LENGTH = 64
+THUMBNAIL_BYTES = 16384
+SHOWN_CLASSES = 3
+
+
+@dataclass
+class Shown:
+    """One picture: what has arrived of it, and the answer after each plane."""
+
+    number: int
+    level: int
+    payload_bytes: int = 0
+    answers: list[tuple[int, Answer]] = field(default_factory=list)
+    """Bytes that had arrived, and the answer made from them."""
+
+
+@dataclass
+class Edge:
+    """One stream: its newest answered picture, and the newest reports of the edge with their times."""
+
+    number: int
+    name: str
+    pictures: int = 0
+    active: float = field(default_factory=time.monotonic)
+    newest: Shown | None = None
+    reports: deque[tuple[float, pb.Report]] = field(default_factory=lambda: deque(maxlen=REPORTS_KEPT))
+    reported: int = 0
+    thumbnail: bytes = b""
+    thumbnails: int = 0
+
+    def answered(self, shown: Shown, answer: Answer, *, final: bool) -> None:
+        """A picture's next answer. Of several pictures in flight the newest is shown."""
+        shown.answers.append((shown.payload_bytes, answer))
+        self.pictures += final
+        self.active = time.monotonic()
+        if self.newest is None or shown.number >= self.newest.number:
+            self.newest = shown
+
+    def report(self, report: pb.Report) -> None:
+        """What the edge says of its newest picture.
+
+        Raises:
+            ProtocolError: if the thumbnail is too large.
+        """
+        if len(report.thumbnail) > THUMBNAIL_BYTES:
+            raise ProtocolError(f"A thumbnail has at most {THUMBNAIL_BYTES} bytes, not {len(report.thumbnail)}.")
+        if report.thumbnail:
+            self.thumbnail = report.thumbnail
+            self.thumbnails += 1
+            report.ClearField("thumbnail")
+        self.reports.append((time.monotonic(), report))
+        self.reported += 1
+
+
+class Edges:
+    """All connected edges."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self.connected: dict[int, Edge] = {}
+        self.viewers = 0
+
+    def join(self, name: str, peer: str) -> Edge:
+        """A new stream, from a gRPC peer such as "ipv4:10.0.0.7:50123"."""
+        edge = Edge(next(self._numbers), name[:NAME_LENGTH] or peer.partition(":")[2].rpartition(":")[0] or peer)
+        self.connected[edge.number] = edge
+        return edge
+
+    def leave(self, edge: Edge) -> None:
+        """The stream has ended."""
+        del self.connected[edge.number]
+
+
+class View:
+    """What one viewer has seen already, so that only news is sent."""
+
+    def __init__(self, edges: Edges, classes: Sequence[str], most: int) -> None:
+        self._edges, self._classes, self._most = edges, classes, most
+        self._seen: dict[int, tuple[int, int]] = {}
+
+    def news(self) -> dict[str, Any]:
+        """The edges that were active last, as JSON values: reports and thumbnails that are new, the rest as it is."""
+        everyone = self._edges.connected.values()
+        shown = sorted(sorted(everyone, key=lambda e: -e.active)[: self._most], key=lambda e: e.number)
+        rows = [self._row(edge) for edge in shown]
+        self._seen = {edge.number: (edge.reported, edge.thumbnails) for edge in shown}
+        return {"connected": len(everyone), "now": round(time.monotonic(), 3), "edges": rows}
+
+    def _row(self, edge: Edge) -> dict[str, Any]:
+        reported, thumbnails = self._seen.get(edge.number, (0, 0))
+        new = list(edge.reports)[-(edge.reported - reported) :] if edge.reported > reported else []
+        row = {
+            "number": edge.number,
+            "name": edge.name,
+            "pictures": edge.pictures,
+            "picture": self._picture(edge.newest) if edge.newest else None,
+            "reports": [_report(at, report) for at, report in new],
+        }
+        if edge.thumbnails > thumbnails:
+            row["thumbnail"] = "data:image/webp;base64," + base64.b64encode(edge.thumbnail).decode()
+        return row
+
+    def _picture(self, shown: Shown) -> dict[str, Any]:
+        answers = [
+            {
+                "planes": answer.level,
+                "payload_bytes": payload,
+                "classes": [
+                    {"name": self._classes[i], "probability": round(float(answer.probabilities[i]), 4)}
+                    for i in answer.probabilities.argsort()[::-1][:SHOWN_CLASSES]
+                ],
+            }
+            for payload, answer in shown.answers
+        ]
+        return {"number": shown.number, "level": shown.level, "answers": answers}
+
+
+def _report(at: float, report: pb.Report) -> dict[str, Any]:
+    return {
+        "at": round(at, 3),
+        "planes": report.planes,
+        "payload_bytes": report.payload_bytes,
+        "capacity": report.capacity or None,
+        "true_capacity": report.true_capacity or None,
+        "latency_ms": report.latency_us / 1000,
+        "budget_ms": report.budget_us / 1000,
+        "jpeg_bytes": report.jpeg_bytes,
+        "webp_bytes": report.webp_bytes,
+    }

@@ -1,0 +1,69 @@
+"""The web page at /, and the events it lives on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from fastapi import APIRouter, Response
+from fastapi.responses import StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from inference_server.edges import View
+from inference_server.engine import Engine
+from wire.exceptions import ServerOverloaded
+
+FILES = Path(__file__).parent / "static"
+INTERVAL_S = 0.25
+VIEWERS = 32
+SHOWN_EDGES = 24
+POLICY = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; frame-ancestors 'none'"
+
+
+class Page(StaticFiles):
+    """The page's files. The browser asks anew each time, and loads nothing from elsewhere."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def page_routes(engine: Engine) -> APIRouter:
+    """Events for viewers of the page."""
+    router = APIRouter()
+
+    @router.get(
+        "/v1/edges",
+        response_class=StreamingResponse,
+        responses={
+            200: {
+                "description": "Server-sent events, four a second: `edges`, what is new of the edges that are "
+                "connected. The first one tells all that is kept.",
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            }
+        },
+        tags=["watch"],
+    )
+    async def watch_edges() -> Response:
+        """The edges that are connected: newest answers, levels, capacities, deadlines."""
+        engine.refuse_when_draining()
+        if engine.edges.viewers >= VIEWERS:
+            raise ServerOverloaded(f"{VIEWERS} viewers are watching already; close one.")
+        return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    async def events() -> AsyncIterator[str]:
+        view = View(engine.edges, engine.manifest.classes, SHOWN_EDGES)
+        engine.edges.viewers += 1
+        try:
+            while not engine.draining:
+                yield f"event: edges\ndata: {json.dumps(view.news())}\n\n"
+                await asyncio.sleep(INTERVAL_S)
+        finally:
+            engine.edges.viewers -= 1
+
+    return router

@@ -1,0 +1,79 @@
+// The page: live cards of the edges that are connected, and a picture of one's own.
+
+import { Card } from "./card.js";
+import { start } from "./try.js";
+
+const SILENCE_MS = 4000; // the server speaks four times a second
+
+const state = document.getElementById("state");
+const cards = new Map();
+let model = null;
+let silence = 0;
+
+function say(kind, text) {
+  if (state.textContent === text) return;
+  state.className = `pill ${kind}`;
+  state.textContent = text;
+}
+
+function gone() {
+  say("gone", "The server is gone. Trying again…");
+  document.getElementById("edges").classList.add("stale");
+}
+
+function show(news) {
+  const shown = new Set(news.edges.map((edge) => edge.number));
+  for (const [number, card] of cards) {
+    if (!shown.has(number)) {
+      card.remove();
+      cards.delete(number);
+    }
+  }
+  for (const edge of news.edges) {
+    if (!cards.has(edge.number)) cards.set(edge.number, new Card(document.getElementById("edges"), model));
+    cards.get(edge.number).update(edge, news.now);
+  }
+  const more = news.connected > news.edges.length ? `, the ${news.edges.length} last active` : "";
+  document.getElementById("count").textContent = news.connected ? `${news.connected} connected${more}` : "";
+  document.getElementById("nobody").hidden = news.connected > 0;
+  document.getElementById("edges").classList.remove("stale");
+}
+
+async function describe() {
+  const answer = await fetch("v1/model");
+  if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
+  const described = await answer.json();
+  if (model && model.fingerprint !== described.fingerprint) location.reload(); // it came back with another model
+  model = described;
+  document.getElementById("model").textContent = `${model.name}, ${model.classes.length} classes`;
+  document.getElementById("hint").textContent = `artoveq watch camera:0 --server ${location.hostname}:50051 --report`;
+}
+
+async function live() {
+  try {
+    await describe();
+  } catch {
+    gone();
+    setTimeout(live, 1000);
+    return;
+  }
+  start(model);
+  const events = new EventSource("v1/edges");
+  const again = () => {
+    clearTimeout(silence);
+    events.close();
+    for (const card of cards.values()) card.remove();
+    cards.clear(); // the server tells all that it has once more
+    gone();
+    setTimeout(live, 1000);
+  };
+  events.addEventListener("edges", (event) => {
+    say("live", "live");
+    show(JSON.parse(event.data));
+    clearTimeout(silence);
+    silence = setTimeout(again, SILENCE_MS);
+  });
+  events.onerror = again;
+}
+
+live();

@@ -1,0 +1,178 @@
+// A picture of one's own: the server's answer to each plane, shown when a link of that speed would have brought it.
+
+import { kbit, percent, planeRow } from "./words.js";
+
+const LARGEST_SIDE = 512; // what is uploaded; the encoder's input is smaller still
+const CAMERA_PAUSE_MS = 300;
+const part = (id) => document.getElementById(id);
+const onScale = (slider, low, high) => low * (high / low) ** (slider.value / 100);
+const capacity = () => onScale(part("capacity"), 2000, 512000);
+const budget = () => onScale(part("budget"), 20, 1000);
+
+let model = null;
+let answers = []; // to the picture, one for each plane; only the last has come where levels are no prefixes
+let picture = null;
+let camera = null;
+let asked = 0;
+
+export function start(described) {
+  const first = model === null;
+  model = described;
+  if (!first) return;
+  part("capacity").value = 50;
+  part("budget").value = 50;
+  for (const id of ["capacity", "budget"]) part(id).addEventListener("input", replay);
+  part("file").addEventListener("change", () => part("file").files[0] && take(part("file").files[0]));
+  const drop = part("drop");
+  for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, (e) => hover(e, true));
+  for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, (e) => hover(e, false));
+  drop.addEventListener("drop", (e) => e.dataTransfer.files[0] && take(e.dataTransfer.files[0]));
+  part("camera").addEventListener("click", () => (camera ? stopCamera() : startCamera()));
+  labels();
+}
+
+function hover(event, over) {
+  event.preventDefault();
+  part("drop").classList.toggle("over", over);
+}
+
+function verdict(text, bad = false) {
+  part("verdict").textContent = text;
+  part("verdict").classList.toggle("bad", bad);
+}
+
+function labels() {
+  const [link, allowed] = [kbit(capacity()), `${Math.round(budget())} ms`];
+  part("capacity-value").textContent = link;
+  part("budget-value").textContent = allowed;
+  part("capacity").setAttribute("aria-valuetext", link);
+  part("budget").setAttribute("aria-valuetext", allowed);
+}
+
+async function take(file) {
+  stopCamera();
+  try {
+    const bitmap = await createImageBitmap(file);
+    await send(await smaller(bitmap, bitmap.width, bitmap.height), true);
+  } catch {
+    verdict(`${file.name} is not a picture that this browser can read.`, true);
+  }
+}
+
+async function smaller(source, width, height) {
+  const scale = Math.min(1, LARGEST_SIDE / Math.min(width, height));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.round(width * scale);
+  canvas.height = Math.round(height * scale);
+  canvas.getContext("2d").drawImage(source, 0, 0, canvas.width, canvas.height);
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
+}
+
+async function send(blob, preview) {
+  const number = ++asked;
+  picture = blob;
+  if (preview) {
+    URL.revokeObjectURL(part("preview").src);
+    part("preview").src = URL.createObjectURL(blob);
+    part("preview").alt = "Your picture";
+    part("preview").hidden = false;
+    part("invite").hidden = true;
+  }
+  const found = await ask(blob, model.prefix_consistent ? null : chosen(model.levels)?.level ?? 1);
+  if (found && number === asked) {
+    answers = found;
+    replay();
+  }
+}
+
+async function ask(blob, level) {
+  try {
+    const query = level === null ? "?top_k=3" : `?top_k=3&level=${level}`;
+    const answer = await fetch(`v1/predictions/stream${query}`, { method: "POST", body: blob });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(JSON.parse(text).detail);
+    const events = text.split("\n\n").filter(Boolean).map((event) => event.split("\n"));
+    const [kind, data] = [events.at(-1)[0], events.map((lines) => JSON.parse(lines[1].slice("data: ".length)))];
+    if (kind === "event: error") throw new Error(data.at(-1).detail);
+    return data;
+  } catch (error) {
+    const text = error instanceof TypeError ? "The server cannot be reached; try again when it is back." : error.message;
+    verdict(text, true);
+    return null;
+  }
+}
+
+const arrival = (row) => (8000 * row.payload_bytes) / capacity(); // in ms
+const chosen = (rows) => rows.findLast((row) => arrival(row) <= budget());
+
+let timers = [];
+let pending = 0;
+
+// Slider moves come in bursts; the newest one is played.
+function replay() {
+  labels();
+  clearTimeout(pending);
+  if (answers.length) pending = setTimeout(play, camera ? 0 : 60);
+}
+
+async function play() {
+  timers.forEach(clearTimeout);
+  const within = chosen(model.prefix_consistent ? answers : model.levels);
+  if (!model.prefix_consistent && within && within.level !== answers.at(-1).planes) {
+    const found = await ask(picture, within.level);
+    if (!found) return;
+    answers = found;
+  }
+  const list = part("planes");
+  const used = chosen(answers) ?? answers[0]; // the first answer is waited for even when it is late
+  const shown = answers.filter((a) => a.planes <= used.planes);
+  if (!camera) list.replaceChildren();
+  const appear = (answer) => {
+    const late = arrival(answer) > budget();
+    const row = planeRow(answer, { late, note: `${Math.round(arrival(answer))} ms` });
+    if (answer === shown[0]) list.replaceChildren(row);
+    else list.append(row);
+    if (answer === used) conclude(used, late);
+  };
+  timers = shown.map((answer) => setTimeout(appear, Math.min(arrival(answer), 3000), answer));
+}
+
+function conclude(used, late) {
+  const classes = used.classes.map((c) => `${c.name} ${percent(c.probability)}`).join(", ");
+  const way = `level ${used.planes}, ${used.payload_bytes} bytes, ${Math.round(arrival(used))} ms on the way`;
+  verdict(`${classes}: ${way}${late ? ", later than the budget" : ""}.`, late);
+  part("verdict").dataset.level = used.planes;
+}
+
+async function startCamera() {
+  const video = part("video");
+  try {
+    camera = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+  } catch {
+    verdict("The camera cannot be used; allow it, and open this page over https or on localhost.", true);
+    return;
+  }
+  video.srcObject = camera;
+  await video.play();
+  video.hidden = false;
+  part("preview").hidden = true;
+  part("invite").hidden = true;
+  part("camera").setAttribute("aria-pressed", "true");
+  part("camera").textContent = "Stop the camera";
+  while (camera) {
+    await send(await smaller(video, video.videoWidth, video.videoHeight), false);
+    await new Promise((done) => setTimeout(done, CAMERA_PAUSE_MS));
+  }
+}
+
+function stopCamera() {
+  camera?.getTracks().forEach((track) => track.stop());
+  camera = null;
+  const video = part("video");
+  video.srcObject = null;
+  video.hidden = true;
+  part("preview").hidden = !part("preview").src;
+  part("invite").hidden = !part("preview").hidden;
+  part("camera").setAttribute("aria-pressed", "false");
+  part("camera").textContent = "Use the camera";
+}
