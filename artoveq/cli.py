@@ -21,7 +21,7 @@ from wire.exceptions import ArtoveqError, PictureError
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
 
-EXTRA_OF = {"torch": "train", "torchvision": "train", "onnx": "train"}
+EXTRA_OF = {"torch": "train", "torchvision": "train", "onnx": "train", "cv2": "camera", "paho": "mqtt"}
 DEMO_MODEL = Path(__file__).parent.parent / "models" / "imagewoof64-compact-progressive"
 
 
@@ -102,7 +102,7 @@ def classify(
                 continue
             result = client.predict(picture, budget=budget, level=level, progressive=progressive, top_k=top_k)
             if as_json:
-                print(json.dumps({"picture": name, **_as_json(result)}), flush=True)
+                print(json.dumps({"picture": name, **result.as_record()}), flush=True)
             else:
                 _show(name, result)
     if failed:
@@ -125,27 +125,6 @@ def _sources(names: Iterable[str]) -> Iterator[tuple[str, bytes | Path]]:
             yield name, path
 
 
-def _as_json(result: Any) -> dict[str, Any]:
-    return {
-        "class": result.best.name,
-        "probability": round(result.best.probability, 4),
-        "level": result.level,
-        "payload_bytes": result.payload_bytes,
-        "latency_ms": round(result.latency * 1000, 2),
-        "budget_ms": round(result.budget * 1000, 2),
-        "deadline_met": result.deadline_met,
-        "capacity_bits_per_second": None if result.capacity is None else round(result.capacity),
-        "predictions": [
-            {
-                "planes": p.planes,
-                "after_ms": round(p.after * 1000, 2),
-                "classes": [{"name": c.name, "probability": round(c.probability, 4)} for c in p.classes],
-            }
-            for p in result.predictions
-        ],
-    }
-
-
 def _show(name: str, result: Any) -> None:
     late = "" if result.deadline_met else " [red]late[/]"
     for p in result.predictions:
@@ -155,6 +134,53 @@ def _show(name: str, result: Any) -> None:
             f"{p.after * 1000:.0f} ms{late if p is result.predictions[0] else ''}",
             soft_wrap=True,
         )
+
+
+@app.command()
+def watch(
+    source: Annotated[
+        str, typer.Argument(help="camera:0, an rtsp:// address, a video file, or a folder that fills up.")
+    ],
+    server: Annotated[str, typer.Option(help="HOST:PORT of the gRPC service.")] = "localhost:50051",
+    budget: Annotated[Any, typer.Option(parser=seconds, metavar="TIME", help="From picture to answer.")] = "200ms",
+    level: Annotated[
+        Any,
+        typer.Option(parser=level_number, metavar="N", help="Bits per sub-vector; chosen by the budget if left out."),
+    ] = None,
+    progressive: Annotated[bool, typer.Option("--progressive", help="Stream plane by plane, refine.")] = False,
+    top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 1,
+    model: Annotated[Optional[Path], typer.Option(help="The artifact; fetched from the server if left out.")] = None,  # noqa: UP045
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines in place of text.")] = False,
+    webhook: Annotated[str | None, typer.Option(metavar="URL", help="POST each result as JSON.")] = None,
+    mqtt: Annotated[str | None, typer.Option(metavar="mqtt://HOST/TOPIC", help="Publish each result as JSON.")] = None,
+    report: Annotated[bool, typer.Option("--report", help="Show results on the server's page.")] = False,
+    thumbnail: Annotated[bool, typer.Option("--thumbnail", help="Show frames there, too: 300 bytes each.")] = False,
+    name: Annotated[str, typer.Option(help="What the page calls this edge.")] = "",
+) -> None:
+    """Classify what a camera sees: the newest frame whenever the link is ready, never a stale one."""
+    from artoveq.watch import sinks
+    from artoveq.watch.frames import open_frames
+    from artoveq.watch.loop import Options
+    from artoveq.watch.loop import watch as run
+    from edge_client import AsyncClient
+
+    frames = open_frames(source)
+    to: list[sinks.Sink] = [sinks.JsonLines() if as_json else sinks.Terminal(lambda line: print(line, flush=True))]
+    to += [sinks.Webhook(webhook)] if webhook else []
+    to += [sinks.Mqtt(mqtt)] if mqtt else []
+    options = Options(budget, level, progressive, top_k, report or thumbnail, thumbnail)
+
+    async def all_of_it() -> None:
+        async with AsyncClient(server, str(model) if model else None, name=name) as client:
+            await run(client, frames, to, options)
+
+    try:
+        asyncio.run(all_of_it())
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for sink in to:
+            sink.close()
 
 
 @app.command()

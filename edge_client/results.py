@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from wire.generated import remote_inference_pb2 as pb
 
@@ -66,3 +67,24 @@ class Result:
     def deadline_met(self) -> bool:
         """Whether an answer came within the budget."""
         return self.predictions[0].after <= self.budget
+
+    def as_record(self) -> dict[str, Any]:
+        """As JSON values: times in milliseconds."""
+        return {
+            "class": self.best.name,
+            "probability": round(self.best.probability, 4),
+            "level": self.level,
+            "payload_bytes": self.payload_bytes,
+            "latency_ms": round(self.latency * 1000, 2),
+            "budget_ms": round(self.budget * 1000, 2),
+            "deadline_met": self.deadline_met,
+            "capacity_bits_per_second": None if self.capacity is None else round(self.capacity),
+            "predictions": [
+                {
+                    "planes": p.planes,
+                    "after_ms": round(p.after * 1000, 2),
+                    "classes": [{"name": c.name, "probability": round(c.probability, 4)} for c in p.classes],
+                }
+                for p in self.predictions
+            ],
+        }

@@ -18,7 +18,6 @@ from wire.exceptions import ServerOverloaded
 
 FILES = Path(__file__).parent / "static"
 INTERVAL_S = 0.25
-VIEWERS = 32
 SHOWN_EDGES = 24
 POLICY = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; frame-ancestors 'none'"
 
@@ -52,8 +51,8 @@ def page_routes(engine: Engine) -> APIRouter:
     async def watch_edges() -> Response:
         """The edges that are connected: newest answers, levels, capacities, deadlines."""
         engine.refuse_when_draining()
-        if engine.edges.viewers >= VIEWERS:
-            raise ServerOverloaded(f"{VIEWERS} viewers are watching already; close one.")
+        if engine.edges.viewers >= engine.settings.viewers:
+            raise ServerOverloaded(f"{engine.edges.viewers} viewers are watching already; close one.")
         return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     async def events() -> AsyncIterator[str]:

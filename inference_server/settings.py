@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     """Largest width × height of a picture that the server decodes."""
     max_upload_bytes: int = Field(16 * 1024 * 1024, ge=1)
     """Largest picture file."""
+    viewers: int = Field(32, ge=1)
+    """Pages that may be open at once."""
     drain_seconds: float = Field(10.0, ge=0)
     """How long a stopping server finishes what it has."""
     decoder_threads: int = Field(0, ge=0)

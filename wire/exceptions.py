@@ -10,6 +10,8 @@ ArtoveqError
  ├─ CheckpointError          a checkpoint that cannot be resumed from, or could not be written
  ├─ TrainingError            training that cannot go on
  ├─ SettingsError            a setting of the server that is not possible
+ ├─ FrameError               a camera, video or folder that gives no frames
+ ├─ SinkError                an address that takes no results
  └─ ServerError              the server did not answer as asked
      ├─ ServerUnavailable    nobody listens there, it went away, or it is draining
      ├─ ServerOverloaded     its queue is full; try again later
@@ -55,6 +57,14 @@ class TrainingError(ArtoveqError):
 
 class SettingsError(ArtoveqError):
     """A setting of the server is not possible."""
+
+
+class FrameError(ArtoveqError):
+    """The camera, video or folder gives no frames."""
+
+
+class SinkError(ArtoveqError):
+    """The address takes no results."""
 
 
 class ServerError(ArtoveqError):

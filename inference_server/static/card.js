@@ -12,7 +12,7 @@ export class Card {
     parent.append(this.root);
     this.chart = new Chart(this.part(".chart"), model.max_level);
     this.reports = [];
-    this.planes = [];
+    this.rows = 0;
   }
 
   part(selector) {
@@ -38,12 +38,12 @@ export class Card {
   }
 
   answer(picture) {
-    const best = picture.answers.at(-1);
-    this.part(".best").textContent = best.classes
-      .map((c) => `${c.name} ${percent(c.probability)}`)
-      .join(", ");
-    const rows = picture.answers.map((a) => planeRow(a));
-    this.part(".planes").replaceChildren(...rows);
+    const [best, ...others] = picture.answers.at(-1).classes.map((c) => `${c.name} ${percent(c.probability)}`);
+    this.part(".best").textContent = best;
+    this.part(".others").textContent = others.join(", ");
+    this.rows = Math.max(this.rows, picture.answers.length); // the card does not shrink and grow with every picture
+    this.part(".planes").style.minHeight = `${1.35 * this.rows}rem`;
+    this.part(".planes").replaceChildren(...picture.answers.map((a) => planeRow(a)));
   }
 
   facts(edge) {

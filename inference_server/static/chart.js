@@ -23,7 +23,7 @@ export class Chart {
       axes: [
         { ...axis, size: 24, values: (u, ticks) => ticks.map((t) => (t === 0 ? "now" : `${t} s`)) },
         { ...axis, scale: "kbit", values: (u, ticks) => ticks.map((t) => (/^[125]0*$/.test(String(t)) ? t : null)) },
-        { ...axis, scale: "level", side: 1, size: 28, grid: { show: false } },
+        { ...axis, scale: "level", side: 1, size: 32, incrs: [2, 4], grid: { show: false } },
       ],
       series: [
         {},

@@ -1,0 +1,137 @@
+"""Where results go: the terminal, JSON lines, a webhook, an MQTT broker."""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from wire.exceptions import SinkError
+
+log = logging.getLogger(__name__)
+
+WAITING = 256
+"""Results that may wait for a slow receiver; then the oldest are dropped, and counted in the log."""
+TIMEOUT_S = 10.0
+MQTT_PORT, MQTTS_PORT = 1883, 8883
+CLOSING_S = 5.0
+
+Record = dict[str, Any]
+
+
+class Sink(Protocol):
+    """Takes results. `send` never waits."""
+
+    def send(self, record: Record) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class JsonLines:
+    """One JSON object a line on standard output."""
+
+    def send(self, record: Record) -> None:
+        print(json.dumps(record), flush=True)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Webhook:
+    """POSTs each result as JSON, in order, from a thread of its own."""
+
+    def __init__(self, url: str) -> None:
+        if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+            raise SinkError(f"{url!r} is no address to post to; write http://… or https://….")
+        self._url = url
+        self._waiting: queue.Queue[Record | None] = queue.Queue(WAITING)
+        self._thread = threading.Thread(target=self._run, name="artoveq-webhook", daemon=True)
+        self._thread.start()
+
+    def send(self, record: Record) -> None:
+        while True:
+            try:
+                return self._waiting.put_nowait(record)
+            except queue.Full:
+                self._waiting.get_nowait()
+                log.warning("%s is slow; a result was dropped.", self._url)
+
+    def close(self) -> None:
+        """Waits a little for what is still to be posted."""
+        self._waiting.put(None)
+        self._thread.join(CLOSING_S)
+
+    def _run(self) -> None:
+        while (record := self._waiting.get()) is not None:
+            body, kind = json.dumps(record).encode(), {"Content-Type": "application/json"}
+            try:
+                urllib.request.urlopen(urllib.request.Request(self._url, body, kind), timeout=TIMEOUT_S).close()
+            except (urllib.error.URLError, OSError) as error:
+                log.warning("%s did not take a result: %s.", self._url, error)
+
+
+class Mqtt:
+    """Publishes each result as JSON under a topic; paho keeps and resends what the broker has not taken."""
+
+    def __init__(self, address: str) -> None:
+        import paho.mqtt.client as paho
+
+        parts = urllib.parse.urlsplit(address)
+        self._topic = parts.path.strip("/")
+        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or not self._topic:
+            raise SinkError(f"{address!r} is no MQTT address; write mqtt://HOST/TOPIC or mqtts://USER:WORD@HOST/TOPIC.")
+        secure = parts.scheme == "mqtts"
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        self._client.max_queued_messages_set(WAITING)
+        if secure:
+            self._client.tls_set()
+        if parts.username:
+            self._client.username_pw_set(parts.username, parts.password)
+        port = parts.port or (MQTTS_PORT if secure else MQTT_PORT)
+        try:
+            self._client.connect(parts.hostname, port)
+        except OSError as error:
+            raise SinkError(
+                f"No MQTT broker answers at {parts.hostname}:{port} ({error}); check the address."
+            ) from error
+        self._client.loop_start()
+
+    def send(self, record: Record) -> None:
+        self._newest = self._client.publish(self._topic, json.dumps(record), qos=1)
+
+    def close(self) -> None:
+        """Waits a little for what the broker has not taken yet."""
+        newest = getattr(self, "_newest", None)
+        if newest is not None:
+            try:
+                newest.wait_for_publish(CLOSING_S)
+            except (RuntimeError, ValueError) as error:
+                log.warning("The broker did not take the last results: %s.", error)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+class Terminal:
+    """A line a frame, as `print_line` writes it."""
+
+    def __init__(self, print_line: Callable[[str], None]) -> None:
+        self._print = print_line
+
+    def send(self, record: Record) -> None:
+        if "error" in record:
+            self._print(f"{record['frame']:>6}  {record['error']}")
+            return
+        late, planes = "" if record["deadline_met"] else "  late", record["predictions"][-1]["planes"]
+        self._print(
+            f"{record['frame']:>6}  {record['class']} {record['probability']:.0%}  {planes} planes, "
+            f"{record['payload_bytes']} bytes, {record['latency_ms']:.0f} ms{late}"
+        )
+
+    def close(self) -> None:
+        """Nothing to close."""

@@ -1,0 +1,134 @@
+"""The page in a real browser. Needs Chromium; skipped where there is none."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from artoveq.processes import ServerProcess, server_process
+from edge_client import Client
+from tests.conftest import MODEL, PICTURES
+from wire.pictures import read_picture
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+PHONE, DESK = (390, 844), (1440, 900)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        with playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]) as running:
+            yield running
+
+
+def opened(browser: Browser, server: ServerProcess, size: tuple[int, int] = DESK, scheme: str = "light") -> Page:
+    """The page, which fails the test where it writes an error to the console."""
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)  # type: ignore[arg-type]
+    page.set_default_timeout(20000)
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(f"http://127.0.0.1:{server.http_port}/")
+    expect(page.locator("#state")).to_have_text("live")
+    page.faults = faults  # type: ignore[attr-defined]
+    return page
+
+
+def level(page: Page) -> int:
+    return int(page.locator("#verdict").get_attribute("data-level") or 0)
+
+
+def slide(page: Page, slider: str, keys: int) -> None:
+    """By keyboard, as somebody without a mouse does."""
+    page.locator(slider).focus()
+    for _ in range(abs(keys)):
+        page.keyboard.press("ArrowRight" if keys > 0 else "ArrowLeft")
+
+
+def test_a_dropped_picture_is_answered_and_the_level_falls_with_the_link(
+    browser: Browser, server: ServerProcess
+) -> None:
+    page = opened(browser, server)
+    transfer = page.evaluate_handle(
+        "bytes => { const t = new DataTransfer();"
+        "t.items.add(new File([new Uint8Array(bytes)], 'dingo.png', {type: 'image/png'})); return t }",
+        list((PICTURES / "dingo.png").read_bytes()),
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
+    verdict = page.locator("#verdict")
+    expect(verdict).to_contain_text(re.compile(r"^dingo \d+ %.* level 8, \d+ bytes"))
+    expect(page.locator("#planes li")).to_have_count(8)
+    slide(page, "#capacity", -25)
+    expect(verdict).to_contain_text(re.compile(r"^dingo \d+ %.* level [1-7], \d+ bytes"))
+    fallen = level(page)
+    expect(page.locator("#planes li")).to_have_count(fallen)
+    slide(page, "#budget", 20)
+    expect(verdict).not_to_contain_text(f"level {fallen},")
+    assert level(page) > fallen
+    assert page.faults == []  # type: ignore[attr-defined]
+    page.close()
+
+
+def test_what_is_no_picture_is_said_to_be_none(browser: Browser, server: ServerProcess) -> None:
+    page = opened(browser, server)
+    page.set_input_files("#file", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"})
+    expect(page.locator("#verdict")).to_contain_text("notes.txt is not a picture")
+    page.close()
+
+
+def test_an_edge_appears_and_disappears(browser: Browser, server: ServerProcess) -> None:
+    page = opened(browser, server)
+    picture = read_picture(PICTURES / "dingo.png")
+    with Client(server.address, str(MODEL), name="<b>gate</b>") as client:
+        for _ in range(2):
+            client.report(client.predict(picture, budget=1.0, progressive=True), picture, thumbnail=True)
+        card = page.locator(".edge", has_text="<b>gate</b>")  # a name is text, never markup
+        expect(card.locator(".best")).to_contain_text("dingo")
+        expect(card.locator(".planes li").last).to_contain_text(re.compile("^8"))
+        expect(card.locator(".facts")).to_contain_text("2 pictures · level 8")
+        expect(card.locator(".costs")).to_contain_text("JPEG")
+        expect(card.locator("img")).to_be_visible()
+        expect(card.locator("canvas")).to_be_visible()
+    expect(card).to_have_count(0)
+    assert page.faults == []  # type: ignore[attr-defined]
+    page.close()
+
+
+def test_the_page_says_when_the_server_is_gone_and_recovers(browser: Browser) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    with server_process(MODEL, "--http-port", port) as server:
+        page = opened(browser, server)
+        server.process.kill()
+    expect(page.locator("#state")).to_contain_text("The server is gone")
+    with server_process(MODEL, "--http-port", port):
+        expect(page.locator("#state")).to_have_text("live")
+        page.set_input_files("#file", PICTURES / "dingo.png")
+        expect(page.locator("#verdict")).to_contain_text("dingo")
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [PHONE, DESK])
+def test_everyone_can_use_it(browser: Browser, server: ServerProcess, size: tuple[int, int], scheme: str) -> None:
+    picture = read_picture(PICTURES / "dingo.png")
+    with Client(server.address, str(MODEL), name="gate") as client:
+        client.report(client.predict(picture, budget=1.0), picture, thumbnail=True)
+        page = opened(browser, server, size, scheme)
+        page.set_input_files("#file", PICTURES / "dingo.png")
+        expect(page.locator("#verdict")).to_contain_text("dingo")
+        expect(page.locator(".edge .best")).to_be_visible()
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= size[0], "the page scrolls sideways"
+        assert page.faults == []  # type: ignore[attr-defined]
+        page.close()
