@@ -34,6 +34,13 @@ ATTEMPTS = 2
 PATIENCE_S = 30.0
 """How long a late answer is waited for. It is late, not lost."""
 
+CHANNEL_OPTIONS = [
+    ("grpc.enable_retries", 0),
+    # A server that is back is noticed within seconds; gRPC's own pauses grow to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+]
+
 T = TypeVar("T")
 
 
@@ -59,7 +66,7 @@ class AsyncClient:
         self._level: int | None = None
 
     async def __aenter__(self) -> AsyncClient:
-        self._channel = grpc.aio.insecure_channel(self.address, options=[("grpc.enable_retries", 0)])
+        self._channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
         self._stub = RemoteInferenceStub(self._channel)  # type: ignore[no-untyped-call]
         try:
             if self._model is not None:

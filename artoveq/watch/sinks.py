@@ -68,12 +68,16 @@ class Webhook:
         self._thread.join(CLOSING_S)
 
     def _run(self) -> None:
+        failing = False  # a receiver that is away is mentioned once, not for every result
         while (record := self._waiting.get()) is not None:
             body, kind = json.dumps(record).encode(), {"Content-Type": "application/json"}
             try:
                 urllib.request.urlopen(urllib.request.Request(self._url, body, kind), timeout=TIMEOUT_S).close()
+                failing = False
             except (urllib.error.URLError, OSError) as error:
-                log.warning("%s did not take a result: %s.", self._url, error)
+                if not failing:
+                    log.warning("%s does not take results: %s.", self._url, error)
+                failing = True
 
 
 class Mqtt:
@@ -100,6 +104,7 @@ class Mqtt:
             raise SinkError(
                 f"No MQTT broker answers at {parts.hostname}:{port} ({error}); check the address."
             ) from error
+        self._newest: paho.MQTTMessageInfo | None = None
         self._client.loop_start()
 
     def send(self, record: Record) -> None:
@@ -107,10 +112,9 @@ class Mqtt:
 
     def close(self) -> None:
         """Waits a little for what the broker has not taken yet."""
-        newest = getattr(self, "_newest", None)
-        if newest is not None:
+        if self._newest is not None:
             try:
-                newest.wait_for_publish(CLOSING_S)
+                self._newest.wait_for_publish(CLOSING_S)
             except (RuntimeError, ValueError) as error:
                 log.warning("The broker did not take the last results: %s.", error)
         self._client.disconnect()

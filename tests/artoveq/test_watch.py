@@ -1,0 +1,232 @@
+"""`artoveq watch`: real videos, a real folder, a real server; receivers on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import cv2
+import pytest
+
+from artoveq.processes import ServerProcess, server_process
+from artoveq.watch.frames import Frame, open_frames
+from artoveq.watch.sinks import Mqtt, Webhook
+from tests.conftest import MODEL, PICTURES
+from wire.exceptions import FrameError, SinkError
+from wire.pictures import read_picture
+
+FPS = 30
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds; frame i has the grey value 4·i in its corner."""
+    path = tmp_path_factory.mktemp("video") / "dingo.avi"
+    picture = cv2.resize(read_picture(PICTURES / "dingo.png")[..., ::-1], (160, 160))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), FPS, (160, 160))
+    for i in range(2 * FPS):
+        frame = picture.copy()
+        frame[:32, :32] = 4 * i
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+async def taken(source: str, pause: float, most: int) -> list[tuple[Frame, float]]:
+    """Frames with their ages, taken by somebody who needs `pause` seconds for each."""
+    found: list[tuple[Frame, float]] = []
+    async for frame in open_frames(source):
+        found.append((frame, frame.age))
+        if len(found) == most:
+            break
+        await asyncio.sleep(pause)
+    return found
+
+
+def corner(frame: Frame) -> int:
+    return round(float(frame.picture[4:28, 4:28].mean()) / 4)
+
+
+def test_a_video_plays_on_while_the_link_is_busy(video: Path) -> None:
+    found = asyncio.run(taken(str(video), 0.3, 100))
+    numbers = [corner(frame) for frame, _ in found]
+    assert numbers == sorted(set(numbers)) and len(numbers) <= 8
+    assert all(later - earlier > 4 for earlier, later in zip(numbers[1:], numbers[2:-1], strict=False))
+    # The newest frame: no older than the time from one frame to the next, and what a busy machine adds.
+    assert sorted(age for _, age in found)[len(found) // 2] < 2 / FPS
+    assert found[0][0].picture.shape == (160, 160, 3)
+
+
+def test_of_a_folder_that_fills_up_the_newest_is_taken(tmp_path: Path) -> None:
+    async def run() -> list[str]:
+        frames, names = open_frames(str(tmp_path)), []
+        for arrivals in (["a", "b"], ["c", "d", "e"], ["f"]):
+            for name in arrivals:
+                shutil.copy(PICTURES / "dingo.png", tmp_path / f"{name}.png")
+                await asyncio.sleep(0.02)
+            names.append((await anext(frames)).name)
+        return names
+
+    assert asyncio.run(run()) == ["b.png", "e.png", "f.png"]
+
+
+def test_a_file_that_is_still_written_is_waited_for(tmp_path: Path) -> None:
+    whole = (PICTURES / "dingo.png").read_bytes()
+
+    async def run() -> str:
+        (tmp_path / "slow.png").write_bytes(whole[:5000])
+        first = asyncio.ensure_future(anext(open_frames(str(tmp_path))))
+        await asyncio.sleep(0.3)
+        assert not first.done()
+        (tmp_path / "slow.png").write_bytes(whole)
+        return (await first).name
+
+    assert asyncio.run(run()) == "slow.png"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("camera:front", "no camera"), ("/nowhere/at/all", "no file or folder"), (str(PICTURES / "ATTRIBUTION.md"), "")],
+)
+def test_what_gives_no_frames_is_refused(source: str, said: str) -> None:
+    with pytest.raises(FrameError, match=said or "cannot be opened as a video"):
+        asyncio.run(taken(source, 0, 1))
+
+
+class _Receiver(HTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.bodies: list[dict[str, object]] = []
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.bodies.append(json.loads(body))  # type: ignore[attr-defined]
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[_Receiver]:
+    with _Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_the_command_answers_for_every_frame_it_took(server: ServerProcess, video: Path, receiver: _Receiver) -> None:
+    command = [sys.executable, "-m", "artoveq", "watch", str(video), "--server", server.address, "--json"]
+    command += ["--model", str(MODEL), "--webhook", f"http://127.0.0.1:{receiver.server_port}/", "--report"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [r["frame"] for r in records] == list(range(1, len(records) + 1))
+    assert {r["class"] for r in records} == {"dingo"} and records[0]["source"] == "dingo.avi"
+    assert receiver.bodies == records
+
+
+def test_frames_taken_while_the_server_is_away_are_said_to_have_failed(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(server_process(MODEL, "--port", port))
+        command = [sys.executable, "-m", "artoveq", "watch", str(tmp_path), "--server", first.address, "--json"]
+        watching = stack.enter_context(
+            subprocess.Popen([*command, "--model", str(MODEL)], stdout=subprocess.PIPE, text=True)
+        )
+        stack.callback(watching.terminate)
+        assert watching.stdout is not None
+        shutil.copy(PICTURES / "dingo.png", tmp_path / "a.png")
+        assert json.loads(watching.stdout.readline())["class"] == "dingo"
+        first.process.kill()
+        first.process.wait()
+        shutil.copy(PICTURES / "dingo.png", tmp_path / "b.png")
+        assert "No server answers" in json.loads(watching.stdout.readline())["error"]
+        stack.enter_context(server_process(MODEL, "--port", port))
+        for name in "cdefghij":  # gRPC looks for the server again in growing pauses
+            shutil.copy(PICTURES / "dingo.png", tmp_path / f"{name}.png")
+            record = json.loads(watching.stdout.readline())
+            assert record["source"] == f"{name}.png"
+            if "class" in record:
+                break
+        assert record["class"] == "dingo"
+
+
+def test_a_slow_receiver_loses_the_oldest_results_and_delays_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes the connection and never answers
+        sink = Webhook(f"http://127.0.0.1:{deaf.getsockname()[1]}/")
+        began = time.monotonic()
+        for i in range(300):
+            sink.send({"frame": i})
+        assert time.monotonic() - began < 1
+    assert "a result was dropped" in caplog.text
+
+
+@pytest.mark.parametrize("address", ["mqtt://host", "http://host/topic", "mqtt:///topic"])
+def test_a_wrong_mqtt_address_is_refused(address: str) -> None:
+    with pytest.raises(SinkError, match="no MQTT address"):
+        Mqtt(address)
+
+
+def test_a_wrong_webhook_is_refused() -> None:
+    with pytest.raises(SinkError, match="no address to post to"):
+        Webhook("ftp://host/")
+
+
+def test_no_broker_is_said_to_be_none() -> None:
+    with pytest.raises(SinkError, match="No MQTT broker answers"):
+        Mqtt("mqtt://127.0.0.1:1/topic")
+
+
+def test_results_are_published_to_a_broker() -> None:
+    """A broker of the test's own: CONNECT is accepted, PUBLISH acknowledged (MQTT 3.1.1)."""
+    published: list[tuple[str, dict[str, object]]] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_broker, args=(listener, published))
+        thread.start()
+        sink = Mqtt(f"mqtt://127.0.0.1:{listener.getsockname()[1]}/gate/dogs")
+        for frame in (1, 2):
+            sink.send({"frame": frame, "class": "dingo"})
+        sink.close()
+        thread.join(10)
+    assert published == [("gate/dogs", {"frame": i, "class": "dingo"}) for i in (1, 2)]
+
+
+def _broker(listener: socket.socket, published: list[tuple[str, dict[str, object]]]) -> None:
+    connection, _ = listener.accept()
+    with connection, connection.makefile("rwb") as stream:
+        while head := stream.read(1):
+            length, shift = 0, 0
+            while True:
+                (byte,) = stream.read(1)
+                length |= (byte & 127) << shift
+                shift += 7
+                if byte < 128:
+                    break
+            body = stream.read(length)
+            if head[0] >> 4 == 1:
+                stream.write(b"\x20\x02\x00\x00")
+            elif head[0] >> 4 == 3:
+                size = int.from_bytes(body[:2], "big")
+                published.append((body[2 : 2 + size].decode(), json.loads(body[4 + size :])))
+                stream.write(b"\x40\x02" + body[2 + size : 4 + size])
+            elif head[0] >> 4 == 14:
+                return
+            stream.flush()
