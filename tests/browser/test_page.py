@@ -23,9 +23,11 @@ PHONE, DESK = (390, 844), (1440, 900)
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        with playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]) as running:
-            yield running
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]) as running,
+    ):
+        yield running
 
 
 def opened(browser: Browser, server: ServerProcess, size: tuple[int, int] = DESK, scheme: str = "light") -> Page:

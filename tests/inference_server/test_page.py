@@ -49,7 +49,7 @@ def test_an_edge_is_shown_while_it_is_connected(server: ServerProcess) -> None:
         assert seen["thumbnail"].startswith("data:image/webp;base64,")
         answers = seen["picture"]["answers"]
         assert answers[-1]["planes"] == 8 and answers[-1]["payload_bytes"] == result.payload_bytes
-        assert [c["name"] for c in answers[-1]["classes"]][0] == "dingo" and len(answers[-1]["classes"]) == 3
+        assert answers[-1]["classes"][0]["name"] == "dingo" and len(answers[-1]["classes"]) == 3
         (report,) = seen["reports"]
         assert report["true_capacity"] == 9600 and report["payload_bytes"] == result.payload_bytes
         assert report["jpeg_bytes"] > report["webp_bytes"] > 0
