@@ -20,7 +20,7 @@ BUFFER_BYTES = 2048
 
 
 class Trace:
-    """Capacity over time: steps of (seconds, bits per second), repeated from the start at its end."""
+    """Capacity over time: steps of (seconds, bits per second); the last one stays."""
 
     def __init__(self, steps: list[tuple[float, float]]) -> None:
         if not steps or any(rate <= 0 for _, rate in steps) or steps != sorted(steps):
