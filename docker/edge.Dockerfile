@@ -7,10 +7,10 @@ RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --no-compile --
     && /venv/bin/pip uninstall -y pip setuptools
 
 FROM ${BASE}
-# tc shapes the demo's uplink. Its capability is a file's, so that the process needs no root.
+# tc shapes the demo's uplink. The capability is a file's, so that the process needs no root.
 RUN apt-get update && apt-get install -y --no-install-recommends iproute2 libcap2-bin \
     && setcap cap_net_admin+ep "$(readlink -f "$(command -v tc)")" \
-    && rm -rf /var/lib/apt/lists/* && useradd --uid 10001 --no-create-home artoveq
+    && apt-get clean && rm -rf /var/lib/apt/lists/* && useradd --uid 10001 --no-create-home artoveq
 COPY --from=packages /venv /venv
 COPY artoveq /app/artoveq
 COPY edge_client /app/edge_client

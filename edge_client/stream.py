@@ -39,6 +39,7 @@ class Stream:
         self._inboxes: dict[int, asyncio.Queue[Answer]] = {}
         self._pinged: dict[int, float] = {}
         self._marks: dict[int, pb.Pong] = {}
+        self._settling: dict[int, asyncio.Future[None]] = {}
         self._last_sample = time.monotonic()
         self._writing = asyncio.Lock()
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS)
@@ -112,8 +113,15 @@ class Stream:
         await self._write(pb.StreamRequest(planes=planes))
 
     async def report(self, report: pb.Report) -> None:
-        """Tells the server's page how a picture went."""
-        await self._write(pb.StreamRequest(report=report))
+        """Tells the server's page how a picture went; returns when it has arrived, and the link is free again."""
+        number, arrived = next(self._ids), asyncio.get_running_loop().create_future()
+        self._settling[number] = arrived
+        try:
+            await self._write(pb.StreamRequest(report=report))
+            await self._write(pb.StreamRequest(ping=pb.Ping(id=number)))
+            await arrived
+        finally:
+            del self._settling[number]
 
     async def _write(self, message: pb.StreamRequest) -> None:
         async with self._writing:  # gRPC takes one message at a time
@@ -144,6 +152,8 @@ class Stream:
             if (sent := self._pinged.pop(pong.id, None)) is not None:
                 self._round_trips.append(time.monotonic() - sent)
                 self._marks[pong.id] = pong
+            elif pong.id in self._settling and not self._settling[pong.id].done():
+                self._settling[pong.id].set_result(None)
         elif kind == "receipt":
             self._measure(message.receipt)
             self._deliver(message.receipt.picture_id, message.receipt)
@@ -192,3 +202,6 @@ class Stream:
             self.broken = reason
             for inbox in self._inboxes.values():
                 inbox.put_nowait(reason)
+            for arrived in self._settling.values():
+                if not arrived.done():
+                    arrived.set_exception(reason)

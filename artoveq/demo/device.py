@@ -1,0 +1,94 @@
+"""The demo's edge in a container: it shapes its own uplink along a trace, sends pictures in a loop, and reports.
+
+python -m artoveq.demo.device SERVER:PORT TRACE.csv NAME one-shot|progressive BUDGET
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from artoveq.demo.camera import frames
+from artoveq.demo.link import Trace
+from edge_client import AsyncClient
+from wire.exceptions import ArtoveqError, ServerError
+
+INTERFACE = "eth0"
+INTERVAL_S = 0.2
+THUMBNAIL_INTERVAL_S = 2.0
+RETRY_S = 1.0
+BURST_BYTES, QUEUE_BYTES = 320, 65536
+"""The token bucket holds one packet of the network's largest size; what waits for it is not dropped."""
+log = logging.getLogger("artoveq.demo.device")
+
+
+def shape(bits_per_second: float, verb: str) -> None:
+    """Lets the uplink carry so much, by the kernel's token bucket filter; "change" keeps what is queued."""
+    filtering = ["tc", "qdisc", verb, "dev", INTERFACE, "root", "tbf", "rate", f"{round(bits_per_second)}bit"]
+    subprocess.run([*filtering, "burst", str(BURST_BYTES), "limit", str(QUEUE_BYTES)], check=True)
+
+
+async def follow(trace: Trace) -> None:
+    """Shapes the uplink along the trace, over and over; its last row marks where it begins anew."""
+    began, shaped = time.monotonic(), 0.0
+    while True:
+        if (now := capacity(trace, began)) != shaped:
+            shape(now, "change" if shaped else "replace")
+            shaped = now
+        await asyncio.sleep(0.1)
+
+
+def capacity(trace: Trace, began: float) -> float:
+    """Bits per second now, of a trace that began at `began` and repeats."""
+    return trace.capacity((time.monotonic() - began) % (trace.times[-1] or 1.0))
+
+
+async def run(address: str, trace: Trace, name: str, *, progressive: bool, budget: float) -> None:
+    """Sends pictures until it is stopped; waits for a server that is away."""
+    began = time.monotonic()
+    sending = _send_always(address, trace, name, began, progressive=progressive, budget=budget)
+    await asyncio.gather(follow(trace), sending)  # neither ends but by an error
+
+
+async def _send_always(
+    address: str, trace: Trace, name: str, began: float, *, progressive: bool, budget: float
+) -> None:
+    while True:
+        try:
+            async with AsyncClient(address, name=name) as client:
+                await _send(client, trace, began, progressive=progressive, budget=budget)
+        except ServerError as error:
+            log.warning("%s", error)
+            await asyncio.sleep(RETRY_S)
+
+
+async def _send(client: AsyncClient, trace: Trace, began: float, *, progressive: bool, budget: float) -> None:
+    shown = 0.0
+    for frame in frames():
+        taken = time.monotonic()
+        result = await client.predict(frame.picture, budget=budget, progressive=progressive)
+        thumbnail = taken - shown > THUMBNAIL_INTERVAL_S
+        shown = taken if thumbnail else shown
+        await client.report(result, frame.picture, thumbnail=thumbnail, true_capacity=capacity(trace, began))
+        best = result.best
+        print(
+            f"{frame.name}: {best.name} {best.probability:.0%}, planes {result.predictions[-1].planes}, "
+            f"{result.payload_bytes} bytes, {result.predictions[0].after * 1000:.0f} ms",
+            flush=True,
+        )
+        await asyncio.sleep(max(0.0, INTERVAL_S - (time.monotonic() - taken)))
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    target, trace_file, device, mode, seconds = sys.argv[1:]
+    try:
+        asyncio.run(
+            run(target, Trace.read(Path(trace_file)), device, progressive=mode == "progressive", budget=float(seconds))
+        )
+    except ArtoveqError as error:
+        sys.exit(f"error: {error}")
