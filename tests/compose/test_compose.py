@@ -1,0 +1,101 @@
+"""The demo of docker-compose.yml in real containers. Needs a Docker engine; skipped where there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT
+
+PLUGIN = (
+    subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0
+    if shutil.which("docker")
+    else False
+)
+COMPOSE = ["docker", "compose"] if PLUGIN else ["docker-compose"]
+ENGINE = (
+    (PLUGIN or shutil.which("docker-compose") is not None)
+    and shutil.which("docker") is not None
+    and subprocess.run(["docker", "info"], capture_output=True).returncode == 0
+)
+pytestmark = [pytest.mark.skipif(not ENGINE, reason="no Docker engine answers"), pytest.mark.timeout(900)]
+
+
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[str]:
+    """The running demo: the address of its page."""
+    ports = {"PAGE_PORT": free_port(), "GRPC_PORT": free_port()}
+
+    def compose(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*COMPOSE, "--project-name", "artoveqtest", *arguments]
+        return subprocess.run(command, cwd=ROOT, env={**os.environ, **ports}, capture_output=True, text=True)
+
+    try:
+        up = compose("up", "--build", "-d")
+        assert up.returncode == 0, up.stdout + up.stderr
+        yield f"http://127.0.0.1:{ports['PAGE_PORT']}"
+    finally:
+        print(compose("logs", "--tail", "20").stdout)
+        compose("down", "--volumes", "--timeout", "5")
+
+
+def reports(page: str, name: str, seconds: float) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """What the page is told of an edge: each report, with the newest picture then."""
+    until = time.monotonic() + seconds
+    with httpx.stream("GET", f"{page}/v1/edges", timeout=30) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                for edge in json.loads(line.removeprefix("data: "))["edges"]:
+                    if edge["name"] == name:
+                        yield from ((report, edge) for report in edge["reports"])
+            if time.monotonic() > until:
+                return
+
+
+def test_the_answer_sharpens_plane_by_plane(page: str) -> None:
+    answers = next(edge["picture"]["answers"] for _, edge in reports(page, "drone", 60) if edge["picture"])
+    planes = [answer["planes"] for answer in answers]
+    assert planes == sorted(set(planes)) and len(planes) > 1
+
+
+@pytest.mark.parametrize("name", ["drone", "gate"])
+def test_the_level_follows_the_capacity(page: str, name: str) -> None:
+    """Down when the trace narrows, and up again when it widens: a whole round of it."""
+    levels: dict[str, list[int]] = {"wide": [], "narrow": []}
+    for report, _ in reports(page, name, 75):
+        kind = "wide" if report["true_capacity"] >= 48e3 else "narrow" if report["true_capacity"] <= 12e3 else None
+        if kind:
+            levels[kind].append(report["planes"])
+        if min(map(len, levels.values())) >= 15:
+            break
+    wide, narrow = (sum(values) / len(values) for values in levels.values())
+    assert narrow + 2 < wide, levels
+
+
+def test_the_images_are_small_and_safe(page: str) -> None:
+    def size(image: str) -> int:
+        inspected = subprocess.run(["docker", "image", "inspect", image], capture_output=True, text=True, check=True)
+        return int(json.loads(inspected.stdout)[0]["Size"])
+
+    assert size("artoveq-edge") - size(os.environ.get("BASE", "python:3.11-slim")) < 250e6
+    listed = subprocess.run(
+        ["docker", "run", "--rm", "--read-only", "--entrypoint", "sh", "artoveq-edge", "-c", "id -u; ls /venv/lib/python3*/site-packages"],
+        capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    assert listed[0] != "0"
+    assert "onnxruntime" in listed and "torch" not in listed and "fastapi" not in listed
