@@ -15,6 +15,7 @@ from typing import Annotated, Any, Optional
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from wire.exceptions import ArtoveqError, PictureError
 
@@ -33,7 +34,7 @@ class Scenario(str, enum.Enum):
     S3 = "S3"
 
 
-Data = Annotated[str, typer.Option(help="imagewoof:DIR, cifar100:DIR, or folder:DIR with one folder per class.")]
+Data = Annotated[str, typer.Option(help="A folder with one folder per class, or imagewoof:DIR or cifar100:DIR.")]
 Runs = Annotated[Path, typer.Option(help="Where checkpoints are kept.")]
 Models = Annotated[Path, typer.Option(help="The artifact is written into a folder of its name in here.")]
 
@@ -200,13 +201,13 @@ def serve(
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, for example training/recipes/….toml")],
     data: Data,
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe; one is picked for the pictures if left out.")] = None,
     weights: Annotated[Path | None, typer.Option(help="ImageNet weights; fetched by torchvision if left out.")] = None,
     runs: Runs = Path("runs"),
     models: Models = Path("models"),
 ) -> None:
-    """Train a recipe, or go on where it stopped; then export and measure the artifact."""
+    """Train, or go on where it stopped; then export the artifact, and measure what it delivers at every level."""
     import torch
 
     from training.data import load_split
@@ -214,11 +215,34 @@ def train(
     from training.loop import train as run
     from training.recipe import read_recipe
 
-    wanted = read_recipe(recipe)
+    file, split = str(weights) if weights else None, load_split(data, "train")
+    wanted = read_recipe(recipe) if recipe else _picked(split, data, file)
     check_exportable(wanted)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    run(wanted, load_split(data, "train"), runs, weights_file=str(weights) if weights else None, device=device)
-    export(recipe, data, runs, models)
+    run(wanted, split, runs, weights_file=file, device=device)
+    _export(wanted, data, runs, models)
+
+
+def _picked(split: Any, data: str, weights: str | None) -> Any:
+    from training.automatic import recipe_for
+    from training.network import pretrained_weights
+    from wire.exceptions import TrainingError
+
+    pretrained = True
+    try:
+        pretrained_weights(weights)
+    except TrainingError as error:
+        if weights is not None:
+            raise
+        errors.print(f"[yellow]warning:[/] {escape(str(error))} Training starts from nothing.", soft_wrap=True)
+        pretrained = False
+    folder = Path(data.rpartition(":")[2]).resolve()
+    wanted = recipe_for(split, folder.name, pretrained=pretrained)
+    errors.print(
+        f"{len(split)} pictures of {len(split.classes)} classes to train on, at {wanted.picture}×{wanted.picture}; "
+        f"{wanted.stage1.epochs} and {wanted.stage3.epochs} epochs."
+    )
+    return wanted
 
 
 @app.command()
@@ -229,18 +253,25 @@ def export(
     models: Models = Path("models"),
 ) -> None:
     """Export a trained recipe as an artifact, with its figures measured on the test pictures."""
+    from training.recipe import read_recipe
+
+    _export(read_recipe(recipe), data, runs, models)
+
+
+def _export(wanted: Any, data: str, runs: Path, models: Path) -> None:
     from artoveq.evaluation import write_evaluated
     from training.data import load_split
     from training.loop import trained_model
-    from training.recipe import read_recipe
 
-    wanted = read_recipe(recipe)
     split, test = load_split(data, "train"), load_split(data, "test")
     model, minutes = trained_model(wanted, len(split.classes), runs)
     artifact = write_evaluated(model, wanted, minutes, split, test, models / wanted.name)
-    manifest = artifact.manifest
-    figures = ", ".join(f"{row.level}: {row.top1:.1%}" for row in manifest.levels)
-    console.print(f"{artifact.folder}: unquantised {manifest.unquantised_top1:.1%}; level {figures}")
+    table = Table("level", "bytes a picture", "top-1", title=f"{artifact.folder}, on {len(test)} test pictures")
+    for row in artifact.manifest.levels:
+        table.add_row(str(row.level), f"{row.payload_bytes:.0f}", f"{row.top1:.1%}")
+    table.add_row("–", "unquantised", f"{artifact.manifest.unquantised_top1:.1%}")
+    console.print(table)
+    console.print(f"Serve it with: artoveq serve --model {artifact.folder}", soft_wrap=True)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Data sets: CIFAR-100, Imagewoof, or any image folder, addressed as KIND:DIR."""
+"""Data sets: CIFAR-100, Imagewoof, or any image folder, addressed as KIND:DIR; a folder needs no kind."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Split:
 
 
 def load_split(spec: str, split: str) -> Split:
-    """The "train" or "test" pictures of `spec`, for example "imagewoof:DIR".
+    """The "train" or "test" pictures of `spec`, for example "imagewoof:DIR", or a folder.
 
     An image folder either has DIR/train and DIR/val (or test), or DIR/CLASS alone: then every
     fifth picture, by the hash of its name, is test. CIFAR-100 is fetched to DIR where it is missing.
@@ -62,9 +62,11 @@ def load_split(spec: str, split: str) -> Split:
     Raises:
         DataError: if there are no pictures, or fewer than two classes.
     """
-    kind, _, directory = spec.partition(":")
+    kind, _, directory = ("folder", "", spec) if Path(spec).is_dir() else spec.partition(":")
     if kind not in KINDS or not directory:
-        raise DataError(f"The data set {spec!r} is not of the form KIND:DIR with KIND one of {', '.join(KINDS)}.")
+        raise DataError(
+            f"The data set {spec!r} is no folder, and not of the form KIND:DIR with KIND one of {', '.join(KINDS)}."
+        )
     root = Path(directory)
     if kind == "cifar100" and not (root / "train").is_dir():
         return _torchvision_cifar100(root, split)

@@ -6,11 +6,14 @@ picture ─ features[0..cut) ─ 1×1 conv ─ BatchNorm ─▶ latent ─ 3×3 
 
 from __future__ import annotations
 
+import pickle
+
 import torch
 from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, MobileNetV2
 
 from training.recipe import CHANNELS_AFTER, NetworkRecipe
+from wire.exceptions import TrainingError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -145,9 +148,19 @@ def unfold_batch_norms(network: nn.Module, inputs: Tensor) -> None:
 
 
 def pretrained_weights(file: str | None) -> dict[str, Tensor]:
-    """ImageNet weights of MobileNetV2, from `file` or, where None, as torchvision publishes them."""
-    if file is not None:
-        state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-    else:
-        state = dict(MobileNet_V2_Weights.IMAGENET1K_V2.get_state_dict(progress=True, check_hash=True))
+    """ImageNet weights of MobileNetV2, from `file` or, where None, as torchvision publishes them.
+
+    Raises:
+        TrainingError: if they cannot be read, or fetched.
+    """
+    try:
+        if file is not None:
+            state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+        else:
+            state = dict(MobileNet_V2_Weights.IMAGENET1K_V2.get_state_dict(progress=True, check_hash=True))
+    except (OSError, pickle.UnpicklingError) as error:
+        raise TrainingError(
+            f"The ImageNet weights could not be {'fetched' if file is None else 'read'} ({error}); name a file that "
+            "holds torchvision's MobileNetV2 weights with --weights."
+        ) from error
     return state

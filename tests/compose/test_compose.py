@@ -16,17 +16,14 @@ import pytest
 
 from tests.conftest import ROOT
 
-PLUGIN = (
-    subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0
-    if shutil.which("docker")
-    else False
-)
+
+def works(*command: str) -> bool:
+    return shutil.which(command[0]) is not None and subprocess.run(command, capture_output=True).returncode == 0
+
+
+PLUGIN = works("docker", "compose", "version")
 COMPOSE = ["docker", "compose"] if PLUGIN else ["docker-compose"]
-ENGINE = (
-    (PLUGIN or shutil.which("docker-compose") is not None)
-    and shutil.which("docker") is not None
-    and subprocess.run(["docker", "info"], capture_output=True).returncode == 0
-)
+ENGINE = works(*COMPOSE, "version") and works("docker", "info")
 pytestmark = [pytest.mark.skipif(not ENGINE, reason="no Docker engine answers"), pytest.mark.timeout(900)]
 
 
@@ -93,9 +90,8 @@ def test_the_images_are_small_and_safe(page: str) -> None:
         return int(json.loads(inspected.stdout)[0]["Size"])
 
     assert size("artoveq-edge") - size(os.environ.get("BASE", "python:3.11-slim")) < 250e6
-    listed = subprocess.run(
-        ["docker", "run", "--rm", "--read-only", "--entrypoint", "sh", "artoveq-edge", "-c", "id -u; ls /venv/lib/python3*/site-packages"],
-        capture_output=True, text=True, check=True,
-    ).stdout.split()  # fmt: skip
+    script = "id -u; ls /venv/lib/python3*/site-packages"
+    command = ["docker", "run", "--rm", "--read-only", "--entrypoint", "sh", "artoveq-edge", "-c", script]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert listed[0] != "0"
     assert "onnxruntime" in listed and "torch" not in listed and "fastapi" not in listed

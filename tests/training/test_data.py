@@ -17,7 +17,7 @@ def save(path: Path, colour: str = "red", size: tuple[int, int] = (20, 20)) -> N
 
 @pytest.mark.parametrize("spec", ["pictures", "folder:", "zip:x"])
 def test_a_spec_of_another_form(spec: str) -> None:
-    with pytest.raises(DataError, match="is not of the form KIND:DIR"):
+    with pytest.raises(DataError, match="not of the form KIND:DIR"):
         load_split(spec, "train")
 
 
