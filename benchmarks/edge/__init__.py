@@ -1,0 +1,1 @@
+"""What the edge costs, and whether it keeps up: `python -m benchmarks.edge`."""
