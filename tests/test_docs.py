@@ -1,0 +1,106 @@
+"""What docs/ says is so: `sh` and `python` blocks run, `console` lines name commands and options that exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from artoveq.cli import app
+from inference_server.metrics import (
+    BATCH_SIZE,
+    COALESCED,
+    DECODE_SECONDS,
+    FAILURES,
+    PICTURES,
+    QUEUE_SECONDS,
+    RECEIVED_BYTES,
+    STREAMS,
+)
+from inference_server.settings import Settings
+from tests.conftest import ROOT
+from tests.test_readme import run, served
+
+assert served  # the fixture, by its name
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+def blocks(kind: str, pages: list[Path] = PAGES) -> list[str]:
+    return [block for page in pages for block in re.findall(rf"```{kind}\n(.*?)```", page.read_text(), re.S)]
+
+
+def lines(kind: str, pages: list[Path] = PAGES) -> list[str]:
+    return [line for block in blocks(kind, pages) for line in block.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("line", lines("sh", PAGES[1:]))
+@pytest.mark.usefixtures("served")
+def test_lines_run(line: str) -> None:
+    assert run(line)
+
+
+@pytest.mark.parametrize("block", blocks("python", PAGES[1:]))
+@pytest.mark.usefixtures("served")
+def test_python_runs(block: str) -> None:
+    assert run(f"{sys.executable} - <<'END'\n{block}END").split()[0] == "dingo"
+
+
+@pytest.mark.parametrize("line", [x for x in lines("console") if re.match(r"(\S*/)?artoveq ", x)])
+def test_commands_and_their_options_exist(line: str) -> None:
+    _, name, *arguments = shlex.split(line)
+    known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+    assert {a for a in arguments if a.startswith("--")} <= known
+    for argument in arguments:
+        if argument.startswith(("models/imagewoof", "training/", "artoveq/")):
+            assert (ROOT / argument).exists()
+
+
+def test_files_that_are_named_are_there() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} names {target}"
+
+
+def test_the_settings_are_all_described() -> None:
+    rows = dict(re.findall(r"\| `ARTOVEQ_(\w+)` \| (\S*) ?\|", (ROOT / "docs" / "operate.md").read_text()))
+    fields = Settings.model_fields
+    assert set(rows) == {name.upper() for name in fields}
+    for name, field in fields.items():
+        if not field.is_required():
+            default = rows[name.upper()]
+            assert default == field.default if isinstance(field.default, str) else float(default) == field.default
+
+
+def test_the_metrics_are_all_described() -> None:
+    text = (ROOT / "docs" / "operate.md").read_text()
+    metrics = (BATCH_SIZE, COALESCED, DECODE_SECONDS, FAILURES, PICTURES, QUEUE_SECONDS, RECEIVED_BYTES, STREAMS)
+    for metric in metrics:
+        (family,) = metric.collect()
+        name = family.name + ("_total" if family.type == "counter" else "")
+        assert f"`{name}`" in text
+
+
+def test_own_pictures_are_three_commands() -> None:
+    """tests/artoveq/test_own_pictures.py runs them."""
+    assert "artoveq train --data shapes\nartoveq serve --model models/shapes\nartoveq classify new --json\n" in blocks(
+        "console", [ROOT / "docs" / "train.md"]
+    )
+
+
+def test_the_unit_file_is_one() -> None:
+    text = (ROOT / "docs" / "artoveq-watch.service").read_text()
+    (command,) = re.findall(r"^ExecStart=\S+ (\w+) (.*)$", text, re.M)
+    known = {option for parameter in COMMANDS[command[0]].params for option in parameter.opts}
+    assert {a for a in shlex.split(command[1]) if a.startswith("--")} <= known
+    options = re.findall(r'ARTOVEQ_OPTIONS=([^"]*)"', text)[0]
+    assert {a for a in shlex.split(options) if a.startswith("--")} <= known
+
+
+def test_the_page_pictures_are_there() -> None:
+    for name in ("phone-light", "phone-dark", "desk-light", "desk-dark"):
+        assert (ROOT / "docs" / f"page-{name}.png").read_bytes().startswith(b"\x89PNG")
