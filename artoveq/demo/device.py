@@ -12,14 +12,16 @@ import sys
 import time
 from pathlib import Path
 
-from artoveq.demo.camera import frames
+from artoveq.demo.camera import LABELS, frames
 from artoveq.demo.link import Trace
 from edge_client import AsyncClient
 from wire.exceptions import ArtoveqError, ServerError
 
 INTERFACE = "eth0"
 INTERVAL_S = 0.2
-THUMBNAIL_INTERVAL_S = 2.0
+DWELL_S = 4.0
+"""How long the camera looks at the same animal; a thumbnail is sent when it sees another one."""
+SEEN = tuple(name.removesuffix(".png") for name in LABELS)
 RETRY_S = 1.0
 BURST_BYTES, QUEUE_BYTES = 320, 65536
 """The token bucket holds one packet of the network's largest size; what waits for it is not dropped."""
@@ -67,13 +69,14 @@ async def _send_always(
 
 
 async def _send(client: AsyncClient, trace: Trace, began: float, *, progressive: bool, budget: float) -> None:
-    shown = 0.0
+    shown = ""
     for frame in frames():
         taken = time.monotonic()
+        if frame.name != SEEN[int((taken - began) / DWELL_S) % len(SEEN)]:
+            continue
         result = await client.predict(frame.picture, budget=budget, progressive=progressive)
-        thumbnail = taken - shown > THUMBNAIL_INTERVAL_S
-        shown = taken if thumbnail else shown
-        await client.report(result, frame.picture, thumbnail=thumbnail, true_capacity=capacity(trace, began))
+        await client.report(result, frame.picture, thumbnail=frame.name != shown, true_capacity=capacity(trace, began))
+        shown = frame.name
         best = result.best
         print(
             f"{frame.name}: {best.name} {best.probability:.0%}, planes {result.predictions[-1].planes}, "
