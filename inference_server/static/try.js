@@ -78,7 +78,7 @@ async function send(blob, preview) {
     part("preview").hidden = false;
     part("invite").hidden = true;
   }
-  const found = await ask(blob, model.prefix_consistent ? null : chosen(model.levels)?.level ?? 1);
+  const found = await ask(blob, wanted());
   if (found && number === asked) {
     answers = found;
     replay();
@@ -105,6 +105,9 @@ async function ask(blob, level) {
 const arrival = (row) => (8000 * row.payload_bytes) / capacity(); // in ms
 const chosen = (rows) => rows.findLast((row) => arrival(row) <= budget());
 
+// Where levels are prefixes, one question has all answers; else the level that fits is asked for.
+const wanted = () => (model.prefix_consistent ? null : (chosen(model.levels) ?? model.levels[0]).level);
+
 let timers = [];
 let pending = 0;
 
@@ -117,9 +120,8 @@ function replay() {
 
 async function play() {
   timers.forEach(clearTimeout);
-  const within = chosen(model.prefix_consistent ? answers : model.levels);
-  if (!model.prefix_consistent && within && within.level !== answers.at(-1).planes) {
-    const found = await ask(picture, within.level);
+  if (wanted() !== null && wanted() !== answers.at(-1).planes) {
+    const found = await ask(picture, wanted());
     if (!found) return;
     answers = found;
   }

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from artoveq.processes import ServerProcess, server_process
 from edge_client import Client
-from tests.conftest import MODEL, PICTURES
+from tests.conftest import MODEL, NESTED, PICTURES
 from wire.pictures import read_picture
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -76,6 +76,18 @@ def test_a_dropped_picture_is_answered_and_the_level_falls_with_the_link(
     assert level(page) > fallen
     assert page.faults == []  # type: ignore[attr-defined]
     page.close()
+
+
+def test_a_model_whose_levels_are_no_prefixes_is_asked_at_the_level_that_fits(browser: Browser) -> None:
+    with server_process(NESTED) as server:
+        page = opened(browser, server)
+        page.set_input_files("#file", PICTURES / "dingo.png")
+        expect(page.locator("#verdict")).to_contain_text("level 8,")
+        slide(page, "#capacity", -50)
+        expect(page.locator("#verdict")).to_contain_text(re.compile("level 1, .* later than the budget"))
+        expect(page.locator("#planes li")).to_have_count(1)
+        assert page.faults == []  # type: ignore[attr-defined]
+        page.close()
 
 
 def test_what_is_no_picture_is_said_to_be_none(browser: Browser, server: ServerProcess) -> None:
