@@ -215,9 +215,11 @@ def train(
     from training.loop import train as run
     from training.recipe import read_recipe
 
-    file, split = str(weights) if weights else None, load_split(data, "train")
-    wanted = read_recipe(recipe) if recipe else _picked(split, data, file)
-    check_exportable(wanted)
+    file, wanted = str(weights) if weights else None, read_recipe(recipe) if recipe else None
+    if wanted:
+        check_exportable(wanted)
+    split = load_split(data, "train")
+    wanted = wanted or _picked(split, data, file)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     run(wanted, split, runs, weights_file=file, device=device)
     _export(wanted, data, runs, models)
