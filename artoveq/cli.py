@@ -35,6 +35,13 @@ class Scenario(str, enum.Enum):
 
 
 Data = Annotated[str, typer.Option(help="A folder with one folder per class, or imagewoof:DIR or cifar100:DIR.")]
+Tls = Annotated[bool, typer.Option("--tls", help="Encrypt; the server must speak TLS.")]
+Authority = Annotated[Path | None, typer.Option(help="PEM file: whose certificates are trusted.")]
+Certificate = Annotated[Path | None, typer.Option(help="PEM file: this edge's certificate (mutual TLS).")]
+Key = Annotated[Path | None, typer.Option(help="PEM file: its private key.")]
+Token = Annotated[
+    str | None, typer.Option(envvar="ARTOVEQ_TOKEN", show_envvar=True, help="For a server that wants one.")
+]
 Runs = Annotated[Path, typer.Option(help="Where checkpoints are kept.")]
 Models = Annotated[Path, typer.Option(help="The artifact is written into a folder of its name in here.")]
 
@@ -87,13 +94,19 @@ def classify(
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 1,
     model: Annotated[Optional[Path], typer.Option(help="The artifact; fetched from the server if left out.")] = None,  # noqa: UP045
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    tls: Tls = False,
+    authority: Authority = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    token: Token = None,
 ) -> None:
     """Classify pictures on a server, within a latency budget."""
-    from edge_client import Client
+    from edge_client import Client, Security
     from wire.pictures import read_picture
 
     failed = 0
-    with Client(server, str(model) if model else None) as client:
+    security = Security(tls, authority, certificate, key, token)
+    with Client(server, str(model) if model else None, security=security) as client:
         for name, source in _sources(pictures):
             try:
                 picture = read_picture(source, name=name)
@@ -157,13 +170,18 @@ def watch(
     report: Annotated[bool, typer.Option("--report", help="Show results on the server's page.")] = False,
     thumbnail: Annotated[bool, typer.Option("--thumbnail", help="Show frames there, too: 300 bytes each.")] = False,
     name: Annotated[str, typer.Option(help="What the page calls this edge.")] = "",
+    tls: Tls = False,
+    authority: Authority = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    token: Token = None,
 ) -> None:
     """Classify what a camera sees: the newest frame whenever the link is ready, never a stale one."""
     from artoveq.watch import sinks
     from artoveq.watch.frames import open_frames
     from artoveq.watch.loop import Options
     from artoveq.watch.loop import watch as run
-    from edge_client import AsyncClient
+    from edge_client import AsyncClient, Security
 
     frames = open_frames(source)
     to: list[sinks.Sink] = [sinks.JsonLines() if as_json else sinks.Terminal(lambda line: print(line, flush=True))]
@@ -171,8 +189,10 @@ def watch(
     to += [sinks.Mqtt(mqtt)] if mqtt else []
     options = Options(budget, level, progressive, top_k, report or thumbnail, thumbnail)
 
+    security = Security(tls, authority, certificate, key, token)
+
     async def all_of_it() -> None:
-        async with AsyncClient(server, str(model) if model else None, name=name) as client:
+        async with AsyncClient(server, str(model) if model else None, name=name, security=security) as client:
             await run(client, frames, to, options)
 
     try:

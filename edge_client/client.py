@@ -11,8 +11,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 
-import grpc
-
+from edge_client.channel import PLAIN, Security
 from edge_client.encoder import Encoder
 from edge_client.provision import provision
 from edge_client.rate import CapacityEstimator, Overheads, choose_level
@@ -34,13 +33,6 @@ ATTEMPTS = 2
 PATIENCE_S = 30.0
 """How long a late answer is waited for. It is late, not lost."""
 
-CHANNEL_OPTIONS = [
-    ("grpc.enable_retries", 0),
-    # A server that is back is noticed within seconds; gRPC's own pauses grow to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 2000),
-]
-
 T = TypeVar("T")
 
 
@@ -49,13 +41,22 @@ class AsyncClient:
 
     address: "HOST:PORT". model: folder of the artifact; None fetches the encoder from the server.
     name: what the server's page calls this edge; empty: the host that it comes from.
+    security: TLS and the token, where the server wants them.
 
         async with AsyncClient("localhost:50051") as client:
             result = await client.predict(picture, budget=0.05)
     """
 
-    def __init__(self, address: str, model: str | None = None, *, name: str = "", connect_timeout: float = 5.0) -> None:
-        self.address, self.name = address, name
+    def __init__(
+        self,
+        address: str,
+        model: str | None = None,
+        *,
+        name: str = "",
+        security: Security = PLAIN,
+        connect_timeout: float = 5.0,
+    ) -> None:
+        self.address, self.name, self._security = address, name, security
         self.connect_timeout = connect_timeout
         self.estimator = CapacityEstimator()
         self.encoder: Encoder | None = None
@@ -66,13 +67,15 @@ class AsyncClient:
         self._level: int | None = None
 
     async def __aenter__(self) -> AsyncClient:
-        self._channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        self._channel = self._security.open(self.address)
         self._stub = RemoteInferenceStub(self._channel)  # type: ignore[no-untyped-call]
         try:
             if self._model is not None:
                 self.encoder = Encoder(load_artifact(self._model, edge=True))
             else:
-                self.encoder = Encoder(await provision(self._channel, self.address, self.connect_timeout))
+                self.encoder = Encoder(
+                    await provision(self._channel, self.address, self.connect_timeout, self._security.metadata)
+                )
             await self._connected()
         except BaseException:
             await self._channel.close()
@@ -193,7 +196,7 @@ class AsyncClient:
         assert self.encoder is not None
         async with self._opening:
             if self._stream is None or self._stream.broken is not None:
-                stream = Stream(self._stub, self.address, self.estimator)
+                stream = Stream(self._stub, self.address, self.estimator, self._security.metadata)
                 await stream.open(self.encoder.manifest.fingerprint, self.name, self.connect_timeout)
                 self._stream = stream
             return self._stream
@@ -301,10 +304,18 @@ class Client:
         print(client.predict(read_picture("dog.jpg"), budget=0.05).best.name)
     """
 
-    def __init__(self, address: str, model: str | None = None, *, name: str = "", connect_timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        model: str | None = None,
+        *,
+        name: str = "",
+        security: Security = PLAIN,
+        connect_timeout: float = 5.0,
+    ) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="artoveq-client", daemon=True)
-        self._client = AsyncClient(address, model, name=name, connect_timeout=connect_timeout)
+        self._client = AsyncClient(address, model, name=name, security=security, connect_timeout=connect_timeout)
 
     def __enter__(self) -> Client:
         self._thread.start()

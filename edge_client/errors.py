@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import grpc
 
-from wire.exceptions import ArtoveqError, ModelMismatch, ProtocolError, ServerError, ServerOverloaded, ServerUnavailable
+from wire.exceptions import (
+    AccessDenied,
+    ArtoveqError,
+    ModelMismatch,
+    ProtocolError,
+    ServerError,
+    ServerOverloaded,
+    ServerUnavailable,
+)
 
 
 def translated(error: grpc.RpcError, address: str) -> ArtoveqError:
@@ -17,6 +25,8 @@ def status_error(code: grpc.StatusCode | None, details: str, address: str) -> Ar
     """As `translated`, from a code and its details."""
     if code == grpc.StatusCode.FAILED_PRECONDITION:
         return ModelMismatch(f"{address}: {details}")
+    if code == grpc.StatusCode.UNAUTHENTICATED:
+        return AccessDenied(f"{address}: {details}")
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
         return ServerOverloaded(f"{address} is busy: {details}")
     if code == grpc.StatusCode.INVALID_ARGUMENT:

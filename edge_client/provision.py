@@ -8,6 +8,7 @@ from pathlib import Path
 
 import grpc
 
+from edge_client.channel import Metadata
 from edge_client.errors import translated
 from wire.artifact import MANIFEST, Artifact, check_file, load_artifact, parse_manifest
 from wire.exceptions import ArtifactError
@@ -21,7 +22,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("ARTOVEQ_CACHE") or default)
 
 
-async def provision(channel: grpc.aio.Channel, address: str, timeout: float) -> Artifact:
+async def provision(channel: grpc.aio.Channel, address: str, timeout: float, metadata: Metadata) -> Artifact:
     """The edge's part of the model that the server serves, from the cache where it is whole there.
 
     Raises:
@@ -30,7 +31,7 @@ async def provision(channel: grpc.aio.Channel, address: str, timeout: float) -> 
     """
     stub = RemoteInferenceStub(channel)  # type: ignore[no-untyped-call]
     try:
-        described = await stub.DescribeModel(pb.DescribeModelRequest(), timeout=timeout)
+        described = await stub.DescribeModel(pb.DescribeModelRequest(), timeout=timeout, metadata=metadata)
         manifest = parse_manifest(described.manifest, f"The manifest from {address}")
         folder = cache_folder() / manifest.fingerprint
         try:
@@ -39,7 +40,8 @@ async def provision(channel: grpc.aio.Channel, address: str, timeout: float) -> 
             pass  # not there yet, or damaged: fetch it
         files = {}
         for name in manifest.edge_files:
-            chunks = stub.FetchFile(pb.FetchFileRequest(fingerprint=manifest.fingerprint, name=name))
+            request = pb.FetchFileRequest(fingerprint=manifest.fingerprint, name=name)
+            chunks = stub.FetchFile(request, metadata=metadata)
             files[name] = check_file(manifest, name, b"".join([chunk.data async for chunk in chunks]))
     except grpc.RpcError as error:
         raise translated(error, address) from error

@@ -10,6 +10,7 @@ from collections import deque
 
 import grpc
 
+from edge_client.channel import Metadata
 from edge_client.errors import status_error
 from edge_client.rate import CapacityEstimator
 from wire.exceptions import ArtoveqError, ServerUnavailable
@@ -31,8 +32,10 @@ Answer = pb.Prediction | pb.Receipt | ArtoveqError
 class Stream:
     """Opened by `open`; fails every picture in flight when it breaks, and is then of no further use."""
 
-    def __init__(self, stub: RemoteInferenceStub, address: str, estimator: CapacityEstimator) -> None:
-        self._stub = stub
+    def __init__(
+        self, stub: RemoteInferenceStub, address: str, estimator: CapacityEstimator, metadata: Metadata
+    ) -> None:
+        self._stub, self._metadata = stub, metadata
         self._address = address
         self._estimator = estimator
         self._ids = itertools.count(1)
@@ -57,7 +60,7 @@ class Stream:
             ServerUnavailable: if nobody answers in time.
             ModelMismatch: if the server has another model.
         """
-        self._call = self._stub.Stream()
+        self._call = self._stub.Stream(metadata=self._metadata)
         began = time.monotonic()
         try:
             await asyncio.wait_for(self._greet(fingerprint, name), timeout)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from inference_server.access import host_of
 from inference_server.batcher import Answer
 from wire.exceptions import ProtocolError
 from wire.generated import remote_inference_pb2 as pb
@@ -79,7 +80,7 @@ class Edges:
 
     def join(self, name: str, peer: str) -> Edge:
         """A new stream, from a gRPC peer such as "ipv4:10.0.0.7:50123"."""
-        edge = Edge(next(self._numbers), name[:NAME_LENGTH] or peer.partition(":")[2].rpartition(":")[0] or peer)
+        edge = Edge(next(self._numbers), name[:NAME_LENGTH] or host_of(peer))
         self.connected[edge.number] = edge
         return edge
 

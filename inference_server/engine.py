@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference_server import metrics
+from inference_server.access import Access
 from inference_server.batcher import Answer, Batcher
 from inference_server.decoder import open_decoder
 from inference_server.edges import Edges
@@ -44,6 +45,7 @@ class Engine:
             queue=settings.queue_pictures,
         )
         self.edges = Edges()
+        self.access = Access(settings)
         self.draining = False
 
     def refuse_when_draining(self) -> None:

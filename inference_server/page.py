@@ -1,19 +1,19 @@
 """The web page at /, and the events it lives on."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from inference_server.edges import View
 from inference_server.engine import Engine
+from inference_server.identity import caller_of
 from wire.exceptions import ServerOverloaded
 
 FILES = Path(__file__).parent / "static"
@@ -48,7 +48,7 @@ def page_routes(engine: Engine) -> APIRouter:
         },
         tags=["watch"],
     )
-    async def watch_edges() -> Response:
+    async def watch_edges(_: Annotated[str, Depends(caller_of(engine))]) -> Response:
         """The edges that are connected: newest answers, levels, capacities, deadlines."""
         engine.refuse_when_draining()
         if engine.edges.viewers >= engine.settings.viewers:

@@ -13,15 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from inference_server import metrics
 from inference_server.batcher import Answer
 from inference_server.engine import Engine
+from inference_server.identity import caller_of
 from inference_server.page import FILES, Page, page_routes
 from wire.artifact import Manifest
 from wire.bitplanes import Indices
 from wire.entropy import write_planes
-from wire.exceptions import ArtoveqError, LevelError, PictureError, ServerOverloaded, ServerUnavailable
+from wire.exceptions import AccessDenied, ArtoveqError, LevelError, PictureError, ServerOverloaded, ServerUnavailable
 
 STATUS: tuple[tuple[type[ArtoveqError], int], ...] = (
     (PictureError, 422),
     (LevelError, 422),
+    (AccessDenied, 401),
     (ServerOverloaded, 429),
     (ServerUnavailable, 503),
 )
@@ -77,6 +79,7 @@ class Health(BaseModel):
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Problem, "description": "The server wants a token that it knows."},
     413: {"model": Problem, "description": "The picture file is too large."},
     429: {"model": Problem, "description": "Too many pictures are waiting."},
     503: {"model": Problem, "description": "The server is stopping."},
@@ -98,8 +101,12 @@ def build_app(engine: Engine) -> FastAPI:
     @app.exception_handler(ArtoveqError)
     async def refuse(_: Request, error: ArtoveqError) -> JSONResponse:
         status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
-        headers = {"Retry-After": "1"} if status in (429, 503) else None
+        headers = (
+            {"Retry-After": "1"} if status in (429, 503) else {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+        )
         return JSONResponse({"detail": str(error)}, status, headers)
+
+    Caller = Annotated[str, Depends(caller_of(engine))]  # noqa: N806
 
     async def body(request: Request) -> bytes | None:
         """The request's body, None where it is larger than the limit: then nothing more of it is read."""
@@ -131,10 +138,11 @@ def build_app(engine: Engine) -> FastAPI:
     @app.post(
         "/v1/predictions", response_model=PredictionBody, responses=ERRORS, openapi_extra=PICTURE_BODY, tags=["predict"]
     )
-    async def predict(picture: Body, level: Level = None, top_k: TopK = 1) -> Any:
+    async def predict(caller: Caller, picture: Body, level: Level = None, top_k: TopK = 1) -> Any:
         """Classifies a picture at one level."""
         if picture is None:
             return too_large()
+        engine.access.spend(caller)
         level = manifest.check_level(manifest.max_level if level is None else level)
         indices = await engine.encode(picture, level)
         return described(await engine.batcher.predict(level, indices), indices, level, top_k)
@@ -153,10 +161,11 @@ def build_app(engine: Engine) -> FastAPI:
         openapi_extra=PICTURE_BODY,
         tags=["predict"],
     )
-    async def predict_stream(picture: Body, level: Level = None, top_k: TopK = 1) -> Response:
+    async def predict_stream(caller: Caller, picture: Body, level: Level = None, top_k: TopK = 1) -> Response:
         """Classifies a picture plane by plane: the answer gets better with each."""
         if picture is None:
             return too_large()
+        engine.access.spend(caller)
         level = manifest.check_level(manifest.max_level if level is None else level)
         indices = await engine.encode(picture, level)
         engine.refuse_when_draining()
@@ -172,7 +181,7 @@ def build_app(engine: Engine) -> FastAPI:
             yield f"event: prediction\ndata: {described(answer, indices, level, top_k).model_dump_json()}\n\n"
 
     @app.get("/v1/model", response_model=Manifest, tags=["model"])
-    async def model() -> Manifest:
+    async def model(_: Caller) -> Manifest:
         """The manifest of the model that is served."""
         return manifest
 
@@ -188,7 +197,7 @@ def build_app(engine: Engine) -> FastAPI:
         return Health(status="draining" if engine.draining else "ready")
 
     @app.get("/metrics", response_class=Response, tags=["operate"])
-    async def prometheus() -> Response:
+    async def prometheus(_: Caller) -> Response:
         """Counters in the Prometheus text format."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

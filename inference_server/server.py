@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import uvicorn
@@ -17,7 +18,7 @@ from inference_server.engine import Engine
 from inference_server.rest import build_app
 from inference_server.service import Service
 from inference_server.settings import Settings
-from wire.exceptions import ServerError
+from wire.exceptions import ServerError, SettingsError
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import add_RemoteInferenceServicer_to_server
 
@@ -47,7 +48,16 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
         app = build_app(self.engine)
-        self._http = _Http(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=5))
+        self._http = _Http(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                lifespan="off",
+                timeout_graceful_shutdown=5,
+                ssl_certfile=settings.tls_certificate,
+                ssl_keyfile=settings.tls_key,
+            )
+        )
 
     async def start(self) -> None:
         """Opens both ports.
@@ -58,7 +68,7 @@ class Server:
         host, http_socket = self.settings.host, _listen(self.settings.host, self.settings.http_port)
         self.http_port: int = http_socket.getsockname()[1]
         try:
-            self.port = self._grpc.add_insecure_port(f"{host}:{self.settings.port}")
+            self.port = self._open_grpc(f"{host}:{self.settings.port}")
         except RuntimeError as error:
             http_socket.close()
             raise ServerError(_in_use(host, self.settings.port)) from error
@@ -69,6 +79,15 @@ class Server:
             await asyncio.sleep(0.005)
         for name in ("", SERVICE_NAME):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def _open_grpc(self, address: str) -> int:
+        settings = self.settings
+        if settings.tls_certificate is None or settings.tls_key is None:
+            return self._grpc.add_insecure_port(address)
+        pair = (_read(settings.tls_key), _read(settings.tls_certificate))
+        authority = _read(settings.tls_client_ca) if settings.tls_client_ca else None
+        credentials = grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)
+        return self._grpc.add_secure_port(address, credentials)
 
     async def stop(self) -> None:
         """Takes no new work, finishes what it has, closes the ports."""
@@ -88,7 +107,7 @@ async def serve(settings: Settings) -> None:
     manifest = server.engine.manifest
     print(
         f"Serving {manifest.name} ({manifest.fingerprint[:12]}): gRPC on {settings.host}:{server.port}, "
-        f"page and REST on http://{settings.host}:{server.http_port}/",
+        f"page and REST on http{'s' if settings.tls_certificate else ''}://{settings.host}:{server.http_port}/",
         flush=True,
     )
     stopping, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -96,6 +115,13 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stopping.set)
     await stopping.wait()
     await server.stop()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def _listen(host: str, port: int) -> socket.socket:

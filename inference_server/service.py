@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 
 from inference_server import metrics
+from inference_server.access import host_of
 from inference_server.engine import Engine
 from inference_server.received import Received
 from inference_server.session import OUTBOX_LIMIT, Session, status_of
 from wire.artifact import MANIFEST
-from wire.exceptions import ArtoveqError, ProtocolError, ServerOverloaded, ServerUnavailable
+from wire.exceptions import AccessDenied, ArtoveqError, ProtocolError, ServerOverloaded, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServicer
 
@@ -42,16 +45,22 @@ class Service(RemoteInferenceServicer):
     async def Stream(
         self, requests: AsyncIterator[pb.StreamRequest], context: Context
     ) -> AsyncIterator[pb.StreamResponse]:
+        caller = await self._caller(context)
         hello = await self._greet(requests, context)
-        yield pb.StreamResponse(
-            welcome=pb.Welcome(server_version=VERSION, reads_coded_planes=self._engine.coder is not None)
-        )
+        try:
+            self._engine.access.begin_stream(caller)
+        except ServerOverloaded as full:
+            await _abort(context, full)
         edge = self._engine.edges.join(hello.name, context.peer())
-        session = Session(self._engine, edge)
+        session = Session(self._engine, edge, caller)
         self._sessions.add(session)
         metrics.STREAMS.inc()
         reader = asyncio.create_task(_read(requests, session))
+        watchdog = asyncio.create_task(_end_when_idle(session, self._engine.settings.idle_seconds))
         try:
+            yield pb.StreamResponse(
+                welcome=pb.Welcome(server_version=VERSION, reads_coded_planes=self._engine.coder is not None)
+            )
             while (response := await session.outbox.get()) is not None:
                 yield response
                 if session.outbox.qsize() < OUTBOX_LIMIT // 2:
@@ -64,13 +73,17 @@ class Service(RemoteInferenceServicer):
                 await _abort(context, ServerUnavailable("The server is stopping."))
         finally:
             reader.cancel()
+            watchdog.cancel()
             self._sessions.discard(session)
             session.close()
             self._engine.edges.leave(edge)
+            self._engine.access.end_stream(caller)
             metrics.STREAMS.dec()
 
     async def _greet(self, requests: AsyncIterator[pb.StreamRequest], context: Context) -> pb.Hello:
-        first = await anext(aiter(requests), None)
+        first = None
+        with contextlib.suppress(asyncio.TimeoutError):
+            first = await asyncio.wait_for(anext(aiter(requests), None), self._engine.settings.idle_seconds)
         if first is None or first.WhichOneof("message") != "hello":
             await _abort(context, ProtocolError("The first message of a stream must be `hello`."))
         await self._check_fingerprint(first.hello.fingerprint, context)
@@ -78,9 +91,11 @@ class Service(RemoteInferenceServicer):
         return first.hello
 
     async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.Prediction:
+        caller = await self._caller(context)
         await self._check_fingerprint(request.fingerprint, context)
         await self._check_draining(context)
         try:
+            self._engine.access.spend(caller)
             level = self._engine.manifest.check_level(request.level)
             begun = Received(level, self._engine.manifest.sub_vectors)
             received = begun.add(request.planes, level if request.coded else 0, self._engine.coder)
@@ -92,7 +107,9 @@ class Service(RemoteInferenceServicer):
         return self._engine.prediction(answer, request.top_k)
 
     async def PredictPicture(self, request: pb.PredictPictureRequest, context: Context) -> pb.Prediction:
+        caller = await self._caller(context)
         try:
+            self._engine.access.spend(caller)
             level = self._engine.manifest.max_level
             answer = await self._engine.batcher.predict(level, await self._engine.encode(request.picture, level))
         except ArtoveqError as error:
@@ -100,16 +117,26 @@ class Service(RemoteInferenceServicer):
         return self._engine.prediction(answer, request.top_k)
 
     async def DescribeModel(self, request: pb.DescribeModelRequest, context: Context) -> pb.ModelDescription:
+        await self._caller(context)
         manifest = self._engine.artifact.path(MANIFEST).read_bytes()
         return pb.ModelDescription(fingerprint=self._engine.manifest.fingerprint, manifest=manifest)
 
     async def FetchFile(self, request: pb.FetchFileRequest, context: Context) -> AsyncIterator[pb.FileChunk]:
+        await self._caller(context)
         await self._check_fingerprint(request.fingerprint, context)
         if request.name not in self._engine.manifest.edge_files:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no file {request.name!r} to fetch.")
         data = self._engine.artifact.path(request.name).read_bytes()
         for start in range(0, len(data), CHUNK_BYTES):
             yield pb.FileChunk(data=data[start : start + CHUNK_BYTES])
+
+    async def _caller(self, context: Context) -> str:
+        """Who calls; ends the call where that is nobody we know."""
+        sent = next((v for k, v in context.invocation_metadata() or () if k == "authorization"), None)
+        try:
+            return self._engine.access.caller(sent if sent is None else str(sent), host_of(context.peer()))
+        except AccessDenied as error:
+            await _abort(context, error)
 
     async def _check_fingerprint(self, fingerprint: str, context: Context) -> None:
         ours = self._engine.manifest
@@ -136,6 +163,13 @@ async def _read(requests: AsyncIterator[pb.StreamRequest], session: Session) -> 
         session.outbox.put_nowait(None)
         raise
     session.input_ended()
+
+
+async def _end_when_idle(session: Session, seconds: float) -> None:
+    """Ends a stream on which nothing has been said for so long; its pictures are answered."""
+    while (left := session.heard + seconds - time.monotonic()) > 0:  # noqa: ASYNC110 (each message moves the time)
+        await asyncio.sleep(left)
+    session.drain()
 
 
 async def _abort(context: Context, error: ArtoveqError) -> NoReturn:

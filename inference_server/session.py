@@ -14,6 +14,7 @@ from inference_server.edges import Edge, Shown
 from inference_server.engine import Engine
 from inference_server.received import Received
 from wire.exceptions import (
+    AccessDenied,
     ArtoveqError,
     LevelError,
     PictureError,
@@ -33,6 +34,7 @@ class UnknownPicture(ProtocolError):
 
 CODES: tuple[tuple[type[ArtoveqError], grpc.StatusCode], ...] = (
     (UnknownPicture, grpc.StatusCode.NOT_FOUND),
+    (AccessDenied, grpc.StatusCode.UNAUTHENTICATED),
     (ServerOverloaded, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (ServerUnavailable, grpc.StatusCode.UNAVAILABLE),
     (ProtocolError, grpc.StatusCode.INVALID_ARGUMENT),
@@ -58,8 +60,9 @@ class _Picture:
 class Session:
     """The pictures of one stream. `handle` takes requests; answers lie in `outbox`, None ends it."""
 
-    def __init__(self, engine: Engine, edge: Edge) -> None:
-        self._engine, self._edge = engine, edge
+    def __init__(self, engine: Engine, edge: Edge, caller: str) -> None:
+        self._engine, self._edge, self._caller = engine, edge, caller
+        self.heard = time.monotonic()
         self._manifest = engine.manifest
         self._pictures: dict[int, _Picture] = {}
         self._highest = 0
@@ -75,6 +78,7 @@ class Session:
         Raises:
             ProtocolError: if the stream as a whole cannot go on.
         """
+        self.heard = time.monotonic()
         kind = request.WhichOneof("message")
         if kind == "planes":
             self._received += request.ByteSize()
@@ -145,6 +149,7 @@ class Session:
             )
         self._highest = message.picture_id
         self._engine.refuse_when_draining()
+        self._engine.access.spend(self._caller)
         if len(self._pictures) >= self._engine.settings.stream_pictures:
             raise ServerOverloaded(f"{len(self._pictures)} pictures are unfinished on this stream; wait for answers.")
         level = self._manifest.check_level(message.level)

@@ -38,6 +38,20 @@ class Settings(BaseSettings):
     """Largest picture file."""
     viewers: int = Field(32, ge=1)
     """Pages that may be open at once."""
+    tls_certificate: Path | None = None
+    """PEM file of the certificate, with its chain; both ports then speak TLS alone."""
+    tls_key: Path | None = None
+    """PEM file of its private key."""
+    tls_client_ca: Path | None = None
+    """PEM file of the authority that edges' certificates must come from (mutual TLS, gRPC)."""
+    tokens_file: Path | None = None
+    """Lines of NAME:TOKEN; callers must send one of the tokens."""
+    rate_pictures: float = Field(0, ge=0)
+    """Pictures a second that one caller may send; 0 is without limit."""
+    caller_streams: int = Field(1024, ge=1)
+    """Streams that one caller may have open: one token, or, without tokens, one host."""
+    idle_seconds: float = Field(600, gt=0)
+    """A stream that says nothing for so long is ended; an edge opens it anew when it has a picture."""
     drain_seconds: float = Field(10.0, ge=0)
     """How long a stopping server finishes what it has."""
     decoder_threads: int = Field(0, ge=0)
@@ -51,7 +65,12 @@ def read_settings(**given: Any) -> Settings:
         SettingsError: naming the setting, and what it may be.
     """
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SettingsError(f"The server cannot use these settings: {faults}.") from error
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        raise SettingsError("TLS takes a certificate and its key; set ARTOVEQ_TLS_CERTIFICATE and ARTOVEQ_TLS_KEY.")
+    if settings.tls_client_ca and not settings.tls_certificate:
+        raise SettingsError("ARTOVEQ_TLS_CLIENT_CA checks edges over TLS; set ARTOVEQ_TLS_CERTIFICATE and _KEY, too.")
+    return settings

@@ -14,6 +14,7 @@ ArtoveqError
  ├─ SinkError                an address that takes no results
  └─ ServerError              the server did not answer as asked
      ├─ ServerUnavailable    nobody listens there, it went away, or it is draining
+     ├─ AccessDenied         it wants a token that it knows
      ├─ ServerOverloaded     its queue is full; try again later
      └─ ModelMismatch        the two halves belong to different models
 """
@@ -73,6 +74,10 @@ class ServerError(ArtoveqError):
 
 class ServerUnavailable(ServerError):
     """Nobody listens at the address, the server went away, or it is draining."""
+
+
+class AccessDenied(ServerError):
+    """The server wants a token that it knows."""
 
 
 class ServerOverloaded(ServerError):

@@ -39,8 +39,21 @@ function show(news) {
   document.getElementById("edges").classList.remove("stale");
 }
 
+class Refused extends Error {}
+
+// A cookie, because an event stream carries no header of ours.
+document.getElementById("access").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const token = encodeURIComponent(document.getElementById("token").value.trim());
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie = `artoveq_token=${token}; path=/; SameSite=Strict${secure}`;
+  document.getElementById("access").hidden = true;
+  live();
+});
+
 async function describe() {
   const answer = await fetch("v1/model");
+  if (answer.status === 401) throw new Refused();
   if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
   const described = await answer.json();
   if (model && model.fingerprint !== described.fingerprint) location.reload(); // it came back with another model
@@ -52,7 +65,12 @@ async function describe() {
 async function live() {
   try {
     await describe();
-  } catch {
+  } catch (error) {
+    if (error instanceof Refused) {
+      say("gone", "A token is wanted.");
+      document.getElementById("access").hidden = false;
+      return;
+    }
     gone();
     setTimeout(live, 1000);
     return;

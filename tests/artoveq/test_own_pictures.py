@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -44,7 +45,10 @@ def test_a_folder_of_pictures_becomes_a_served_model(tmp_path: Path) -> None:
         for i in range(50):
             draw(kind, random).save(tmp_path / "shapes" / kind / f"{i:02}.png")
     artoveq = [sys.executable, "-m", "artoveq"]
-    done = subprocess.run([*artoveq, "train", "--data", "shapes"], cwd=tmp_path, capture_output=True, text=True)
+    # One thread: two of them crawl where another process wants a core.
+    single = {**os.environ, "OMP_NUM_THREADS": "1"}
+    training = [*artoveq, "train", "--data", "shapes"]
+    done = subprocess.run(training, cwd=tmp_path, env=single, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "200 pictures" not in done.stderr and "4 classes" in done.stderr  # some are kept for the test
     assert re.search(r"│ 1 +│ \d+ +│ \d+\.\d% │", done.stdout)

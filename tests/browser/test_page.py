@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -128,6 +129,27 @@ def test_the_page_says_when_the_server_is_gone_and_recovers(browser: Browser) ->
         page.set_input_files("#file", PICTURES / "dingo.png")
         expect(page.locator("#verdict")).to_contain_text("dingo")
     page.close()
+
+
+def test_a_token_is_asked_for_once(browser: Browser, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("me: 0123456789abcdef-;=\n")
+    monkeypatch.setenv("ARTOVEQ_TOKENS_FILE", str(tmp_path / "tokens"))
+    with server_process(MODEL) as server:
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.http_port}/")
+        expect(page.locator("#state")).to_have_text("A token is wanted.")
+        page.get_by_label("This server wants a token").fill("wrong")
+        page.keyboard.press("Enter")
+        expect(page.locator("#access")).to_be_visible()
+        page.get_by_label("This server wants a token").fill("0123456789abcdef-;=")
+        page.keyboard.press("Enter")
+        expect(page.locator("#state")).to_have_text("live")
+        page.reload()
+        expect(page.locator("#state")).to_have_text("live")
+        page.set_input_files("#file", PICTURES / "dingo.png")
+        expect(page.locator("#verdict")).to_contain_text("dingo")
+        assert Axe().run(page).violations_count == 0
+        page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,0 +1,73 @@
+"""The connection to a server: plain, TLS or mutual TLS, with a token or without."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from wire.exceptions import SettingsError
+
+Metadata = tuple[tuple[str, str], ...]
+
+OPTIONS = [
+    ("grpc.enable_retries", 0),
+    # A server that is back is noticed within seconds; gRPC's own pauses grow to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+]
+
+
+@dataclass(frozen=True)
+class Security:
+    """How a server is spoken to. Paths are those of PEM files.
+
+    tls: whether the connection is encrypted. authority: whose certificates are trusted, in place of the
+    system's. certificate, key: the edge's own, for a server that wants them (mutual TLS).
+    token: sent with every call; over TLS alone can nobody on the way read it.
+    """
+
+    tls: bool = False
+    authority: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    token: str | None = None
+
+    def __repr__(self) -> str:
+        """Without the token, so that no log has it."""
+        return f"Security(tls={self.tls}, token={'…' if self.token else None})"
+
+    def open(self, address: str) -> grpc.aio.Channel:
+        """A channel to HOST:PORT.
+
+        Raises:
+            SettingsError: if a file cannot be read, or the files do not belong together.
+        """
+        if not self.tls:
+            if self.authority or self.certificate or self.key:
+                raise SettingsError("Certificates are for TLS; ask for it with --tls.")
+            return grpc.aio.insecure_channel(address, options=OPTIONS)
+        if (self.certificate is None) != (self.key is None):
+            raise SettingsError("Mutual TLS takes a certificate and its key; give both.")
+        files = (self.authority, self.key, self.certificate)
+        credentials = grpc.ssl_channel_credentials(*(_read(path) for path in files))
+        return grpc.aio.secure_channel(address, credentials, options=OPTIONS)
+
+    @property
+    def metadata(self) -> Metadata:
+        """What goes with every call."""
+        return (("authorization", f"Bearer {self.token}"),) if self.token else ()
+
+
+PLAIN = Security()
+"""No encryption, no token."""
+
+
+def _read(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read ({error.strerror}); name a PEM file.") from error
