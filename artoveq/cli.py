@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import json
 import logging
@@ -217,6 +218,20 @@ def serve(
 
     given = {"host": host, "port": port, "http_port": http_port}
     asyncio.run(run(read_settings(model=model, **{k: v for k, v in given.items() if v is not None})))
+
+
+@app.command()
+def top(
+    page: Annotated[str, typer.Argument(help="Address of the server's page.")] = "http://localhost:8080",
+    authority: Authority = None,
+    token: Token = None,
+    once: Annotated[bool, typer.Option("--once", help="Print once, and end.")] = False,
+) -> None:
+    """Watch a server's edges in a terminal: levels, capacities, deadlines, what waits."""
+    from artoveq.top import top as run
+
+    with contextlib.suppress(KeyboardInterrupt):
+        run(page, token, authority, once=once)
 
 
 @app.command()

@@ -82,6 +82,11 @@ class Batcher:
         self._idle.clear()
         self._arrived.set()
 
+    @property
+    def waiting(self) -> int:
+        """Pictures that wait to be decoded."""
+        return len(self._waiting)
+
     def withdraw(self, key: Hashable) -> None:
         """Forgets a waiting picture; one that is being decoded is still delivered."""
         self._waiting.pop(key, None)

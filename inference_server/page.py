@@ -60,7 +60,7 @@ def page_routes(engine: Engine) -> APIRouter:
         engine.edges.viewers += 1
         try:
             while not engine.draining:
-                yield f"event: edges\ndata: {json.dumps(view.news())}\n\n"
+                yield f"event: edges\ndata: {json.dumps({'waiting': engine.batcher.waiting, **view.news()})}\n\n"
                 await asyncio.sleep(INTERVAL_S)
         finally:
             engine.edges.viewers -= 1

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from artoveq.processes import ServerProcess, server_process
+from artoveq.top import events, top
+from edge_client import Client
+from tests.conftest import MODEL, PICTURES
+from wire.exceptions import AccessDenied, ServerUnavailable
+from wire.pictures import read_picture
+
+
+def test_edges_are_shown(server: ServerProcess, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = read_picture(PICTURES / "dingo.png")
+    with Client(server.address, str(MODEL), name="[red]gate") as client:
+        for _ in range(2):
+            client.report(client.predict(picture, budget=5, level=3), picture)
+        top(f"http://127.0.0.1:{server.http_port}/", None, None, once=True)
+    shown = capsys.readouterr().out
+    assert "0 pictures waiting" in shown
+    (row,) = [line for line in shown.splitlines() if "[red]gate" in line]  # a name is text, never markup
+    assert "3 of 3" in row and "100%" in row and "kbit/s" in row and "dingo" in row
+
+
+def test_a_server_that_stops_is_said_to_have_stopped() -> None:
+    with server_process(MODEL) as server:
+        told = events(f"http://127.0.0.1:{server.http_port}", None, None)
+        assert next(told)["connected"] == 0
+        server.process.terminate()
+        with pytest.raises(ServerUnavailable, match="has stopped"):
+            for _ in told:
+                pass
+
+
+def test_where_there_is_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for url in ("http://127.0.0.1:1", "localhost:8080"):
+        with pytest.raises(ServerUnavailable, match="No page answers"):
+            next(events(url, None, None))
+    (tmp_path / "tokens").write_text("me: 0123456789abcdef\n")
+    monkeypatch.setenv("ARTOVEQ_TOKENS_FILE", str(tmp_path / "tokens"))
+    with server_process(MODEL) as server:
+        url = f"http://127.0.0.1:{server.http_port}"
+        with pytest.raises(AccessDenied, match="wants a token"):
+            next(events(url, None, None))
+        assert next(events(url, "0123456789abcdef", None))["connected"] == 0
