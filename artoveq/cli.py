@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -82,18 +82,25 @@ def level_number(text: str) -> int:
     return int(text)
 
 
+Server = Annotated[str, typer.Option(help="HOST:PORT of the gRPC service.")]
+Budget = Annotated[Any, typer.Option(parser=seconds, metavar="TIME", help="From picture to answer.")]
+Level = Annotated[
+    Any, typer.Option(parser=level_number, metavar="N", help="Bits per sub-vector; chosen by the budget if left out.")
+]
+Progressive = Annotated[bool, typer.Option("--progressive", help="Stream plane by plane, refine.")]
+TopK = Annotated[int, typer.Option(min=1, help="How many classes to name.")]
+Model = Annotated[Path | None, typer.Option(help="The artifact; fetched from the server if left out.")]
+
+
 @app.command()
 def classify(
     pictures: Annotated[list[str], typer.Argument(help="Picture files, folders of pictures, or - for standard input.")],
-    server: Annotated[str, typer.Option(help="HOST:PORT of the gRPC service.")] = "localhost:50051",
-    budget: Annotated[Any, typer.Option(parser=seconds, metavar="TIME", help="From picture to answer.")] = "50ms",
-    level: Annotated[
-        Any,
-        typer.Option(parser=level_number, metavar="N", help="Bits per sub-vector; chosen by the budget if left out."),
-    ] = None,
-    progressive: Annotated[bool, typer.Option("--progressive", help="Stream plane by plane, refine.")] = False,
-    top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 1,
-    model: Annotated[Optional[Path], typer.Option(help="The artifact; fetched from the server if left out.")] = None,  # noqa: UP045
+    server: Server = "localhost:50051",
+    budget: Budget = "50ms",
+    level: Level = None,
+    progressive: Progressive = False,
+    top_k: TopK = 1,
+    model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     tls: Tls = False,
     authority: Authority = None,
@@ -156,15 +163,12 @@ def watch(
     source: Annotated[
         str, typer.Argument(help="camera:0, an rtsp:// address, a video file, or a folder that fills up.")
     ],
-    server: Annotated[str, typer.Option(help="HOST:PORT of the gRPC service.")] = "localhost:50051",
-    budget: Annotated[Any, typer.Option(parser=seconds, metavar="TIME", help="From picture to answer.")] = "200ms",
-    level: Annotated[
-        Any,
-        typer.Option(parser=level_number, metavar="N", help="Bits per sub-vector; chosen by the budget if left out."),
-    ] = None,
-    progressive: Annotated[bool, typer.Option("--progressive", help="Stream plane by plane, refine.")] = False,
-    top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 1,
-    model: Annotated[Optional[Path], typer.Option(help="The artifact; fetched from the server if left out.")] = None,  # noqa: UP045
+    server: Server = "localhost:50051",
+    budget: Budget = "200ms",
+    level: Level = None,
+    progressive: Progressive = False,
+    top_k: TopK = 1,
+    model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines in place of text.")] = False,
     webhook: Annotated[str | None, typer.Option(metavar="URL", help="POST each result as JSON.")] = None,
     mqtt: Annotated[str | None, typer.Option(metavar="mqtt://HOST/TOPIC", help="Publish each result as JSON.")] = None,
@@ -208,9 +212,9 @@ def watch(
 @app.command()
 def serve(
     model: Annotated[Path, typer.Option(help="Folder of the artifact.")],
-    host: Annotated[Optional[str], typer.Option(help="Address to listen on.")] = None,  # noqa: UP045
-    port: Annotated[Optional[int], typer.Option(help="Port of gRPC; 0 takes a free one.")] = None,  # noqa: UP045
-    http_port: Annotated[Optional[int], typer.Option(help="Port of REST; 0 takes a free one.")] = None,  # noqa: UP045
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of gRPC; 0 takes a free one.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="Port of REST; 0 takes a free one.")] = None,
 ) -> None:
     """Serve a model: gRPC for edges, REST for everyone. Further settings are environment variables ARTOVEQ_…"""
     from inference_server.server import serve as run
@@ -314,13 +318,13 @@ def _export(wanted: Any, data: str, runs: Path, models: Path) -> None:
 @app.command()
 def evaluate(
     artifacts: Annotated[
-        Optional[list[Path]],  # noqa: UP045
+        list[Path] | None,
         typer.Argument(help="Folder of the artifact; with --scenario several, or all in models/ if left out."),
     ] = None,
-    data: Annotated[Optional[str], typer.Option(help="As for train; measures anew.")] = None,  # noqa: UP045
+    data: Annotated[str | None, typer.Option(help="As for train; measures anew.")] = None,
     through_server: Annotated[bool, typer.Option("--through-server", help="Stream to a real server.")] = False,
     scenario: Annotated[
-        Optional[list[Scenario]],  # noqa: UP045
+        list[Scenario] | None,
         typer.Option(help="What the artifact's committed figures deliver where the rate changes: S1, S2 or S3."),
     ] = None,
 ) -> None:
@@ -354,8 +358,8 @@ def evaluate(
 @app.command()
 def demo(
     model: Annotated[Path, typer.Option(help="Folder of the artifact.")] = DEMO_MODEL,
-    trace: Annotated[Optional[Path], typer.Option(help="CSV of seconds,kilobits per second.")] = None,  # noqa: UP045
-    budget: Annotated[Any, typer.Option(parser=seconds, metavar="TIME", help="From picture to answer.")] = "150ms",
+    trace: Annotated[Path | None, typer.Option(help="CSV of seconds,kilobits per second.")] = None,
+    budget: Budget = "150ms",
     length: Annotated[Any, typer.Option("--length", parser=seconds, metavar="TIME")] = "24s",
 ) -> None:
     """Watch an edge and a server talk over a link that keeps changing."""
