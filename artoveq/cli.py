@@ -172,6 +172,10 @@ def watch(
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines in place of text.")] = False,
     webhook: Annotated[str | None, typer.Option(metavar="URL", help="POST each result as JSON.")] = None,
     mqtt: Annotated[str | None, typer.Option(metavar="mqtt://HOST/TOPIC", help="Publish each result as JSON.")] = None,
+    spool: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep pictures here while no server answers; answer them later.")
+    ] = None,
+    spool_pictures: Annotated[int, typer.Option(min=1, help="How many are kept; then the oldest are dropped.")] = 10000,
     report: Annotated[bool, typer.Option("--report", help="Show results on the server's page.")] = False,
     thumbnail: Annotated[bool, typer.Option("--thumbnail", help="Show frames there, too: 300 bytes each.")] = False,
     name: Annotated[str, typer.Option(help="What the page calls this edge.")] = "",
@@ -186,9 +190,9 @@ def watch(
     from artoveq.watch.frames import open_frames
     from artoveq.watch.loop import Options
     from artoveq.watch.loop import watch as run
-    from edge_client import AsyncClient, Security
+    from edge_client import AsyncClient, Security, Spool
 
-    frames = open_frames(source)
+    frames, kept = open_frames(source), Spool(spool, spool_pictures) if spool else None
     to: list[sinks.Sink] = [sinks.JsonLines() if as_json else sinks.Terminal(lambda line: print(line, flush=True))]
     to += [sinks.Webhook(webhook)] if webhook else []
     to += [sinks.Mqtt(mqtt)] if mqtt else []
@@ -198,15 +202,15 @@ def watch(
 
     async def all_of_it() -> None:
         async with AsyncClient(server, str(model) if model else None, name=name, security=security) as client:
-            await run(client, frames, to, options)
+            await run(client, frames, to, options, kept)
 
     try:
         asyncio.run(all_of_it())
     except KeyboardInterrupt:
         pass
     finally:
-        for sink in to:
-            sink.close()
+        for part in (*to, *([kept] if kept else [])):
+            part.close()
 
 
 @app.command()

@@ -9,5 +9,6 @@ from edge_client.channel import Security
 from edge_client.client import AsyncClient, Client
 from edge_client.encoder import Encoder
 from edge_client.results import ClassProbability, Prediction, Result
+from edge_client.spool import Kept, Spool
 
-__all__ = ["AsyncClient", "ClassProbability", "Client", "Encoder", "Prediction", "Result", "Security"]
+__all__ = ["AsyncClient", "ClassProbability", "Client", "Encoder", "Kept", "Prediction", "Result", "Security", "Spool"]

@@ -11,12 +11,16 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 
+import grpc
+
 from edge_client.channel import PLAIN, Security
 from edge_client.encoder import Encoder
+from edge_client.errors import translated
 from edge_client.provision import provision
 from edge_client.rate import CapacityEstimator, Overheads, choose_level
 from edge_client.report import report_of
 from edge_client.results import Prediction, Result
+from edge_client.spool import Kept, Spool
 from edge_client.stream import MESSAGE_OVERHEAD, Stream
 from wire.artifact import load_artifact
 from wire.bitplanes import Indices
@@ -152,6 +156,30 @@ class AsyncClient:
         with contextlib.suppress(ServerError):
             stream = await self._connected()
             await stream.report(report_of(result, picture, size, thumbnail=thumbnail, true_capacity=true_capacity))
+
+    def keep(self, spool: Spool, picture: Picture, context: dict[str, Any]) -> list[Kept]:
+        """Puts a picture into the spool, at its highest level, for `deliver`; returns what had to go for it."""
+        assert self.encoder is not None, "the client is used in an `async with`"
+        level = self.encoder.manifest.max_level
+        planes = write_planes(None, self.encoder.encode(picture, level), level, 1, level)
+        return spool.keep(self.encoder.manifest.fingerprint, level, planes, context)
+
+    async def deliver(self, kept: Kept, *, top_k: int = 1) -> Prediction:
+        """The answer for a picture from a spool. Asked again, the server repeats it and counts the picture once.
+
+        Raises:
+            ServerUnavailable, ServerOverloaded: try again later.
+            ModelMismatch: if it was encoded for another model; it cannot be answered any more.
+        """
+        began = time.monotonic()
+        request = pb.PredictRequest(
+            fingerprint=kept.fingerprint, level=kept.level, planes=kept.planes, top_k=top_k, key=kept.key
+        )
+        try:
+            answer = await self._stub.Predict(request, metadata=self._security.metadata, timeout=PATIENCE_S)
+        except grpc.RpcError as error:
+            raise translated(error, self.address) from error
+        return Prediction.from_message(answer, time.monotonic() - began)
 
     def _encode(
         self,
@@ -353,6 +381,14 @@ class Client:
     def predict(self, picture: Picture, **options: Any) -> Result:
         """As `AsyncClient.predict`."""
         return self._run(self._client.predict(picture, **options))
+
+    def keep(self, spool: Spool, picture: Picture, context: dict[str, Any]) -> list[Kept]:
+        """As `AsyncClient.keep`; the spool belongs to the calling thread."""
+        return self._client.keep(spool, picture, context)
+
+    def deliver(self, kept: Kept, **options: Any) -> Prediction:
+        """As `AsyncClient.deliver`."""
+        return self._run(self._client.deliver(kept, **options))
 
     def report(self, result: Result, picture: Picture, **options: Any) -> None:
         """As `AsyncClient.report`."""

@@ -13,6 +13,7 @@ import grpc
 from inference_server import metrics
 from inference_server.access import host_of
 from inference_server.engine import Engine
+from inference_server.once import Once
 from inference_server.received import Received
 from inference_server.session import OUTBOX_LIMIT, Session, status_of
 from wire.artifact import MANIFEST
@@ -21,6 +22,7 @@ from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServicer
 
 CHUNK_BYTES = 256 * 1024
+KEY_BYTES = 64
 RETRY_AFTER_MS = 50
 VERSION = "1"
 
@@ -36,6 +38,7 @@ class Service(RemoteInferenceServicer):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._sessions: set[Session] = set()
+        self._once: Once[pb.Prediction] = Once(engine.settings.remembered_pictures)
 
     def drain(self) -> None:
         """Ends every stream once its pictures are answered; new streams are refused."""
@@ -94,16 +97,23 @@ class Service(RemoteInferenceServicer):
         caller = await self._caller(context)
         await self._check_fingerprint(request.fingerprint, context)
         await self._check_draining(context)
+        if len(request.key) > KEY_BYTES:
+            await _abort(context, ProtocolError(f"A key has at most {KEY_BYTES} bytes, not {len(request.key)}."))
         try:
-            self._engine.access.spend(caller)
-            level = self._engine.manifest.check_level(request.level)
-            begun = Received(level, self._engine.manifest.sub_vectors)
-            received = begun.add(request.planes, level if request.coded else 0, self._engine.coder)
-            if received.planes != level:
-                raise ProtocolError(f"Level {level} takes {level} planes, not {received.planes}.")
-            answer = await self._engine.batcher.predict(level, received.indices)
+            if not request.key:
+                return await self._predict(request, caller)
+            return await self._once.get((caller, request.key), lambda: self._predict(request, caller))
         except ArtoveqError as error:
             await _abort(context, error)
+
+    async def _predict(self, request: pb.PredictRequest, caller: str) -> pb.Prediction:
+        self._engine.access.spend(caller)
+        level = self._engine.manifest.check_level(request.level)
+        begun = Received(level, self._engine.manifest.sub_vectors)
+        received = begun.add(request.planes, level if request.coded else 0, self._engine.coder)
+        if received.planes != level:
+            raise ProtocolError(f"Level {level} takes {level} planes, not {received.planes}.")
+        answer = await self._engine.batcher.predict(level, received.indices)
         return self._engine.prediction(answer, request.top_k)
 
     async def PredictPicture(self, request: pb.PredictPictureRequest, context: Context) -> pb.Prediction:

@@ -10,6 +10,7 @@ ArtoveqError
  ├─ CheckpointError          a checkpoint that cannot be resumed from, or could not be written
  ├─ TrainingError            training that cannot go on
  ├─ SettingsError            a setting of the server that is not possible
+ ├─ SpoolError               pictures that cannot be kept on the disk
  ├─ FrameError               a camera, video or folder that gives no frames
  ├─ SinkError                an address that takes no results
  └─ ServerError              the server did not answer as asked
@@ -58,6 +59,10 @@ class TrainingError(ArtoveqError):
 
 class SettingsError(ArtoveqError):
     """A setting of the server is not possible."""
+
+
+class SpoolError(ArtoveqError):
+    """Pictures cannot be kept on the disk."""
 
 
 class FrameError(ArtoveqError):

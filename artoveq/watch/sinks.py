@@ -128,8 +128,12 @@ class Terminal:
         self._print = print_line
 
     def send(self, record: Record) -> None:
-        if "error" in record:
-            self._print(f"{record['frame']:>6}  {record['error']}")
+        if "error" in record or "kept" in record:
+            text = record["error"] if "error" in record else f"kept for later: {record['reason']}"
+            self._print(f"{record['frame']:>6}  {text}")
+            return
+        if "delivered" in record:
+            self._print(f"{record['frame']:>6}  {record['class']} {record['probability']:.0%}  delivered now")
             return
         late, planes = "" if record["deadline_met"] else "  late", record["predictions"][-1]["planes"]
         self._print(

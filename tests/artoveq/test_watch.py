@@ -170,6 +170,51 @@ def test_frames_taken_while_the_server_is_away_are_said_to_have_failed(tmp_path:
         assert record["class"] == "dingo"
 
 
+def test_kept_frames_are_answered_once_each_when_the_server_is_back(tmp_path: Path) -> None:
+    pictures, spool = tmp_path / "in", tmp_path / "spool.db"
+    pictures.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    address = f"127.0.0.1:{port}"
+    command = [sys.executable, "-m", "artoveq", "watch", str(pictures), "--server", address, "--json"]
+    command += ["--model", str(MODEL), "--spool", str(spool), "--spool-pictures", "2"]
+
+    def arrive(name: str) -> None:
+        shutil.copy(PICTURES / "dingo.png", pictures / f"{name}.png")
+
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(server_process(MODEL, "--port", port))
+        watching = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        stack.callback(watching.terminate)
+        assert watching.stdout is not None
+
+        def told() -> dict[str, object]:
+            record: dict[str, object] = json.loads(watching.stdout.readline())  # type: ignore[union-attr]
+            return record
+
+        arrive("a")
+        assert told()["class"] == "dingo"
+        first.process.kill()
+        first.process.wait()
+        for name in "bcd":
+            arrive(name)
+            record = told()
+            assert record["source"] == f"{name}.png" and record["kept"] is True
+        dropped = told()  # two are kept, so the oldest had to go, and is said to have gone
+        assert dropped["source"] == "b.png" and "spool was full" in str(dropped["error"])
+        stack.enter_context(server_process(MODEL, "--port", port))
+        delivered = [told(), told()]
+        assert [d["source"] for d in delivered] == ["d.png", "c.png"]  # the newest first
+        assert all(d["delivered"] is True and d["class"] == "dingo" for d in delivered)
+        for name in "efghij":
+            arrive(name)
+            record = told()
+            if "delivered" not in record and "class" in record:
+                break
+        assert record["class"] == "dingo"
+
+
 def test_a_slow_receiver_loses_the_oldest_results_and_delays_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes the connection and never answers
         sink = Webhook(f"http://127.0.0.1:{deaf.getsockname()[1]}/")

@@ -161,18 +161,20 @@ class Failure(_message.Message):
     def __init__(self, picture_id: _Optional[int] = ..., code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
-    __slots__ = ("fingerprint", "level", "planes", "top_k", "coded")
+    __slots__ = ("fingerprint", "level", "planes", "top_k", "coded", "key")
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     PLANES_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     CODED_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
     fingerprint: str
     level: int
     planes: bytes
     top_k: int
     coded: bool
-    def __init__(self, fingerprint: _Optional[str] = ..., level: _Optional[int] = ..., planes: _Optional[bytes] = ..., top_k: _Optional[int] = ..., coded: bool = ...) -> None: ...
+    key: bytes
+    def __init__(self, fingerprint: _Optional[str] = ..., level: _Optional[int] = ..., planes: _Optional[bytes] = ..., top_k: _Optional[int] = ..., coded: bool = ..., key: _Optional[bytes] = ...) -> None: ...
 
 class PredictPictureRequest(_message.Message):
     __slots__ = ("picture", "top_k")
