@@ -48,8 +48,7 @@ class Service(RemoteInferenceServicer):
     async def Stream(
         self, requests: AsyncIterator[pb.StreamRequest], context: Context
     ) -> AsyncIterator[pb.StreamResponse]:
-        caller = await self._caller(context)
-        hello = await self._greet(requests, context)
+        hello, caller = await self._greet(requests, context)
         try:
             self._engine.access.begin_stream(caller)
         except ServerOverloaded as full:
@@ -83,15 +82,17 @@ class Service(RemoteInferenceServicer):
             self._engine.access.end_stream(caller)
             metrics.STREAMS.dec()
 
-    async def _greet(self, requests: AsyncIterator[pb.StreamRequest], context: Context) -> pb.Hello:
+    async def _greet(self, requests: AsyncIterator[pb.StreamRequest], context: Context) -> tuple[pb.Hello, str]:
+        """The first message is read before anybody is refused: a refusal in the midst of its writing would be lost."""
         first = None
         with contextlib.suppress(asyncio.TimeoutError):
             first = await asyncio.wait_for(anext(aiter(requests), None), self._engine.settings.idle_seconds)
+        caller = await self._caller(context)
         if first is None or first.WhichOneof("message") != "hello":
             await _abort(context, ProtocolError("The first message of a stream must be `hello`."))
         await self._check_fingerprint(first.hello.fingerprint, context)
         await self._check_draining(context)
-        return first.hello
+        return first.hello, caller
 
     async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.Prediction:
         caller = await self._caller(context)
