@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from wire.exceptions import ServerError
 
@@ -30,15 +31,15 @@ class ServerProcess:
 
 
 @contextlib.contextmanager
-def server_process(model: Path, *options: str) -> Iterator[ServerProcess]:
-    """Starts `artoveq serve` on free ports and stops it again.
+def server_process(model: Path, *options: str, stderr: IO[str] | None = None) -> Iterator[ServerProcess]:
+    """Starts `artoveq serve` on free ports and stops it again. stderr: takes its log, in place of ours.
 
     Raises:
         ServerError: with what the server said, if it does not start.
     """
     command = [sys.executable, "-m", "artoveq", "serve", "--model", str(model), "--host", "127.0.0.1"]
     command += ["--port", "0", "--http-port", "0", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
     assert process.stdout is not None
     try:
         found = _PORTS.search(process.stdout.readline())

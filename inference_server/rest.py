@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect
 
 from inference_server import metrics
 from inference_server.batcher import Answer
@@ -111,10 +112,13 @@ def build_app(engine: Engine) -> FastAPI:
     async def body(request: Request) -> bytes | None:
         """The request's body, None where it is larger than the limit: then nothing more of it is read."""
         data = bytearray()
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > engine.settings.max_upload_bytes:
-                return None
+        try:
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > engine.settings.max_upload_bytes:
+                    return None
+        except ClientDisconnect:  # nobody reads the answer
+            raise PictureError("The picture file was cut short.") from None
         return bytes(data)
 
     Body = Annotated[bytes | None, Depends(body)]  # noqa: N806

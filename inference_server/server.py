@@ -15,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from inference_server.engine import Engine
+from inference_server.malformed import RefuseMalformed
 from inference_server.rest import build_app
 from inference_server.service import Service
 from inference_server.settings import Settings
@@ -43,7 +44,7 @@ class Server:
         self._health = health.aio.HealthServicer()
         # Room for a picture file and the message around it.
         limits = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", settings.max_upload_bytes + 65536)]
-        self._grpc = grpc.aio.server(options=limits)
+        self._grpc = grpc.aio.server(options=limits, interceptors=[RefuseMalformed(SERVICE_NAME)])
         add_RemoteInferenceServicer_to_server(self._service, self._grpc)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)

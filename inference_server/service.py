@@ -13,6 +13,7 @@ import grpc
 from inference_server import metrics
 from inference_server.access import host_of
 from inference_server.engine import Engine
+from inference_server.malformed import SENTENCE
 from inference_server.once import Once
 from inference_server.received import Received
 from inference_server.session import OUTBOX_LIMIT, Session, status_of
@@ -46,7 +47,7 @@ class Service(RemoteInferenceServicer):
             session.drain()
 
     async def Stream(
-        self, requests: AsyncIterator[pb.StreamRequest], context: Context
+        self, requests: AsyncIterator[pb.StreamRequest | None], context: Context
     ) -> AsyncIterator[pb.StreamResponse]:
         hello, caller = await self._greet(requests, context)
         try:
@@ -82,7 +83,7 @@ class Service(RemoteInferenceServicer):
             self._engine.access.end_stream(caller)
             metrics.STREAMS.dec()
 
-    async def _greet(self, requests: AsyncIterator[pb.StreamRequest], context: Context) -> tuple[pb.Hello, str]:
+    async def _greet(self, requests: AsyncIterator[pb.StreamRequest | None], context: Context) -> tuple[pb.Hello, str]:
         """The first message is read before anybody is refused: a refusal in the midst of its writing would be lost."""
         first = None
         with contextlib.suppress(asyncio.TimeoutError):
@@ -165,9 +166,11 @@ class Service(RemoteInferenceServicer):
             await _abort(context, error)
 
 
-async def _read(requests: AsyncIterator[pb.StreamRequest], session: Session) -> None:
+async def _read(requests: AsyncIterator[pb.StreamRequest | None], session: Session) -> None:
     try:
         async for request in requests:
+            if request is None:
+                raise ProtocolError(SENTENCE)
             session.handle(request)
             await session.room.wait()
     except Exception:  # whatever it was, `Stream` ends the call with it

@@ -46,6 +46,20 @@ def failures(responses: list[pb.StreamResponse]) -> list[tuple[int, int]]:
     return [(r.failure.picture_id, r.failure.code) for r in responses if r.HasField("failure")]
 
 
+@pytest.mark.parametrize("name", ["Stream", "Predict", "PredictPicture", "FetchFile"])
+def test_bytes_that_are_no_message_are_the_callers_fault(server: ServerProcess, artifact: Artifact, name: str) -> None:
+    noise, method = b"\xff\xff\xff\xff\x07no message", f"/artoveq.v1.RemoteInference/{name}"
+    with grpc.insecure_channel(server.address) as channel, pytest.raises(grpc.RpcError) as refused:
+        if name == "Stream":
+            list(channel.stream_stream(method)(iter([hello(artifact).SerializeToString(), noise])))
+        elif name == "FetchFile":
+            list(channel.unary_stream(method)(noise))
+        else:
+            channel.unary_unary(method)(noise)
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "not a message" in (refused.value.details() or "")
+
+
 def test_planes_are_receipted_and_the_last_answer_is_final(stub: RemoteInferenceStub, artifact: Artifact) -> None:
     responses = talk(stub, artifact, *(planes(1, 3, p, PLANE, top_k=2) for p in (1, 2, 3)))
     receipts = [r.receipt for r in responses if r.HasField("receipt")]

@@ -1,0 +1,1 @@
+"""What the server stands: `python -m benchmarks.service`."""
