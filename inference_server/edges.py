@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from inference_server import metrics
 from inference_server.access import host_of
 from inference_server.batcher import Answer
 from wire.exceptions import ProtocolError
@@ -60,6 +61,9 @@ class Edge:
         Raises:
             ProtocolError: if the thumbnail is too large.
         """
+        metrics.REPORTED.inc()
+        if report.latency_us > report.budget_us:
+            metrics.DEADLINE_MISSED.inc()
         if len(report.thumbnail) > THUMBNAIL_BYTES:
             raise ProtocolError(f"A thumbnail has at most {THUMBNAIL_BYTES} bytes, not {len(report.thumbnail)}.")
         if report.thumbnail:

@@ -10,3 +10,11 @@ PICTURES = Counter("artoveq_pictures", "Pictures answered for good, by the level
 FAILURES = Counter("artoveq_picture_failures", "Pictures that failed, by status code.", ["code"])
 RECEIVED_BYTES = Counter("artoveq_received_planes_bytes", "Bytes of plane messages received.")
 STREAMS = Gauge("artoveq_streams", "Open streams.")
+FIRST_PREDICTION_SECONDS = Histogram(
+    "artoveq_time_to_first_prediction_seconds", "From a picture's first plane at the server to its first answer."
+)
+LEVEL_SELECTED = Counter(
+    "artoveq_level_selected", "Pictures begun on streams, by the level that the edge chose.", ["level"]
+)
+DEADLINE_MISSED = Counter("artoveq_deadline_missed", "Reported pictures whose first answer came after the budget.")
+REPORTED = Counter("artoveq_reported", "Pictures that edges reported, to compare with the missed deadlines.")

@@ -53,6 +53,8 @@ class _Picture:
     received: Received
     top_k: int
     shown: Shown
+    since: float
+    """When its first plane came."""
     closed: bool = False
     """No further plane will come."""
 
@@ -153,7 +155,9 @@ class Session:
         if len(self._pictures) >= self._engine.settings.stream_pictures:
             raise ServerOverloaded(f"{len(self._pictures)} pictures are unfinished on this stream; wait for answers.")
         level = self._manifest.check_level(message.level)
-        picture = _Picture(Received(level, self._manifest.sub_vectors), message.top_k, Shown(message.picture_id, level))
+        metrics.LEVEL_SELECTED.labels(level).inc()
+        received, shown = Received(level, self._manifest.sub_vectors), Shown(message.picture_id, level)
+        picture = _Picture(received, message.top_k, shown, since=self.heard)
         self._pictures[message.picture_id] = picture
         return picture
 
@@ -166,6 +170,8 @@ class Session:
             if isinstance(answer, ArtoveqError):
                 self._fail(picture_id, answer)
                 return
+            if not picture.shown.answers:
+                metrics.FIRST_PREDICTION_SECONDS.observe(time.monotonic() - picture.since)
             final = picture.closed and answer.level == picture.received.planes
             message = self._engine.prediction(answer, picture.top_k, picture_id=picture_id, final=final)
             self._put(pb.StreamResponse(prediction=message))

@@ -58,6 +58,22 @@ def test_an_edge_is_shown_while_it_is_connected(server: ServerProcess) -> None:
     assert any(all(e["name"] != "gate" for e in next(feed)["edges"]) for _ in range(20))
 
 
+def test_the_metrics_count_levels_deadlines_and_first_answers() -> None:
+    def counted(name: str) -> float:
+        text = httpx.get(f"http://127.0.0.1:{server.http_port}/metrics").text
+        return float(next(line.rsplit(" ", 1)[1] for line in text.splitlines() if line.startswith(name)))
+
+    picture = read_picture(PICTURES / "dingo.png")
+    with server_process(MODEL) as server, Client(server.address, str(MODEL)) as client:
+        for budget in (10.0, 10.0, 1e-6):
+            client.report(client.predict(picture, budget=budget, level=3), picture)
+        assert counted('artoveq_level_selected_total{level="3"}') == 3
+        assert counted("artoveq_reported_total") == 3
+        assert counted("artoveq_deadline_missed_total") == 1
+        assert counted("artoveq_time_to_first_prediction_seconds_count") == 3
+        assert 0 < counted("artoveq_time_to_first_prediction_seconds_sum") < 10
+
+
 def test_events_end_when_the_server_stops() -> None:
     with server_process(MODEL) as server:
         feed = events(server)
