@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     """Streams that one caller may have open: one token, or, without tokens, one host."""
     idle_seconds: float = Field(600, gt=0)
     """A stream that says nothing for so long is ended; an edge opens it anew when it has a picture."""
-    remembered_pictures: int = Field(65536, ge=1)
+    remembered_pictures: int = Field(8192, ge=1)
     """Answers that are kept for pictures that may be sent again."""
     drain_seconds: float = Field(10.0, ge=0)
     """How long a stopping server finishes what it has."""
