@@ -19,6 +19,7 @@ from wire.pictures import read_picture
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+expect.set_options(timeout=20000)
 PHONE, DESK = (390, 844), (1440, 900)
 
 
