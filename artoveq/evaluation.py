@@ -14,18 +14,20 @@ from rich.progress import track
 
 from artoveq.processes import server_process
 from edge_client import AsyncClient, Encoder
+from edge_client.codec import POINTS, write_webp
 from inference_server.decoder import OnnxDecoder, Probabilities
+from inference_server.encoder import PictureEncoder
 from inference_server.received import Received
-from training.data import Split
+from training.data import Split, hold_out
 from training.export import export_files, manifest_values, unquantised_top1
 from training.model import RateModel
 from training.recipe import Recipe
-from training.scores import perplexity, scores
+from training.scores import fit_temperature, perplexity, scores
 from wire.artifact import TABLES, Artifact, write_artifact
 from wire.bitplanes import Indices
 from wire.entropy import count_tables, write_planes
 from wire.exceptions import DataError
-from wire.pictures import Picture
+from wire.pictures import MAX_PIXELS, Picture
 
 BATCH = 64
 IN_FLIGHT = 32
@@ -85,6 +87,45 @@ def _batches(encoder: Encoder, split: Split, count: int) -> Iterator[Picture]:
 def _arrived(encoder: Encoder, payload: bytes, level: int) -> Indices:
     begun = Received(level, encoder.manifest.sub_vectors)
     return begun.add(payload, level if encoder.coder else 0, encoder.coder).indices
+
+
+def answered(artifact: Artifact, split: Split) -> dict[int, Probabilities]:
+    """Per level, the answers (N, classes) for all pictures of the split, in this process."""
+    encoder, decoder = Encoder(artifact), OnnxDecoder(artifact)
+    found: dict[int, list[Probabilities]] = {level: [] for level in artifact.manifest.level_numbers}
+    for pictures in _batches(encoder, split, len(split)):
+        for level, rows in found.items():
+            indices = encoder.encode_batch(pictures, level)
+            rows.append(decoder.decode(indices, np.full(len(indices), level, np.int64)))
+    return {level: np.concatenate(rows) for level, rows in found.items()}
+
+
+def temperatures(artifact: Artifact, train: Split) -> dict[int, float]:
+    """Per level, fitted on the training pictures that this artifact was not trained on; its own must be 1."""
+    recipe = artifact.manifest.recipe
+    held = hold_out(train, recipe["hold_out_every"], recipe["seed"])[1]
+    if not len(held):
+        return dict.fromkeys(artifact.manifest.level_numbers, 1.0)
+    return {level: fit_temperature(rows, held.labels) for level, rows in answered(artifact, held).items()}
+
+
+def codec_figures(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
+    """Per point of `edge_client.codec`: side, quality, mean payload_bytes and top1, with both halves here."""
+    encoder, decoder, manifest = Encoder(artifact), OnnxDecoder(artifact), artifact.manifest
+    server = PictureEncoder(artifact, threads=0, max_pixels=MAX_PIXELS)
+    level, rows = manifest.max_level, []
+    fitted = np.concatenate(list(_batches(encoder, split, len(split))))
+    for share, quality in track(POINTS, description="WebP", console=console, transient=True):
+        side, right, sent = round(share * manifest.preprocessing.size), 0, 0
+        for start in range(0, len(split), BATCH):
+            files = [write_webp(picture, side, quality) for picture in fitted[start : start + BATCH]]
+            indices = np.stack([server.encode(file, level) for file in files])
+            answers = decoder.decode(indices, np.full(len(files), level, np.int64))
+            right += int((answers.argmax(1) == split.labels[start : start + BATCH]).sum())
+            sent += sum(map(len, files))
+        figures = {"payload_bytes": round(sent / len(split), 1), "top1": round(right / len(split), 6)}
+        rows.append({"side": side, "quality": quality, **figures})
+    return rows
 
 
 def entropy_tables(artifact: Artifact, train: Split) -> bytes:
@@ -164,18 +205,24 @@ def write_evaluated(
 def write_measured(
     values: Mapping[str, Any], files: Mapping[str, bytes], train: Split, test: Split, folder: Path
 ) -> Artifact:
-    """Writes the artifact of exported files, entropy tables where they save enough, and measured figures."""
+    """Writes the artifact of exported files, entropy tables where they save enough, and measured figures.
+
+    values: as of `manifest_values`, with every temperature 1.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         # The figures are measured on a whole artifact, whose own figures are not known yet.
         packed = write_artifact(Path(scratch) / "packed", values, files)
         coded_files = {**files, TABLES: entropy_tables(packed, train)}
         coded = write_artifact(Path(scratch) / "coded", values, coded_files)
+        warmth = temperatures(coded, train)
         rows = evaluate(coded, test)
+        values = {**values, "codec": codec_figures(coded, test)}
         saved = 1 - sum(row["payload_bytes"] for row in rows) / sum(row["packed_bytes"] for row in rows)
         console.print(f"entropy coding saves {saved:.1%} of the bytes")
         if saved < WORTH_CODING:
             rows = [{**row, "payload_bytes": float(row["packed_bytes"])} for row in rows]
         else:
             files = coded_files
-    levels = [{key: row[key] for key in ("level", "payload_bytes", "top1")} for row in rows]
+    kept = ("level", "payload_bytes", "top1")
+    levels = [{**{key: row[key] for key in kept}, "temperature": warmth[row["level"]]} for row in rows]
     return write_artifact(folder, {**values, "levels": levels}, files)

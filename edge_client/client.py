@@ -1,43 +1,37 @@
-"""The client: a picture in, an answer within the budget out. `AsyncClient` does the work, `Client` wraps it."""
+"""The client: a picture in, an answer within the budget out. `edge_client.blocking` wraps it for synchronous code."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import replace
-from types import TracebackType
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 
 from edge_client.channel import PLAIN, Security
+from edge_client.codec import write_webp
 from edge_client.encoder import Encoder
 from edge_client.errors import translated
 from edge_client.provision import provision
-from edge_client.rate import CapacityEstimator, Overheads, choose_level
+from edge_client.rate import Forecast, Way, choose, choose_steps
 from edge_client.report import report_of
 from edge_client.results import Prediction, Result
 from edge_client.spool import Kept, Spool
-from edge_client.stream import MESSAGE_OVERHEAD, Stream
+from edge_client.stream import FRAMING_BYTES, Stream
+from edge_client.talk import PATIENCE_S, PLANES_MESSAGE_BYTES, Talk
 from wire.artifact import load_artifact
-from wire.bitplanes import Indices
-from wire.entropy import EntropyCoder, write_planes
-from wire.exceptions import LevelError, ProtocolError, ServerError, ServerUnavailable
+from wire.entropy import write_planes
+from wire.exceptions import LevelError, ServerError, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceStub
 from wire.pictures import Picture
 
-PLANES_MESSAGE_BYTES = 18
-"""What the fields of a Planes message take beside the planes themselves, at most."""
 ATTEMPTS = 2
 """A picture whose stream breaks is sent once more on a fresh one."""
-PATIENCE_S = 30.0
-"""How long a late answer is waited for. It is late, not lost."""
-
-T = TypeVar("T")
+PROBE_BYTES = 1200
+"""A probe is one packet: more would delay the next picture by more than it tells."""
 
 
 class AsyncClient:
@@ -46,6 +40,8 @@ class AsyncClient:
     address: "HOST:PORT". model: folder of the artifact; None fetches the encoder from the server.
     name: what the server's page calls this edge; empty: the host that it comes from.
     security: TLS and the token, where the server wants them.
+    probe: bytes of probes for each byte of pictures, at most. Small pictures never fill a fast link, and then
+    its capacity is known as "at least so much"; a probe finds out. 0: none are sent.
 
         async with AsyncClient("localhost:50051") as client:
             result = await client.predict(picture, budget=0.05)
@@ -59,16 +55,17 @@ class AsyncClient:
         name: str = "",
         security: Security = PLAIN,
         connect_timeout: float = 5.0,
+        probe: float = 0.0,
     ) -> None:
         self.address, self.name, self._security = address, name, security
-        self.connect_timeout = connect_timeout
-        self.estimator = CapacityEstimator()
+        self.connect_timeout, self._probe = connect_timeout, probe
+        self.forecast = Forecast()
         self.encoder: Encoder | None = None
         self._model = model
         self._stream: Stream | None = None
         self._opening = asyncio.Lock()
-        self._overheads = Overheads()
-        self._level: int | None = None
+        self._encoding = {"planes": 0.0, "webp": 0.0}
+        self._probe_allowance = 0.0
 
     async def __aenter__(self) -> AsyncClient:
         self._channel = self._security.open(self.address)
@@ -94,7 +91,7 @@ class AsyncClient:
     @property
     def capacity(self) -> float | None:
         """Bits per second as measured so far."""
-        return self.estimator.capacity
+        return self.forecast.capacity
 
     async def predict(
         self,
@@ -103,16 +100,19 @@ class AsyncClient:
         budget: float = 0.05,
         level: int | None = None,
         progressive: bool = False,
+        webp: bool | None = None,
         top_k: int = 1,
         enough: float = 1.0,
         on_prediction: Callable[[Prediction], None] | None = None,
     ) -> Result:
         """The answer for one picture.
 
-        One-shot: the level (or, if None, the highest that arrives within `budget` seconds) is sent
-        at once, and the one answer is waited for even when it is late. Progressive: planes go out
-        one after the other, and answers come in, until the level, the deadline, or a best class of
+        One-shot: the level (or, if None, the one whose answer is likeliest right and within `budget`
+        seconds) is sent at once, and the one answer is waited for even when it is late. Progressive: planes go
+        out one after the other, and answers come in, until the level, the deadline, or a best class of
         at least probability `enough`; the first answer is waited for even when it is late.
+        webp: True sends a small file in place of planes, and the server runs the encoder, too; None does so
+        where it is the better use of the bytes and the time.
 
         Raises:
             LevelError: if the model does not have the level, or cannot be used progressively.
@@ -128,21 +128,93 @@ class AsyncClient:
                 f"The {manifest.family} codebook of {manifest.name} needs all planes of a level before it can "
                 "answer; leave progressive mode off, or use a progressive model."
             )
+        if webp and (level is not None or progressive):
+            raise LevelError("A file has no level and no planes; leave webp off, or level and progressive mode.")
         began = time.monotonic()
         for attempt in range(ATTEMPTS):
             try:
                 stream = await self._connected()
+                result = Result(level or manifest.max_level, budget, self.capacity, stream.round_trip)
                 coder = self.encoder.coder if stream.reads_coded_planes else None
-                result, indices = self._encode(picture, budget, level, progressive, stream.round_trip, coder)
-                talk = _Talk(stream, result, indices, coder, began, top_k, on_prediction)
-                await (talk.progressive(enough, self.capacity) if progressive else talk.one_shot())
+                talk = Talk(stream, result, coder, began, top_k, on_prediction)
+                if progressive:
+                    await self._progressive(talk, picture, enough)
+                else:
+                    await self._one_shot(talk, picture, level, webp)
             except ServerUnavailable:
                 if attempt + 1 == ATTEMPTS:
                     raise
                 continue
-            self._learn(result)
+            await self._learn(talk)
             return result
         raise AssertionError("unreachable")
+
+    async def _one_shot(self, talk: Talk, picture: Picture, level: int | None, webp: bool | None) -> None:
+        assert self.encoder is not None
+        result, ways = talk.result, self._levels(talk)
+        if level is not None:
+            way = next(way for way in ways if way.level == level)
+        else:
+            files = self._files() if talk.stream.reads_bundles and webp is not False else []
+            ways = files if webp else ways + files
+            if not ways:
+                raise LevelError("This model's figures for WebP are not known, or its server is too old; leave it off.")
+            way = choose(ways, self.forecast, result.budget, result.round_trip)
+        began = time.monotonic()
+        if way.point is None:
+            result.level = way.level
+            indices = self.encoder.encode(picture, way.level)
+            result.encode = self._encoding["planes"] = time.monotonic() - began
+            await talk.one_shot(indices)
+        else:
+            result.webp = way.point
+            data = write_webp(self.encoder.fit(picture), *way.point)
+            result.encode = self._encoding["webp"] = time.monotonic() - began
+            await talk.file(data)
+
+    async def _progressive(self, talk: Talk, picture: Picture, enough: float) -> None:
+        assert self.encoder is not None
+        result = talk.result
+        began = time.monotonic()
+        indices = self.encoder.encode(picture, result.level)
+        result.encode = self._encoding["planes"] = time.monotonic() - began
+        ways = [way for way in self._levels(talk) if way.level <= result.level]
+        message = 8 * (PLANES_MESSAGE_BYTES + FRAMING_BYTES)
+        steps = choose_steps(ways, self.forecast, result.budget, result.round_trip, message)
+        await talk.progressive(indices, enough, self.capacity, steps)
+
+    def _levels(self, talk: Talk) -> list[Way]:
+        assert self.encoder is not None
+        manifest, around = self.encoder.manifest, PLANES_MESSAGE_BYTES + FRAMING_BYTES
+        return [
+            Way(
+                8 * ((row.payload_bytes if talk.coder else row.level * manifest.plane_bytes) + around),
+                row.top1,
+                self._encoding["planes"],
+                level=row.level,
+            )
+            for row in manifest.levels
+        ]
+
+    def _files(self) -> list[Way]:
+        assert self.encoder is not None
+        around, encode = PLANES_MESSAGE_BYTES + FRAMING_BYTES, self._encoding["webp"]
+        return [
+            Way(8 * (row.payload_bytes + around), row.top1, encode, point=(row.side, row.quality))
+            for row in self.encoder.manifest.codec
+        ]
+
+    async def _learn(self, talk: Talk) -> None:
+        """What became of a picture, for the next one; and a probe, where it only said "at least"."""
+        now, sample, first = time.monotonic(), talk.sample, talk.first_seconds
+        if first is None:  # sent together with others: what was its own time cannot be told
+            return
+        self.forecast.learn(sample, max(0.0, talk.result.predictions[0].after - talk.result.encode - first), now)
+        self._probe_allowance += self._probe * talk.result.payload_bytes
+        if sample is not None and sample.app_limited and self._probe_allowance >= PROBE_BYTES:
+            self._probe_allowance -= PROBE_BYTES
+            with contextlib.suppress(ServerError):
+                self.forecast.measured(await talk.stream.probe(PROBE_BYTES), time.monotonic())
 
     async def report(
         self, result: Result, picture: Picture, *, thumbnail: bool = False, true_capacity: float | None = None
@@ -181,215 +253,12 @@ class AsyncClient:
             raise translated(error, self.address) from error
         return Prediction.from_message(answer, time.monotonic() - began)
 
-    def _encode(
-        self,
-        picture: Picture,
-        budget: float,
-        level: int | None,
-        progressive: bool,
-        round_trip: float,
-        coder: EntropyCoder | None,
-    ) -> tuple[Result, Indices]:
-        assert self.encoder is not None
-        manifest = self.encoder.manifest
-        if level is None and progressive:
-            level = manifest.max_level
-        elif level is None:
-            overheads = replace(self._overheads, round_trip=round_trip)
-            chosen = choose_level(
-                self.capacity,
-                budget,
-                overheads,
-                level_bits={
-                    row.level: 8 * (row.payload_bytes if coder else row.level * manifest.plane_bytes)
-                    for row in manifest.levels
-                },
-                message_bits=8 * (PLANES_MESSAGE_BYTES + MESSAGE_OVERHEAD),
-                previous=self._level,
-            )
-            self._level = chosen
-            # Not even the lowest level may be in time: it is sent all the same, late is better than nothing.
-            level = chosen or manifest.level_numbers[0]
-        began = time.monotonic()
-        indices = self.encoder.encode(picture, level)
-        return Result(level, budget, self.capacity, round_trip, time.monotonic() - began), indices
-
-    def _learn(self, result: Result) -> None:
-        """What the next deadline will pay for, as this picture paid for it."""
-        newest = result.predictions[-1]
-        self._overheads = Overheads(encode=result.encode, queue=newest.queue, decode=newest.decode)
-
     async def _connected(self) -> Stream:
         """The stream, opened anew where it has broken."""
         assert self.encoder is not None
         async with self._opening:
             if self._stream is None or self._stream.broken is not None:
-                stream = Stream(self._stub, self.address, self.estimator, self._security.metadata)
+                stream = Stream(self._stub, self.address, self._security.metadata)
                 await stream.open(self.encoder.manifest.fingerprint, self.name, self.connect_timeout)
                 self._stream = stream
             return self._stream
-
-
-class _Talk:
-    """What is said about one picture on one stream."""
-
-    def __init__(
-        self,
-        stream: Stream,
-        result: Result,
-        indices: Indices,
-        coder: EntropyCoder | None,
-        began: float,
-        top_k: int,
-        on_prediction: Callable[[Prediction], None] | None,
-    ) -> None:
-        self.stream, self.result, self.indices, self.coder = stream, result, indices, coder
-        self.began, self.top_k, self.on_prediction = began, top_k, on_prediction
-        self.receipted = 0
-
-    async def one_shot(self) -> None:
-        """All planes at once, one answer."""
-        self.picture_id, self.inbox = self.stream.begin()
-        try:
-            await self.stream.mark(self.picture_id)
-            await self._send(1, self.result.level)
-            while not self.result.predictions:
-                await self._hear(self.began + PATIENCE_S)
-        finally:
-            await self.stream.end(self.picture_id, cancel=not self.result.predictions)
-
-    async def progressive(self, enough: float, capacity: float | None) -> None:
-        """Plane after plane, about one round trip of them in flight, until the deadline."""
-        self.picture_id, self.inbox = self.stream.begin()
-        deadline = self.began + self.result.budget
-        window = 1
-        if capacity is not None:
-            plane_bits = 8 * (-(-len(self.indices) // 8) + PLANES_MESSAGE_BYTES + MESSAGE_OVERHEAD)
-            window += round(capacity * self.result.round_trip / plane_bits)
-        sent, complete = 0, False
-        try:
-            await self.stream.mark(self.picture_id)
-            while not complete and not self._sure(enough):
-                late = time.monotonic() >= deadline
-                if late and self.result.predictions:
-                    break
-                if sent < self.result.level and sent - self.receipted < window and (sent == 0 or not late):
-                    sent += 1
-                    await self._send(sent, sent)
-                    continue
-                waiting_for_first = not self.result.predictions
-                limit = self.began + max(PATIENCE_S, self.result.budget) if waiting_for_first else deadline
-                complete = await self._hear(limit)
-        finally:
-            await self.stream.end(self.picture_id, cancel=not complete)
-
-    def _sure(self, enough: float) -> bool:
-        return bool(self.result.predictions) and self.result.best.probability >= enough
-
-    async def _send(self, first: int, last: int) -> None:
-        level = self.result.level
-        payload = write_planes(self.coder, self.indices, level, first, last)
-        self.result.payload_bytes += len(payload)
-        await self.stream.send(
-            pb.Planes(
-                picture_id=self.picture_id,
-                level=level,
-                first_plane=first,
-                planes=payload,
-                coded=last + 1 - first if self.coder else 0,
-                top_k=self.top_k,
-            )
-        )
-
-    async def _hear(self, limit: float) -> bool:
-        """Takes one message, or returns when the time is up. True once the final answer is there."""
-        try:
-            answer = await asyncio.wait_for(self.inbox.get(), max(0.0, limit - time.monotonic()))
-        except asyncio.TimeoutError:
-            if not self.result.predictions:
-                raise ServerUnavailable(
-                    f"No answer came within {PATIENCE_S:g} s; the link or the server has stalled."
-                ) from None
-            return False
-        if isinstance(answer, pb.Receipt):
-            self.receipted = answer.planes
-            return False
-        if isinstance(answer, pb.Prediction):
-            if not answer.classes:
-                raise ProtocolError("The server sent an answer without a class; update the server.")
-            prediction = Prediction.from_message(answer, time.monotonic() - self.began)
-            self.result.predictions.append(prediction)
-            if self.on_prediction:
-                self.on_prediction(prediction)
-            return prediction.final
-        raise answer
-
-
-class Client:
-    """The synchronous form of `AsyncClient`; safe to share between threads.
-
-    with Client("localhost:50051") as client:
-        print(client.predict(read_picture("dog.jpg"), budget=0.05).best.name)
-    """
-
-    def __init__(
-        self,
-        address: str,
-        model: str | None = None,
-        *,
-        name: str = "",
-        security: Security = PLAIN,
-        connect_timeout: float = 5.0,
-    ) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="artoveq-client", daemon=True)
-        self._client = AsyncClient(address, model, name=name, security=security, connect_timeout=connect_timeout)
-
-    def __enter__(self) -> Client:
-        self._thread.start()
-        try:
-            self._run(self._client.__aenter__())
-        except BaseException:
-            self._stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._run(self._client.__aexit__(kind, error, traceback))
-        self._stop()
-
-    def _stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    @property
-    def encoder(self) -> Encoder:
-        assert self._client.encoder is not None
-        return self._client.encoder
-
-    @property
-    def capacity(self) -> float | None:
-        """Bits per second as measured so far."""
-        return self._client.capacity
-
-    def predict(self, picture: Picture, **options: Any) -> Result:
-        """As `AsyncClient.predict`."""
-        return self._run(self._client.predict(picture, **options))
-
-    def keep(self, spool: Spool, picture: Picture, context: dict[str, Any]) -> list[Kept]:
-        """As `AsyncClient.keep`; the spool belongs to the calling thread."""
-        return self._client.keep(spool, picture, context)
-
-    def deliver(self, kept: Kept, **options: Any) -> Prediction:
-        """As `AsyncClient.deliver`."""
-        return self._run(self._client.deliver(kept, **options))
-
-    def report(self, result: Result, picture: Picture, **options: Any) -> None:
-        """As `AsyncClient.report`."""
-        self._run(self._client.report(result, picture, **options))

@@ -17,18 +17,20 @@ from wire.exceptions import (
 
 def translated(error: grpc.RpcError, address: str) -> ArtoveqError:
     """The exception that tells the user what to do about a failed call."""
-    code = error.code() if isinstance(error, grpc.aio.AioRpcError) else None
-    return status_error(code, (error.details() if isinstance(error, grpc.aio.AioRpcError) else None) or "", address)
+    if not isinstance(error, grpc.aio.AioRpcError):
+        return status_error(None, "", address)
+    hint = next((value for key, value in error.trailing_metadata() or () if key == "retry-after-ms"), "0")
+    return status_error(error.code(), error.details() or "", address, int(hint) / 1000)
 
 
-def status_error(code: grpc.StatusCode | None, details: str, address: str) -> ArtoveqError:
-    """As `translated`, from a code and its details."""
+def status_error(code: grpc.StatusCode | None, details: str, address: str, retry_after: float = 0.0) -> ArtoveqError:
+    """As `translated`, from a code and its details. retry_after: seconds, where the server named them."""
     if code == grpc.StatusCode.FAILED_PRECONDITION:
         return ModelMismatch(f"{address}: {details}")
     if code == grpc.StatusCode.UNAUTHENTICATED:
         return AccessDenied(f"{address}: {details}")
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return ServerOverloaded(f"{address} is busy: {details}")
+        return ServerOverloaded(f"{address} is busy: {details}", retry_after)
     if code == grpc.StatusCode.INVALID_ARGUMENT:
         return ProtocolError(details)
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):

@@ -1,115 +1,181 @@
-"""What the link can carry: measuring the capacity, and choosing the level. Pure; the clock is an argument."""
+"""What the link can carry, and what to send over it. Pure; the clock is an argument."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-HOLD = 0.95
-"""Share of the estimate that is spent while the level holds or drops."""
-RISE = 0.7
-"""Share of the estimate that must suffice before the level rises."""
-FAST_S, SLOW_S = 3.0, 9.0
-"""Half-lives of the two averages; the lower one counts."""
+RISE_S = 0.3
+"""Half-life of the estimate's way up; it comes down at once."""
+REMEMBERED = 100
+"""Pictures whose fate a forecast is made from."""
+PRIOR = (0.25, 0.5, 0.8, 0.95, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+"""What may become of a capacity, before anything was seen; all of them together weigh as much as one picture."""
+SHORTEST_SAMPLE_S = 0.002
+"""What arrives closer together than this may have come in one packet: the link is at least so fast."""
+IDLE_SHARE = 0.1
+"""A link that had nothing to do for a larger share of an interval than this was not the limit."""
 
 
 @dataclass(frozen=True)
-class Overheads:
-    """What a deadline pays for besides sending bits, in seconds."""
+class Way:
+    """One way to send a picture.
 
+    bits: on the link, on average, the message around them included. top1: how often its answer is right.
+    encode: seconds. level: of the codebook; point: (side, quality) of a WebP file in its place.
+    """
+
+    bits: float
+    top1: float
     encode: float = 0.0
-    round_trip: float = 0.0
-    queue: float = 0.0
-    decode: float = 0.0
+    level: int = 0
+    point: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """`bits` took `seconds` on the link; idle: it had pauses, and could have carried more."""
+
+    bits: float
+    seconds: float
+    idle: bool = False
 
     @property
-    def total(self) -> float:
-        return self.encode + self.round_trip + self.queue + self.decode
+    def app_limited(self) -> bool:
+        """Whether the capacity is at least this, rather than this."""
+        return self.idle or self.seconds < SHORTEST_SAMPLE_S
 
+    @property
+    def capacity(self) -> float:
+        """Bits per second."""
+        return self.bits / max(self.seconds, SHORTEST_SAMPLE_S)
 
-def choose_level(
-    capacity: float | None,
-    budget: float,
-    overheads: Overheads,
-    *,
-    level_bits: Mapping[int, float],
-    message_bits: float,
-    previous: int | None = None,
-) -> int:
-    """The highest level whose bits arrive in time: at most C · (τ − overheads) bits.
-
-    Corrects eq. 4 by what the deadline spends on other things, and by the message around the planes.
-    It drops at once and rises cautiously: to go beyond the previous level, the planes must fit into
-    `RISE` of the capacity.
-
-    capacity: bits per second, None where nothing has been measured yet (then level 1).
-    budget: seconds. level_bits: what each level sends for a picture, on average; it grows with the level.
-    message_bits: of the message around the planes.
-    Returns 0 where not even the lowest level arrives in time.
-    """
-    if capacity is None:
-        return min(level_bits)
-    deliverable = capacity * max(0.0, budget - overheads.total)
-
-    def fitting(share: float) -> int:
-        return max(
-            (level for level, bits in level_bits.items() if bits + message_bits <= share * deliverable), default=0
-        )
-
-    hold = fitting(HOLD)
-    if previous is None or hold <= previous:
-        return hold
-    return max(previous, fitting(RISE))
+    def __add__(self, other: Sample) -> Sample:
+        """Both together, of which pauses are left out where one has none."""
+        if self.idle != other.idle:
+            return other if self.idle else self
+        return Sample(self.bits + other.bits, self.seconds + other.seconds, self.idle)
 
 
 @dataclass
-class _Average:
-    """An exponential average over time, free of the bias of its start."""
+class Uplink:
+    """Which messages kept the link busy without a pause, from the times of two clocks that do not agree.
 
-    half_life: float
-    value: float = 0.0
-    weight: float = 0.0
-
-    def add(self, sample: float, duration: float) -> None:
-        keep = 0.5 ** (duration / self.half_life)
-        self.value = keep * self.value + (1 - keep) * sample
-        self.weight = keep * self.weight + (1 - keep)
-
-    @property
-    def mean(self) -> float:
-        return self.value / self.weight
-
-
-@dataclass
-class CapacityEstimator:
-    """Bits per second, from the server's receipts: bytes over the server's own clock.
-
-    The estimate is the lower of a fast and a slow average (RFC 9317 describes the practice in
-    streaming players), and never above the newest full sample, so that it drops at once and rises
-    slowly. A sample that could not fill the link says only that the capacity is at least this much:
-    it may raise the estimate and never lowers it.
+    A mark that arrived at `m` and left at `e` gives their difference. A message that left at e' would
+    have arrived at m + (e' − e) on an idle link; where the message before it arrived later than that,
+    the link was busy in between, and bits over time is its capacity. Otherwise it had a pause, and bits
+    over the time after it are less certain. All times in seconds.
     """
 
-    fast: _Average = field(default_factory=lambda: _Average(FAST_S))
-    slow: _Average = field(default_factory=lambda: _Average(SLOW_S))
+    ahead: float | None = None
+    """The server's clock less ours, and the time that a mark took."""
+    newest: float = 0.0
+    """When the newest message arrived, on the server's clock."""
 
-    newest: float = math.inf
+    def marked(self, left: float, arrived: float) -> None:
+        """A message too small to take time, on a link that was idle."""
+        self.ahead, self.newest = arrived - left, arrived
 
-    def add(self, bits: float, seconds: float, elapsed: float, *, app_limited: bool) -> None:
-        """One measurement: `bits` arrived within `seconds`; `elapsed` seconds since the one before."""
-        if seconds <= 0 or bits <= 0:
-            return
-        sample, known = bits / seconds, self.capacity
-        if app_limited and known is not None and sample <= known:
-            return
-        self.newest = sample
-        for average in (self.fast, self.slow):
-            average.add(sample, max(seconds, elapsed))
-
-    @property
-    def capacity(self) -> float | None:
-        """The estimate in bits per second, None before the first measurement."""
-        if not self.fast.weight:
+    def arrived(self, left: float, arrived: float, bits: float) -> Sample | None:
+        """The next message; None where nothing is known of the clocks."""
+        before, self.newest = self.newest, arrived
+        if self.ahead is None:
             return None
-        return min(self.fast.mean, self.slow.mean, self.newest)
+        pause = left + self.ahead - before
+        if pause <= IDLE_SHARE * (arrived - before):
+            return Sample(bits, arrived - before)
+        return Sample(bits, max(0.0, arrived - before - pause), idle=True)
+
+
+@dataclass
+class Forecast:
+    """Whether so many bits will be there in time: as it went with each of the newest pictures.
+
+    The capacity is the newest one measured where that is lower, else it rises within about `RISE_S`.
+    Each picture leaves what it spent on other things than sending (round trip, queue, decoding), and
+    the ratio of the capacity that it met to the one that was expected. The next one is taken to fare like one of
+    them, each as likely: so a link that drops once in twenty pictures makes the twentieth count.
+    """
+
+    capacity: float | None = None
+    """Bits per second, None before the first sample."""
+    newest: float = 0.0
+    fates: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    """(seconds spent on other things, capacity met / expected)"""
+
+    def learn(self, sample: Sample | None, spent: float, now: float) -> None:
+        """One picture. sample: its time on the link, if that could be told; spent: its latency without that."""
+        self.fates.append((spent, self.measured(sample, now)))
+
+    def measured(self, sample: Sample | None, now: float) -> float:
+        """Follows the capacity; returns what was met as a share of what was expected."""
+        ratio, known = 1.0, self.capacity
+        if sample is not None and (known is None or not sample.app_limited or sample.capacity > known):
+            met = sample.capacity
+            ratio = met / known if known else 1.0
+            keep = 0.5 ** (max(0.0, now - self.newest) / RISE_S) if known and met > known else 0.0
+            self.capacity = keep * (known or 0.0) + (1 - keep) * met
+        self.newest = now
+        return ratio
+
+    def room(self, budget: float, spent: float) -> Room:
+        """What arrives and is answered within `budget` seconds.
+
+        spent: seconds that other things take, as long as nothing has been learnt.
+        """
+        if self.capacity is None:
+            return Room([], [])
+        if self.fates:
+            spent = sorted(one for one, _ in self.fates)[len(self.fates) // 2]
+        seen = sorted(self.capacity * ratio * (budget - other) for other, ratio in self.fates)
+        return Room(seen, [self.capacity * ratio * (budget - spent) for ratio in PRIOR])
+
+
+@dataclass(frozen=True)
+class Room:
+    """For how many bits there would have been time, each time; sorted."""
+
+    seen: list[float]
+    prior: list[float]
+
+    def chance(self, bits: float) -> float:
+        """The probability that so many bits are in time."""
+        if not self.prior:
+            return 0.0
+        fit = [len(rooms) - bisect_left(rooms, bits) for rooms in (self.seen, self.prior)]
+        return (fit[0] + fit[1] / len(self.prior)) / (len(self.seen) + 1)
+
+
+def choose(ways: Sequence[Way], forecast: Forecast, budget: float, spent: float) -> Way:
+    """The way whose answer is likeliest right and in time: max top1 · P(in time).
+
+    Eq. 4 of ARTOVeQ takes the highest level that C carries within τ. Accuracy hardly grows at the
+    top, so that the last levels are seldom worth the risk that C is less by then.
+    Where nothing is known, or nothing can be in time, it is the way with the fewest bits.
+    """
+    rooms = {encode: forecast.room(budget - encode, spent) for encode in {way.encode for way in ways}}
+    worth = {way: way.top1 * rooms[way.encode].chance(way.bits) for way in ways}
+    best = max(ways, key=lambda way: (worth[way], -way.bits))
+    return best if worth[best] else min(ways, key=lambda way: way.bits)
+
+
+def choose_steps(
+    ways: Sequence[Way], forecast: Forecast, budget: float, spent: float, message_bits: float
+) -> list[int]:
+    """Up to which levels the first messages of a progressive picture go: one or two of them.
+
+    ways: levels of one codebook, lowest first. The second message is worth its bits where the first is
+    safer alone; after it, planes go one by one. The expected accuracy of levels (k, l) is
+    P(l) · top1(l) + (P(k) − P(l)) · top1(k).
+    """
+    room = forecast.room(budget - ways[0].encode, spent)
+    first = [room.chance(way.bits) for way in ways]
+    plans = [(chance * way.top1, -1, [way.level]) for way, chance in zip(ways, first, strict=True)]
+    for i, high in enumerate(ways):
+        second = room.chance(high.bits + message_bits)
+        for low, chance in zip(ways[:i], first, strict=False):
+            plans.append((second * high.top1 + (chance - second) * low.top1, -2, [low.level, high.level]))
+    worth, _, steps = max(plans, key=lambda plan: (plan[0], plan[1], -plan[2][-1]))
+    return steps if worth else [ways[0].level]

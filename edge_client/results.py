@@ -44,14 +44,16 @@ class Result:
 
     capacity: bits per second as measured when the level was chosen, None before any measurement.
     round_trip, encode, latency, budget: seconds. latency is the time of the last prediction.
+    webp: side and quality, where the picture was sent as a file; the level is then the server's.
     """
 
     level: int
     budget: float
     capacity: float | None
     round_trip: float
-    encode: float
+    encode: float = 0.0
     payload_bytes: int = 0
+    webp: tuple[int, int] | None = None
     predictions: list[Prediction] = field(default_factory=list)
 
     @property
@@ -74,6 +76,7 @@ class Result:
             "class": self.best.name,
             "probability": round(self.best.probability, 4),
             "level": self.level,
+            "webp": None if self.webp is None else {"side": self.webp[0], "quality": self.webp[1]},
             "payload_bytes": self.payload_bytes,
             "latency_ms": round(self.latency * 1000, 2),
             "budget_ms": round(self.budget * 1000, 2),

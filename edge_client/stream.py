@@ -7,43 +7,57 @@ import contextlib
 import itertools
 import time
 from collections import deque
+from dataclasses import dataclass
 
 import grpc
 
 from edge_client.channel import Metadata
 from edge_client.errors import status_error
-from edge_client.rate import CapacityEstimator
+from edge_client.rate import Sample, Uplink
+from wire.bundles import MOST, bundled
 from wire.exceptions import ArtoveqError, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceStub
 
-MESSAGE_OVERHEAD = 5 + 9
-"""Bytes that gRPC's prefix and an HTTP/2 frame header add to a message."""
-SHORTEST_SAMPLE_S = 0.002
-"""What arrives closer together than this may have come in one packet: the link is at least so fast."""
-
+FRAMING_BYTES = 5 + 9 + 52
+"""What a message takes on the link beside its own bytes: gRPC's prefix, an HTTP/2 frame, TCP/IP with timestamps."""
 ROUND_TRIPS = 16
 WRITE_FAILED = "Internal error from Core"
 """What gRPC itself says, under a code of no meaning, where a message met a connection that was going away."""
 
-Answer = pb.Prediction | pb.Receipt | ArtoveqError
+
+@dataclass(frozen=True)
+class Arrived:
+    """The server has so many planes of a picture; sample: what the newest of them say about the link."""
+
+    planes: int
+    sample: Sample | None
+
+
+Answer = pb.Prediction | Arrived | ArtoveqError
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A message on its way. Receipts come in the order of the messages."""
+
+    left: float
+    planes: list[tuple[int, int]]
+    """(picture, how many of its planes are there once this has arrived)"""
 
 
 class Stream:
     """Opened by `open`; fails every picture in flight when it breaks, and is then of no further use."""
 
-    def __init__(
-        self, stub: RemoteInferenceStub, address: str, estimator: CapacityEstimator, metadata: Metadata
-    ) -> None:
+    def __init__(self, stub: RemoteInferenceStub, address: str, metadata: Metadata) -> None:
         self._stub, self._metadata = stub, metadata
         self._address = address
-        self._estimator = estimator
         self._ids = itertools.count(1)
         self._inboxes: dict[int, asyncio.Queue[Answer]] = {}
-        self._pinged: dict[int, float] = {}
-        self._marks: dict[int, pb.Pong] = {}
-        self._settling: dict[int, asyncio.Future[None]] = {}
-        self._last_sample = time.monotonic()
+        self._pinged: dict[int, asyncio.Future[pb.Pong]] = {}
+        self._waiting: list[tuple[pb.Planes, int]] = []
+        self._sent: deque[_Sent] = deque()
+        self._uplink, self._received = Uplink(), 0
         self._writing = asyncio.Lock()
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS)
         self.broken: ArtoveqError | None = None
@@ -73,11 +87,12 @@ class Stream:
         self._reader = asyncio.create_task(self._read())
 
     async def _greet(self, fingerprint: str, name: str) -> None:
-        await self._call.write(pb.StreamRequest(hello=pb.Hello(fingerprint=fingerprint, name=name)))
+        await self._call.write(pb.StreamRequest(hello=pb.Hello(fingerprint=fingerprint, name=name, reads_bundles=True)))
         response = await self._call.read()
         if response is grpc.aio.EOF:
             raise asyncio.InvalidStateError("the stream ended before the welcome")
         self.reads_coded_planes: bool = response.welcome.reads_coded_planes
+        self.reads_bundles: bool = response.welcome.reads_bundles
 
     async def close(self) -> None:
         """Ends the stream; pictures in flight fail with ServerUnavailable."""
@@ -87,44 +102,82 @@ class Stream:
             await self._reader
         self._break(ServerUnavailable(f"The connection to {self._address} was closed."))
 
-    def begin(self) -> tuple[int, asyncio.Queue[Answer]]:
-        """A new picture: its id, and the queue that its receipts, predictions or failure come into."""
+    async def begin(self) -> tuple[int, asyncio.Queue[Answer]]:
+        """A new picture: its id, and the queue that its receipts, predictions or failure come into.
+
+        Where the link is idle a mark goes first: the picture's time on the link begins when it arrives.
+        """
+        if not self._inboxes:
+            await self._mark()
         picture_id, inbox = next(self._ids), asyncio.Queue[Answer]()
         self._inboxes[picture_id] = inbox
         return picture_id, inbox
 
+    async def _mark(self) -> None:
+        left = time.monotonic()
+
+        def marked(pong: asyncio.Future[pb.Pong]) -> None:
+            if not pong.cancelled() and pong.exception() is None:
+                self._round_trips.append(time.monotonic() - left)
+                self._uplink.marked(left, pong.result().received_us / 1e6)
+                self._received = pong.result().received_bytes
+
+        (await self._ping(b"")).add_done_callback(marked)
+
     async def end(self, picture_id: int, *, cancel: bool) -> None:
         """Forgets a picture; with `cancel` the server is told, too."""
         self._inboxes.pop(picture_id, None)
-        self._pinged.pop(picture_id, None)
-        self._marks.pop(picture_id, None)
         if cancel and self.broken is None:
             with contextlib.suppress(ArtoveqError):
                 await self._write(pb.StreamRequest(cancel=pb.Cancel(picture_id=picture_id)))
 
-    async def mark(self, picture_id: int) -> None:
-        """Marks where a burst of planes begins, on the server's clock; measures the round trip as well."""
-        self._pinged[picture_id] = time.monotonic()
-        await self._write(pb.StreamRequest(ping=pb.Ping(id=picture_id)))
-
-    async def send(self, planes: pb.Planes) -> None:
-        """Sends planes of one picture.
+    async def send(self, planes: pb.Planes, last: int) -> None:
+        """Sends planes of one picture, up to plane `last`, in one message with others that are ready at the same time.
 
         Raises:
             ServerUnavailable: if the stream has broken.
         """
-        await self._write(pb.StreamRequest(planes=planes))
+        self._waiting.append((planes, last))
+        async with self._writing:
+            await asyncio.sleep(0)  # whoever is ready as well may join
+            waiting, self._waiting = self._waiting, []
+            lasts = iter(waiting)
+            for message, inside in bundled([one for one, _ in waiting], MOST if self.reads_bundles else 1):
+                self._sent.append(_Sent(time.monotonic(), [(p.picture_id, next(lasts)[1]) for p in inside]))
+                await self._write_alone(message)
+        if self.broken is not None:  # whoever wrote ours has heard of it
+            raise self.broken
+
+    async def send_file(self, file: pb.PictureFile) -> None:
+        """Sends a picture as a file.
+
+        Raises:
+            ServerUnavailable: if the stream has broken.
+        """
+        async with self._writing:
+            self._sent.append(_Sent(time.monotonic(), [(file.picture_id, 0)]))
+            await self._write_alone(pb.StreamRequest(file=file))
+
+    async def probe(self, size: int) -> Sample | None:
+        """Fills an idle link with `size` bytes of no meaning, and measures how long they take."""
+        begun, left = await self._ping(b""), time.monotonic()
+        ended = await self._ping(bytes(size))
+        mark, end = await begun, await ended
+        uplink = Uplink()
+        uplink.marked(left, mark.received_us / 1e6)
+        return uplink.arrived(left, end.received_us / 1e6, 8 * (size + FRAMING_BYTES))
 
     async def report(self, report: pb.Report) -> None:
         """Tells the server's page how a picture went; returns when it has arrived, and the link is free again."""
-        number, arrived = next(self._ids), asyncio.get_running_loop().create_future()
-        self._settling[number] = arrived
-        try:
-            await self._write(pb.StreamRequest(report=report))
-            await self._write(pb.StreamRequest(ping=pb.Ping(id=number)))
-            await arrived
-        finally:
-            del self._settling[number]
+        await self._write(pb.StreamRequest(report=report))
+        await (await self._ping(b""))
+
+    async def _ping(self, padding: bytes) -> asyncio.Future[pb.Pong]:
+        number, pong = next(self._ids), asyncio.get_running_loop().create_future()
+        self._pinged[number] = pong
+        pong.add_done_callback(lambda done: (self._pinged.pop(number, None), done.cancelled() or done.exception()))
+        await self._write(pb.StreamRequest(ping=pb.Ping(id=number, padding=padding)))
+        return pong
 
     async def _write(self, message: pb.StreamRequest) -> None:
         async with self._writing:  # gRPC takes one message at a time
@@ -143,7 +196,8 @@ class Stream:
     async def _read(self) -> None:
         try:
             while (message := await self._call.read()) is not grpc.aio.EOF:
-                self._sort(message)
+                for one in message.bundle.responses or (message,):
+                    self._sort(one)
         except grpc.RpcError:
             pass
         self._break(await self._reason())
@@ -151,45 +205,38 @@ class Stream:
     def _sort(self, message: pb.StreamResponse) -> None:
         kind = message.WhichOneof("message")
         if kind == "pong":
-            pong = message.pong
-            if (sent := self._pinged.pop(pong.id, None)) is not None:
-                self._round_trips.append(time.monotonic() - sent)
-                self._marks[pong.id] = pong
-            elif pong.id in self._settling and not self._settling[pong.id].done():
-                self._settling[pong.id].set_result(None)
+            pong = self._pinged.get(message.pong.id)
+            if pong is not None and not pong.done():
+                pong.set_result(message.pong)
         elif kind == "receipt":
-            self._measure(message.receipt)
-            self._deliver(message.receipt.picture_id, message.receipt)
+            self._arrived(message.receipt)
         elif kind == "prediction":
             self._deliver(message.prediction.picture_id, message.prediction)
         elif kind == "failure":
             failure = message.failure
             code = next((c for c in grpc.StatusCode if c.value[0] == failure.code), None)
-            self._deliver(failure.picture_id, status_error(code, failure.message, self._address))
+            self._deliver(
+                failure.picture_id, status_error(code, failure.message, self._address, failure.retry_after_ms / 1000)
+            )
 
     def _deliver(self, picture_id: int, answer: Answer) -> None:
         inbox = self._inboxes.get(picture_id)
         if inbox is not None:  # else it came after the picture was given up
             inbox.put_nowait(answer)
 
-    def _measure(self, receipt: pb.Receipt) -> None:
-        """One capacity sample: from the mark to the first planes of a picture, on the server's clock.
-
-        Later planes may have waited for the edge rather than for the link.
-        """
-        mark = self._marks.pop(receipt.picture_id, None)
-        if mark is None:
+    def _arrived(self, receipt: pb.Receipt) -> None:
+        """One message has arrived: what it says about the link, and which planes are there now."""
+        while self._sent:
+            sent = self._sent.popleft()
+            if sent.planes[-1][0] == receipt.picture_id:
+                break
+        else:
             return
-        seconds = (receipt.received_us - mark.received_us) / 1e6
-        received = receipt.received_bytes - mark.received_bytes + MESSAGE_OVERHEAD
-        now = time.monotonic()
-        self._estimator.add(
-            8 * received,
-            max(seconds, SHORTEST_SAMPLE_S),
-            now - self._last_sample,
-            app_limited=seconds < SHORTEST_SAMPLE_S,
-        )
-        self._last_sample = now
+        bits = 8 * (receipt.received_bytes - self._received + FRAMING_BYTES)
+        self._received = receipt.received_bytes
+        sample = self._uplink.arrived(sent.left, receipt.received_us / 1e6, bits)
+        for picture_id, planes in sent.planes:
+            self._deliver(picture_id, Arrived(planes, sample))
 
     async def _reason(self) -> ArtoveqError:
         """Why the call ended, from its status."""
@@ -205,6 +252,6 @@ class Stream:
             self.broken = reason
             for inbox in self._inboxes.values():
                 inbox.put_nowait(reason)
-            for arrived in self._settling.values():
-                if not arrived.done():
-                    arrived.set_exception(reason)
+            for pong in list(self._pinged.values()):
+                if not pong.done():
+                    pong.set_exception(reason)

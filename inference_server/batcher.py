@@ -1,10 +1,11 @@
-"""Batches across streams: what waits while the decoder is busy goes into its next batch together."""
+"""Batches across streams: what waits while the decoder is busy goes into its next batch together, fairly."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -38,8 +39,9 @@ class _Work:
 
 
 class Batcher:
-    """One decoder, fed from a queue. Submit from the event loop only.
+    """One decoder, fed from a queue for each owner. Submit from the event loop only.
 
+    A batch takes one picture of each owner in turn, so that nobody waits for somebody else's many.
     While a picture waits, newer planes replace its older request, which keeps its place in the
     queue: under load only the newest state of a picture is decoded.
     """
@@ -47,7 +49,10 @@ class Batcher:
     def __init__(self, decoder: Decoder, *, pictures: int, window: float, queue: int) -> None:
         self._decoder = decoder
         self._pictures, self._window, self._limit = pictures, window, queue
-        self._waiting: dict[Hashable, _Work] = {}
+        self._queues: OrderedDict[Hashable, dict[Hashable, _Work]] = OrderedDict()
+        self.waiting = 0
+        """Pictures that wait to be decoded."""
+        self._pace = 0.0
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="artoveq-decoder")
         self._idle = asyncio.Event()
@@ -66,32 +71,53 @@ class Batcher:
         self._thread.shutdown()
 
     def submit(
-        self, key: Hashable, level: int, indices: Indices, deliver: Callable[[Answer | ArtoveqError], None]
+        self,
+        owner: Hashable,
+        key: Hashable,
+        level: int,
+        indices: Indices,
+        deliver: Callable[[Answer | ArtoveqError], None],
     ) -> None:
-        """Queues a picture's newest state; `deliver` is called on the event loop with its answer.
+        """Queues the newest state of an owner's picture; `deliver` is called on the event loop with its answer.
 
         Raises:
-            ServerOverloaded: if the queue is full.
+            ServerOverloaded: if the queue is full, with the time that it takes to decode what is in it.
         """
-        older = self._waiting.get(key)
-        if older is None and len(self._waiting) >= self._limit:
-            raise ServerOverloaded(f"{self._limit} pictures are waiting already; try again a little later.")
+        older = self._queues.get(owner, {}).get(key)
         if older is not None:
             metrics.COALESCED.inc()
-        self._waiting[key] = _Work(level, indices, deliver)
+        elif self.waiting >= self._limit:
+            raise ServerOverloaded(
+                f"{self._limit} pictures are waiting already; try again a little later.", self.waiting * self._pace
+            )
+        else:
+            self.waiting += 1
+        self._queues.setdefault(owner, {})[key] = _Work(level, indices, deliver)
         self._idle.clear()
         self._arrived.set()
 
-    @property
-    def waiting(self) -> int:
-        """Pictures that wait to be decoded."""
-        return len(self._waiting)
-
-    def withdraw(self, key: Hashable) -> None:
+    def withdraw(self, owner: Hashable, key: Hashable) -> None:
         """Forgets a waiting picture; one that is being decoded is still delivered."""
-        self._waiting.pop(key, None)
+        queue = self._queues.get(owner, {})
+        if queue.pop(key, None) is not None:
+            self.waiting -= 1
+            if not queue:
+                del self._queues[owner]
 
-    async def predict(self, level: int, indices: Indices) -> Answer:
+    def _take(self) -> list[_Work]:
+        """The next batch: the oldest picture of each owner in turn."""
+        batch: list[_Work] = []
+        while self._queues and len(batch) < self._pictures:
+            owner, queue = next(iter(self._queues.items()))
+            batch.append(queue.pop(next(iter(queue))))
+            if queue:
+                self._queues.move_to_end(owner)
+            else:
+                del self._queues[owner]
+        self.waiting -= len(batch)
+        return batch
+
+    async def predict(self, owner: Hashable, level: int, indices: Indices) -> Answer:
         """The answer for one picture on its own.
 
         Raises:
@@ -107,23 +133,22 @@ class Batcher:
             else:
                 future.set_exception(answer)
 
-        self.submit(future, level, indices, deliver)
+        self.submit(owner, future, level, indices, deliver)
         try:
             return await future
         finally:
-            self.withdraw(future)
+            self.withdraw(owner, future)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            if not self._waiting:
+            if not self.waiting:
                 self._idle.set()
                 self._arrived.clear()
                 await self._arrived.wait()
-                if self._window and len(self._waiting) < self._pictures:
+                if self._window and self.waiting < self._pictures:
                     await asyncio.sleep(self._window)
-            batch = [self._waiting.pop(key) for key in list(self._waiting)[: self._pictures]]
-            if batch:
+            if batch := self._take():
                 self._deliver(batch, *await loop.run_in_executor(self._thread, self._decode, batch))
 
     def _decode(self, batch: list[_Work]) -> tuple[Probabilities | ArtoveqError, float, float]:
@@ -142,6 +167,7 @@ class Batcher:
     ) -> None:
         metrics.BATCH_SIZE.observe(len(batch))
         metrics.DECODE_SECONDS.observe(duration)
+        self._pace += 0.1 * (duration / len(batch) - self._pace)
         for i, work in enumerate(batch):
             if isinstance(answers, ArtoveqError):
                 work.deliver(answers)

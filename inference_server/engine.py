@@ -16,7 +16,7 @@ from inference_server.settings import Settings
 from wire.artifact import Artifact, load_artifact
 from wire.bitplanes import Indices
 from wire.entropy import EntropyCoder, open_coder
-from wire.exceptions import PictureError, ServerUnavailable
+from wire.exceptions import PictureError, ServerOverloaded, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 
 
@@ -39,14 +39,17 @@ class Engine:
         self.coder: EntropyCoder | None = open_coder(self.artifact)
         self.encoder = PictureEncoder(self.artifact, threads=settings.decoder_threads, max_pixels=settings.max_pixels)
         self.batcher = Batcher(
-            open_decoder(self.artifact, settings.decoder_threads),
+            open_decoder(self.artifact, settings.decoder_threads, settings.decoder),
             pictures=settings.batch_pictures,
             window=settings.batch_window_ms / 1000,
             queue=settings.queue_pictures,
         )
         self.edges = Edges()
         self.access = Access(settings)
+        self.leaving = False
+        """The server is about to stop; still, it takes new work."""
         self.draining = False
+        self._encoding = 0
 
     def refuse_when_draining(self) -> None:
         """Raises ServerUnavailable once the server is stopping."""
@@ -54,12 +57,23 @@ class Engine:
             raise ServerUnavailable("The server is stopping and takes no new work; try another one.")
 
     async def encode(self, file: bytes, level: int) -> Indices:
-        """A picture file to its level-l indices, off the event loop."""
+        """A picture file to its level-l indices, off the event loop.
+
+        Raises:
+            PictureError: if it is no picture, or too large.
+            ServerOverloaded: if too many are being read.
+        """
         self.refuse_when_draining()
         limit = self.settings.max_upload_bytes
         if len(file) > limit:
             raise PictureError(f"The picture file has {len(file):,} bytes, more than the limit of {limit:,}.")
-        return await asyncio.to_thread(self.encoder.encode, file, level)
+        if self._encoding >= self.settings.encoding_pictures:
+            raise ServerOverloaded(f"{self._encoding} picture files are being read already; try again a little later.")
+        self._encoding += 1
+        try:
+            return await asyncio.to_thread(self.encoder.encode, file, level)
+        finally:
+            self._encoding -= 1
 
     def best_classes(self, answer: Answer, top_k: int) -> list[ClassScore]:
         """The k most probable classes of an answer, best first; at least one."""

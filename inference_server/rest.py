@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from math import ceil
 from typing import Annotated, Any
 
 import numpy as np
@@ -102,9 +103,9 @@ def build_app(engine: Engine) -> FastAPI:
     @app.exception_handler(ArtoveqError)
     async def refuse(_: Request, error: ArtoveqError) -> JSONResponse:
         status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
-        headers = (
-            {"Retry-After": "1"} if status in (429, 503) else {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-        )
+        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+        if status in (429, 503):
+            headers["Retry-After"] = str(ceil(error.retry_after) if isinstance(error, ServerOverloaded) else 1)
         return JSONResponse({"detail": str(error)}, status, headers)
 
     Caller = Annotated[str, Depends(caller_of(engine))]  # noqa: N806
@@ -149,7 +150,7 @@ def build_app(engine: Engine) -> FastAPI:
         engine.access.spend(caller)
         level = manifest.check_level(manifest.max_level if level is None else level)
         indices = await engine.encode(picture, level)
-        return described(await engine.batcher.predict(level, indices), indices, level, top_k)
+        return described(await engine.batcher.predict(caller, level, indices), indices, level, top_k)
 
     @app.post(
         "/v1/predictions/stream",
@@ -173,12 +174,12 @@ def build_app(engine: Engine) -> FastAPI:
         level = manifest.check_level(manifest.max_level if level is None else level)
         indices = await engine.encode(picture, level)
         engine.refuse_when_draining()
-        return StreamingResponse(events(indices, level, top_k), media_type="text/event-stream")
+        return StreamingResponse(events(caller, indices, level, top_k), media_type="text/event-stream")
 
-    async def events(indices: Indices, level: int, top_k: int) -> AsyncIterator[str]:
+    async def events(caller: str, indices: Indices, level: int, top_k: int) -> AsyncIterator[str]:
         for count in range(1 if manifest.prefix_consistent else level, level + 1):
             try:
-                answer = await engine.batcher.predict(count, indices >> np.uint8(level - count))
+                answer = await engine.batcher.predict(caller, count, indices >> np.uint8(level - count))
             except ArtoveqError as error:
                 yield f"event: error\ndata: {json.dumps({'detail': str(error)})}\n\n"
                 return
@@ -197,8 +198,8 @@ def build_app(engine: Engine) -> FastAPI:
     @app.get("/readyz", response_model=Health, responses={503: {"model": Health}}, tags=["operate"])
     async def readyz(response: Response) -> Health:
         """Whether the server takes new work."""
-        response.status_code = 503 if engine.draining else 200
-        return Health(status="draining" if engine.draining else "ready")
+        response.status_code = 503 if engine.leaving else 200
+        return Health(status="draining" if engine.leaving else "ready")
 
     @app.get("/metrics", response_class=Response, tags=["operate"])
     async def prometheus(_: Caller) -> Response:

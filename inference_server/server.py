@@ -43,7 +43,11 @@ class Server:
         self._service = Service(self.engine)
         self._health = health.aio.HealthServicer()
         # Room for a picture file and the message around it.
-        limits = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", settings.max_upload_bytes + 65536)]
+        limits = [
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", settings.max_upload_bytes + 65536),
+            ("grpc.http2.bdp_probe", 0),  # edges would have to answer each probe over their uplink
+        ]
         self._grpc = grpc.aio.server(options=limits, interceptors=[RefuseMalformed(SERVICE_NAME)])
         add_RemoteInferenceServicer_to_server(self._service, self._grpc)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -91,9 +95,11 @@ class Server:
         return self._grpc.add_secure_port(address, credentials)
 
     async def stop(self) -> None:
-        """Takes no new work, finishes what it has, closes the ports."""
-        self.engine.draining = True
+        """Says so, waits until that was heard, takes no new work, finishes what it has, closes the ports."""
         await self._health.enter_graceful_shutdown()
+        self.engine.leaving = True
+        await asyncio.sleep(self.settings.drain_notice_seconds)
+        self.engine.draining = True
         self._service.drain()
         await self._grpc.stop(self.settings.drain_seconds)
         self._http.should_exit = True

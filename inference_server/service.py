@@ -24,7 +24,6 @@ from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServicer
 
 CHUNK_BYTES = 256 * 1024
 KEY_BYTES = 64
-RETRY_AFTER_MS = 50
 VERSION = "1"
 
 if TYPE_CHECKING:  # generic for the type checker alone
@@ -55,16 +54,18 @@ class Service(RemoteInferenceServicer):
         except ServerOverloaded as full:
             await _abort(context, full)
         edge = self._engine.edges.join(hello.name, context.peer())
-        session = Session(self._engine, edge, caller)
+        session = Session(self._engine, edge, caller, bundles=hello.reads_bundles)
         self._sessions.add(session)
         metrics.STREAMS.inc()
         reader = asyncio.create_task(_read(requests, session))
         watchdog = asyncio.create_task(_end_when_idle(session, self._engine.settings.idle_seconds))
         try:
             yield pb.StreamResponse(
-                welcome=pb.Welcome(server_version=VERSION, reads_coded_planes=self._engine.coder is not None)
+                welcome=pb.Welcome(
+                    server_version=VERSION, reads_coded_planes=self._engine.coder is not None, reads_bundles=True
+                )
             )
-            while (response := await session.outbox.get()) is not None:
+            while (response := await session.next()) is not None:
                 yield response
                 if session.outbox.qsize() < OUTBOX_LIMIT // 2:
                     session.room.set()
@@ -115,7 +116,7 @@ class Service(RemoteInferenceServicer):
         received = begun.add(request.planes, level if request.coded else 0, self._engine.coder)
         if received.planes != level:
             raise ProtocolError(f"Level {level} takes {level} planes, not {received.planes}.")
-        answer = await self._engine.batcher.predict(level, received.indices)
+        answer = await self._engine.batcher.predict(caller, level, received.indices)
         return self._engine.prediction(answer, request.top_k)
 
     async def PredictPicture(self, request: pb.PredictPictureRequest, context: Context) -> pb.Prediction:
@@ -123,7 +124,8 @@ class Service(RemoteInferenceServicer):
         try:
             self._engine.access.spend(caller)
             level = self._engine.manifest.max_level
-            answer = await self._engine.batcher.predict(level, await self._engine.encode(request.picture, level))
+            indices = await self._engine.encode(request.picture, level)
+            answer = await self._engine.batcher.predict(caller, level, indices)
         except ArtoveqError as error:
             await _abort(context, error)
         return self._engine.prediction(answer, request.top_k)
@@ -188,6 +190,6 @@ async def _end_when_idle(session: Session, seconds: float) -> None:
 
 async def _abort(context: Context, error: ArtoveqError) -> NoReturn:
     if isinstance(error, ServerOverloaded):
-        context.set_trailing_metadata((("retry-after-ms", str(RETRY_AFTER_MS)),))
+        context.set_trailing_metadata((("retry-after-ms", str(round(1000 * error.retry_after))),))
     await context.abort(status_of(error), str(error))
     raise AssertionError("abort does not return")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 
@@ -13,6 +13,7 @@ from inference_server.batcher import Answer
 from inference_server.edges import Edge, Shown
 from inference_server.engine import Engine
 from inference_server.received import Received
+from wire.bundles import MOST, unbundled
 from wire.exceptions import (
     AccessDenied,
     ArtoveqError,
@@ -26,6 +27,9 @@ from wire.generated import remote_inference_pb2 as pb
 
 OUTBOX_LIMIT = 1024
 """With so many answers unread, no more requests are read: a slow reader slows itself alone."""
+
+
+UNKNOWN = "Picture {} was not begun, or is done with; begin a new one with plane 1 and a higher number."
 
 
 class UnknownPicture(ProtocolError):
@@ -57,13 +61,15 @@ class _Picture:
     """When its first plane came."""
     closed: bool = False
     """No further plane will come."""
+    encoding: asyncio.Task[None] | None = None
+    """Where it came as a file."""
 
 
 class Session:
     """The pictures of one stream. `handle` takes requests; answers lie in `outbox`, None ends it."""
 
-    def __init__(self, engine: Engine, edge: Edge, caller: str) -> None:
-        self._engine, self._edge, self._caller = engine, edge, caller
+    def __init__(self, engine: Engine, edge: Edge, caller: str, *, bundles: bool) -> None:
+        self._engine, self._edge, self._caller, self._bundles = engine, edge, caller, bundles
         self.heard = time.monotonic()
         self._manifest = engine.manifest
         self._pictures: dict[int, _Picture] = {}
@@ -83,15 +89,22 @@ class Session:
         self.heard = time.monotonic()
         kind = request.WhichOneof("message")
         if kind == "planes":
-            self._received += request.ByteSize()
-            metrics.RECEIVED_BYTES.inc(request.ByteSize())
-            try:
-                self._take(request.planes)
-            except ArtoveqError as error:
-                self._fail(request.planes.picture_id, error)
+            self._count(request)
+            self._receipt(request.planes.picture_id, self._tried(request.planes))
+        elif kind == "bundle":
+            self._count(request)
+            for planes in unbundled(request.bundle):
+                there = self._tried(planes)
+            self._receipt(planes.picture_id, there)
+        elif kind == "file":
+            self._count(request)
+            self._receipt(request.file.picture_id, 0)
+            self._take_file(request.file)
         elif kind == "cancel":
             self._forget(request.cancel.picture_id)
         elif kind == "ping":
+            if request.ping.padding:
+                self._count(request)
             self._put(pb.StreamResponse(pong=pb.Pong(id=request.ping.id, **self._clock())))
         elif kind == "report":
             self._edge.report(request.report)
@@ -116,10 +129,26 @@ class Session:
         for picture_id in list(self._pictures):
             self._forget(picture_id)
 
+    def _count(self, request: pb.StreamRequest) -> None:
+        self._received += request.ByteSize()
+        metrics.RECEIVED_BYTES.inc(request.ByteSize())
+
+    def _receipt(self, picture_id: int, planes: int) -> None:
+        receipt = pb.Receipt(picture_id=picture_id, planes=planes, **self._clock())
+        self._put(pb.StreamResponse(receipt=receipt))
+
     def _clock(self) -> dict[str, int]:
         return {"received_bytes": self._received, "received_us": time.monotonic_ns() // 1000}
 
-    def _take(self, message: pb.Planes) -> None:
+    def _tried(self, message: pb.Planes) -> int:
+        """Takes planes; returns how many of the picture are there, 0 where it failed."""
+        try:
+            return self._take(message)
+        except ArtoveqError as error:
+            self._fail(message.picture_id, error)
+            return 0
+
+    def _take(self, message: pb.Planes) -> int:
         picture = self._pictures.get(message.picture_id) or self._begin(message)
         level, expected = picture.received.level, picture.received.planes + 1
         if message.level != level:
@@ -134,32 +163,47 @@ class Session:
         planes = picture.received.planes
         complete = planes == level
         picture.closed = complete or message.last
-        self._put(pb.StreamResponse(receipt=pb.Receipt(picture_id=message.picture_id, planes=planes, **self._clock())))
-        if not complete and not self._manifest.prefix_consistent:
-            if picture.closed:
-                raise ProtocolError(
-                    f"This model decodes a picture only when all {level} planes of its level are there."
-                )
-            return
-        self._decode(message.picture_id, picture)
+        if complete or self._manifest.prefix_consistent:
+            self._decode(message.picture_id, picture)
+        elif picture.closed:
+            raise ProtocolError(f"This model decodes a picture only when all {level} planes of its level are there.")
+        return planes
 
     def _begin(self, message: pb.Planes) -> _Picture:
-        if message.picture_id <= self._highest or message.first_plane != 1:
-            raise UnknownPicture(
-                f"Picture {message.picture_id} was not begun, or is done with; begin a new one with plane 1 "
-                "and a higher number."
-            )
-        self._highest = message.picture_id
+        if message.first_plane != 1:
+            raise UnknownPicture(UNKNOWN.format(message.picture_id))
+        return self._new(message.picture_id, self._manifest.check_level(message.level), message.top_k)
+
+    def _new(self, picture_id: int, level: int, top_k: int) -> _Picture:
+        if picture_id <= self._highest:
+            raise UnknownPicture(UNKNOWN.format(picture_id))
+        self._highest = picture_id
         self._engine.refuse_when_draining()
         self._engine.access.spend(self._caller)
         if len(self._pictures) >= self._engine.settings.stream_pictures:
             raise ServerOverloaded(f"{len(self._pictures)} pictures are unfinished on this stream; wait for answers.")
-        level = self._manifest.check_level(message.level)
         metrics.LEVEL_SELECTED.labels(level).inc()
-        received, shown = Received(level, self._manifest.sub_vectors), Shown(message.picture_id, level)
-        picture = _Picture(received, message.top_k, shown, since=self.heard)
-        self._pictures[message.picture_id] = picture
+        received, shown = Received(level, self._manifest.sub_vectors), Shown(picture_id, level)
+        picture = self._pictures[picture_id] = _Picture(received, top_k, shown, since=self.heard)
         return picture
+
+    def _take_file(self, message: pb.PictureFile) -> None:
+        try:
+            picture = self._new(message.picture_id, self._manifest.max_level, message.top_k)
+        except ArtoveqError as error:
+            self._fail(message.picture_id, error)
+            return
+        picture.closed, picture.shown.payload_bytes = True, len(message.file)
+        picture.encoding = asyncio.create_task(self._encode(message.picture_id, picture, message.file))
+
+    async def _encode(self, picture_id: int, picture: _Picture, file: bytes) -> None:
+        level = picture.received.level
+        try:
+            indices = await self._engine.encode(file, level)
+            picture.received = replace(picture.received, planes=level, bits=indices)
+            self._decode(picture_id, picture)
+        except ArtoveqError as error:
+            self._fail(picture_id, error)
 
     def _decode(self, picture_id: int, picture: _Picture) -> None:
         received = picture.received
@@ -179,23 +223,41 @@ class Session:
             if final:
                 self._forget(picture_id)
 
-        self._engine.batcher.submit((self, picture_id), received.planes, received.indices, deliver)
+        self._engine.batcher.submit(self, picture_id, received.planes, received.indices, deliver)
 
     def _fail(self, picture_id: int, error: ArtoveqError) -> None:
         code = status_of(error)
         metrics.FAILURES.labels(code.name).inc()
         failure = pb.Failure(picture_id=picture_id, code=code.value[0], message=str(error))
+        if isinstance(error, ServerOverloaded):
+            failure.retry_after_ms = round(1000 * error.retry_after)
         self._put(pb.StreamResponse(failure=failure))
         self._forget(picture_id)
 
     def _forget(self, picture_id: int) -> None:
-        if self._pictures.pop(picture_id, None) is not None:
-            self._engine.batcher.withdraw((self, picture_id))
+        picture = self._pictures.pop(picture_id, None)
+        if picture is not None:
+            if picture.encoding is not None and picture.encoding is not asyncio.current_task():
+                picture.encoding.cancel()
+            self._engine.batcher.withdraw(self, picture_id)
             self._end_if_done()
 
     def _end_if_done(self) -> None:
         if self._ended and not self._pictures:
             self.outbox.put_nowait(None)
+
+    async def next(self) -> pb.StreamResponse | None:
+        """What is to be said next, None at the end: one response, or, where that is understood, all that are ready."""
+        first = await self.outbox.get()
+        if first is None or self.outbox.empty() or not self._bundles:
+            return first
+        ready = [first]
+        while len(ready) < MOST and not self.outbox.empty():
+            if (response := self.outbox.get_nowait()) is None:
+                self.outbox.put_nowait(None)
+                break
+            ready.append(response)
+        return pb.StreamResponse(bundle=pb.Responses(responses=ready))
 
     def _put(self, response: pb.StreamResponse) -> None:
         self.outbox.put_nowait(response)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     """How long the first picture of a batch waits for company while the decoder is free."""
     queue_pictures: int = Field(1024, ge=1)
     """Pictures that may wait to be decoded; beyond that the server answers RESOURCE_EXHAUSTED."""
+    encoding_pictures: int = Field(64, ge=1)
+    """Picture files that may be read and encoded at once; beyond that the server answers RESOURCE_EXHAUSTED."""
     stream_pictures: int = Field(256, ge=1)
     """Unfinished pictures that one stream may have."""
     max_pixels: int = Field(MAX_PIXELS, ge=1)
@@ -54,8 +56,12 @@ class Settings(BaseSettings):
     """A stream that says nothing for so long is ended; an edge opens it anew when it has a picture."""
     remembered_pictures: int = Field(8192, ge=1)
     """Answers that are kept for pictures that may be sent again."""
+    drain_notice_seconds: float = Field(0.0, ge=0)
+    """How long a stopping server still takes new work while its health says NOT_SERVING, for load balancers."""
     drain_seconds: float = Field(10.0, ge=0)
     """How long a stopping server finishes what it has."""
+    decoder: Literal["auto", "onnx", "torch", "fastest"] = "auto"
+    """auto: torch where it finds a GPU, else ONNX Runtime. fastest: whichever is faster when the server starts."""
     decoder_threads: int = Field(0, ge=0)
     """CPU threads of the decoder; 0 lets ONNX Runtime decide."""
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 CALIBRATION_BINS = 15
+PRIOR = 0.3
 
 
 class Scores(BaseModel):
@@ -37,6 +38,21 @@ def scores(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> 
         nll=round(float(-np.log(np.maximum(own.astype(np.float64), 1e-12)).mean()), 6),
         ece=round(float(np.abs(gap).sum() / len(labels)), 6),
     )
+
+
+def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+    """The T for which softmax(log p / T) is the likeliest (Guo et al. 2017, section 4.2).
+
+    With a prior on log T, normal with deviation PRIOR, so that few pictures say little.
+    """
+    logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-12))
+    logits -= logits[np.arange(len(labels)), labels][:, None]  # now −log p of the true class is logsumexp
+
+    def cost(log_t: float) -> float:
+        return float(np.logaddexp.reduce(logits * np.exp(-log_t), axis=1).sum() + (log_t / PRIOR) ** 2 / 2)
+
+    candidates = np.linspace(-2, 2, 401)
+    return round(float(np.exp(candidates[np.argmin([cost(c) for c in candidates])])), 3)
 
 
 def perplexity(indices: NDArray[np.integer], level: int) -> float:

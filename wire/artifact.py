@@ -47,6 +47,17 @@ class LevelFigures(_Strict):
     payload_bytes: float
     """The mean of what is sent: less than the packed planes where they are entropy-coded."""
     top1: float = Field(ge=0, le=1)
+    temperature: float = Field(1.0, gt=0)
+    """Divides the logits, so that of the answers at p % sure about p % are right (Guo et al. 2017)."""
+
+
+class CodecFigures(_Strict):
+    """What the picture costs and gives as a WebP file, with both halves on the server, on the whole test set."""
+
+    side: int = Field(ge=1, le=4096)
+    quality: int = Field(ge=0, le=100)
+    payload_bytes: float
+    top1: float = Field(ge=0, le=1)
 
 
 class Manifest(_Strict):
@@ -67,6 +78,7 @@ class Manifest(_Strict):
     classes: tuple[str, ...]
     unquantised_top1: float = Field(ge=0, le=1)
     levels: tuple[LevelFigures, ...] = Field(min_length=1)
+    codec: tuple[CodecFigures, ...] = ()
     recipe: dict[str, Any]
     files: dict[str, str]
     """SHA-256 of every other file, by name."""

@@ -86,7 +86,11 @@ class AccessDenied(ServerError):
 
 
 class ServerOverloaded(ServerError):
-    """The server's queue is full."""
+    """The server's queue is full. retry_after: seconds after which there may be room."""
+
+    def __init__(self, message: str, retry_after: float = 0.05) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ModelMismatch(ServerError):

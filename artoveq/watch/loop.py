@@ -80,7 +80,8 @@ class _Watching:
         except ServerError as error:
             self._failed(frame, record, error)
             self._failures += 1
-            await _pause(self._failures, SPOOLING_PAUSE_S if self._spool is not None else LONGEST_PAUSE_S)
+            hint = error.retry_after if isinstance(error, ServerOverloaded) else 0.0
+            await _pause(self._failures, SPOOLING_PAUSE_S if self._spool is not None else LONGEST_PAUSE_S, hint)
             return
         self._failures = 0
         self._send(record | result.as_record())
@@ -147,6 +148,9 @@ class _Watching:
             sink.send(record)
 
 
-async def _pause(failures: int, longest: float) -> None:
-    """Longer with every failure, and with jitter, so that a fleet does not come back all at once."""
-    await asyncio.sleep(min(longest, FIRST_PAUSE_S * 2 ** min(failures, 16)) * random.uniform(0.5, 1))
+async def _pause(failures: int, longest: float, hint: float = 0.0) -> None:
+    """Longer with every failure, and with jitter, so that a fleet does not come back all at once.
+
+    hint: seconds that the server asked for, at least.
+    """
+    await asyncio.sleep(max(hint, min(longest, FIRST_PAUSE_S * 2 ** min(failures, 16)) * random.uniform(0.5, 1)))

@@ -7,48 +7,64 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StreamRequest(_message.Message):
-    __slots__ = ("hello", "planes", "cancel", "ping", "report")
+    __slots__ = ("hello", "planes", "cancel", "ping", "report", "bundle", "file")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     PLANES_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
     REPORT_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     planes: Planes
     cancel: Cancel
     ping: Ping
     report: Report
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., planes: _Optional[_Union[Planes, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ...) -> None: ...
+    bundle: Bundle
+    file: PictureFile
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., planes: _Optional[_Union[Planes, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., bundle: _Optional[_Union[Bundle, _Mapping]] = ..., file: _Optional[_Union[PictureFile, _Mapping]] = ...) -> None: ...
 
 class StreamResponse(_message.Message):
-    __slots__ = ("welcome", "prediction", "failure", "receipt", "pong")
+    __slots__ = ("welcome", "prediction", "failure", "receipt", "pong", "bundle")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     PONG_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     prediction: Prediction
     failure: Failure
     receipt: Receipt
     pong: Pong
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., prediction: _Optional[_Union[Prediction, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ...) -> None: ...
+    bundle: Responses
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., prediction: _Optional[_Union[Prediction, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., bundle: _Optional[_Union[Responses, _Mapping]] = ...) -> None: ...
+
+class Responses(_message.Message):
+    __slots__ = ("responses",)
+    RESPONSES_FIELD_NUMBER: _ClassVar[int]
+    responses: _containers.RepeatedCompositeFieldContainer[StreamResponse]
+    def __init__(self, responses: _Optional[_Iterable[_Union[StreamResponse, _Mapping]]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("fingerprint", "name")
+    __slots__ = ("fingerprint", "name", "reads_bundles")
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
+    READS_BUNDLES_FIELD_NUMBER: _ClassVar[int]
     fingerprint: str
     name: str
-    def __init__(self, fingerprint: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+    reads_bundles: bool
+    def __init__(self, fingerprint: _Optional[str] = ..., name: _Optional[str] = ..., reads_bundles: bool = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("server_version", "reads_coded_planes")
+    __slots__ = ("server_version", "reads_coded_planes", "reads_bundles")
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
     READS_CODED_PLANES_FIELD_NUMBER: _ClassVar[int]
+    READS_BUNDLES_FIELD_NUMBER: _ClassVar[int]
     server_version: str
     reads_coded_planes: bool
-    def __init__(self, server_version: _Optional[str] = ..., reads_coded_planes: bool = ...) -> None: ...
+    reads_bundles: bool
+    def __init__(self, server_version: _Optional[str] = ..., reads_coded_planes: bool = ..., reads_bundles: bool = ...) -> None: ...
 
 class Planes(_message.Message):
     __slots__ = ("picture_id", "level", "first_plane", "planes", "top_k", "last", "coded")
@@ -67,6 +83,26 @@ class Planes(_message.Message):
     last: bool
     coded: int
     def __init__(self, picture_id: _Optional[int] = ..., level: _Optional[int] = ..., first_plane: _Optional[int] = ..., planes: _Optional[bytes] = ..., top_k: _Optional[int] = ..., last: bool = ..., coded: _Optional[int] = ...) -> None: ...
+
+class Bundle(_message.Message):
+    __slots__ = ("shared", "planes", "steps")
+    SHARED_FIELD_NUMBER: _ClassVar[int]
+    PLANES_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    shared: Planes
+    planes: _containers.RepeatedScalarFieldContainer[bytes]
+    steps: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, shared: _Optional[_Union[Planes, _Mapping]] = ..., planes: _Optional[_Iterable[bytes]] = ..., steps: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class PictureFile(_message.Message):
+    __slots__ = ("picture_id", "file", "top_k")
+    PICTURE_ID_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    picture_id: int
+    file: bytes
+    top_k: int
+    def __init__(self, picture_id: _Optional[int] = ..., file: _Optional[bytes] = ..., top_k: _Optional[int] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("planes", "payload_bytes", "capacity", "true_capacity", "latency_us", "budget_us", "jpeg_bytes", "webp_bytes", "thumbnail")
@@ -97,10 +133,12 @@ class Cancel(_message.Message):
     def __init__(self, picture_id: _Optional[int] = ...) -> None: ...
 
 class Ping(_message.Message):
-    __slots__ = ("id",)
+    __slots__ = ("id", "padding")
     ID_FIELD_NUMBER: _ClassVar[int]
+    PADDING_FIELD_NUMBER: _ClassVar[int]
     id: int
-    def __init__(self, id: _Optional[int] = ...) -> None: ...
+    padding: bytes
+    def __init__(self, id: _Optional[int] = ..., padding: _Optional[bytes] = ...) -> None: ...
 
 class Pong(_message.Message):
     __slots__ = ("id", "received_bytes", "received_us")
@@ -151,14 +189,16 @@ class ClassProbability(_message.Message):
     def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., probability: _Optional[float] = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("picture_id", "code", "message")
+    __slots__ = ("picture_id", "code", "message", "retry_after_ms")
     PICTURE_ID_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
     picture_id: int
     code: int
     message: str
-    def __init__(self, picture_id: _Optional[int] = ..., code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+    retry_after_ms: int
+    def __init__(self, picture_id: _Optional[int] = ..., code: _Optional[int] = ..., message: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
     __slots__ = ("fingerprint", "level", "planes", "top_k", "coded", "key")
