@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -38,6 +38,11 @@ class _Work:
     since: float = field(default_factory=time.monotonic)
 
 
+_Outcome = tuple[Probabilities | ArtoveqError, float, float]
+"""Answers, when their decoding began, and how long it took."""
+AHEAD = 2
+
+
 class Batcher:
     """One decoder, fed from a queue for each owner. Submit from the event loop only.
 
@@ -53,6 +58,7 @@ class Batcher:
         self.waiting = 0
         """Pictures that wait to be decoded."""
         self._pace = 0.0
+        self._decoding: deque[tuple[list[_Work], asyncio.Future[_Outcome]]] = deque()
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="artoveq-decoder")
         self._idle = asyncio.Event()
@@ -140,7 +146,6 @@ class Batcher:
             self.withdraw(owner, future)
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             if not self.waiting:
                 self._idle.set()
@@ -148,10 +153,22 @@ class Batcher:
                 await self._arrived.wait()
                 if self._window and self.waiting < self._pictures:
                     await asyncio.sleep(self._window)
-            if batch := self._take():
-                self._deliver(batch, *await loop.run_in_executor(self._thread, self._decode, batch))
+            self._feed()
+            while self._decoding:
+                batch, outcome = self._decoding[0]
+                await outcome
+                self._decoding.popleft()
+                self._feed()  # first of all: the decoder does not wait while answers are handed out
+                self._deliver(batch, *outcome.result())
 
-    def _decode(self, batch: list[_Work]) -> tuple[Probabilities | ArtoveqError, float, float]:
+    def _feed(self) -> None:
+        """The decoder gets what waits; and a second batch, where a whole one waits, so that it never stands still."""
+        loop = asyncio.get_running_loop()
+        while self.waiting >= (self._pictures if self._decoding else 1) and len(self._decoding) < AHEAD:
+            batch = self._take()
+            self._decoding.append((batch, loop.run_in_executor(self._thread, self._decode, batch)))
+
+    def _decode(self, batch: list[_Work]) -> _Outcome:
         began = time.monotonic()
         try:
             answers: Probabilities | ArtoveqError = self._decoder.decode(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from wire.exceptions import ServerError, SettingsError
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import add_RemoteInferenceServicer_to_server
 
+SWITCH_S = 0.0005
+"""How long the event loop may keep the decoder's thread from going on with its next batch; Python's own is ten times."""
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["RemoteInference"].full_name
 
 
@@ -109,6 +112,7 @@ class Server:
 
 async def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT."""
+    sys.setswitchinterval(SWITCH_S)
     server = Server(settings)
     await server.start()
     manifest = server.engine.manifest

@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     """Of gRPC; 0 takes a free one."""
     http_port: int = Field(8080, ge=0, le=65535)
     """Of REST; 0 takes a free one."""
-    batch_pictures: int = Field(64, ge=1)
+    batch_pictures: int = Field(32, ge=1)
     """A batch holds at most this many pictures."""
     batch_window_ms: float = Field(1.0, ge=0)
     """How long the first picture of a batch waits for company while the decoder is free."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,7 +29,22 @@ def hostile(
     """Messages of every wrong kind, and garbage on both ports: no crash, no fault in the log, no growth."""
     from benchmarks.service.hostile import hostile as run
 
-    found = asyncio.run(run(model, messages, seed))
+    _tell(asyncio.run(run(model, messages, seed)))
+
+
+@app.command()
+def throughput(
+    model: Model = SHIPPED,
+    streams: Annotated[int, typer.Option(min=1)] = 64,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 32,
+) -> None:
+    """Pictures a second at saturation, beside the bare decoder; queueing at half load under two batch windows."""
+    from benchmarks.service.throughput import throughput as run
+
+    _tell(asyncio.run(run(model, streams, batch, (1.0, 5.0))))
+
+
+def _tell(found: dict[str, Any]) -> None:
     print(json.dumps(found, indent=1))
     sys.exit(0 if found["passed"] else 1)
 

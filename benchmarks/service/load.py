@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,18 +98,28 @@ class LoadStream:
         self.waiting -= done
         return done
 
-    async def saturate(self, in_flight: int) -> None:
-        """Always so many pictures in flight, until it is cancelled."""
+    async def saturate(self, in_flight: int, seconds: float) -> None:
+        """Always so many pictures in flight; then waits for the last answers."""
+        until = time.perf_counter() + seconds
         await self.send(in_flight)
-        while True:
-            if done := await self.hear():
+        while self.waiting:
+            done = await self.hear()
+            if done and time.perf_counter() < until:
                 await self.send(done)
 
+    async def answers(self, until: float) -> None:
+        """Hears the answers to pictures that others send, and, from then on, the last ones."""
+        while self.waiting or time.perf_counter() < until:
+            if self.waiting:
+                await self.hear()
+            else:
+                await asyncio.sleep(0.005)  # a read that is cancelled would cancel the stream
+
     async def close(self) -> None:
+        """Ends the stream."""
         await self._call.done_writing()
-        while self.waiting:
-            await self.hear()
-        self._call.cancel()
+        while await self._call.read() is not grpc.aio.EOF:
+            pass
 
 
 async def open_streams(address: str, payloads: Payloads, counts: Counts, count: int) -> list[LoadStream]:
