@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import enum
 import json
-import logging
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from artoveq.logs import set_up
 from wire.exceptions import ArtoveqError, PictureError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
@@ -49,10 +49,8 @@ Models = Annotated[Path, typer.Option(help="The artifact is written into a folde
 
 def main() -> None:
     """Runs the command; an expected error is one sentence on standard error and exit code 1."""
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    for package in ("edge_client", "inference_server"):
-        logging.getLogger(package).setLevel(logging.INFO)
     try:
+        set_up()
         app()
     except ArtoveqError as error:
         errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)

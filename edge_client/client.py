@@ -100,7 +100,7 @@ class AsyncClient:
         budget: float = 0.05,
         level: int | None = None,
         progressive: bool = False,
-        webp: bool | None = None,
+        webp: bool | tuple[int, int] | None = None,
         top_k: int = 1,
         enough: float = 1.0,
         on_prediction: Callable[[Prediction], None] | None = None,
@@ -111,8 +111,8 @@ class AsyncClient:
         seconds) is sent at once, and the one answer is waited for even when it is late. Progressive: planes go
         out one after the other, and answers come in, until the level, the deadline, or a best class of
         at least probability `enough`; the first answer is waited for even when it is late.
-        webp: True sends a small file in place of planes, and the server runs the encoder, too; None does so
-        where it is the better use of the bytes and the time.
+        webp: True sends a small file in place of planes, and the server runs the encoder, too; (side, quality)
+        one like this; None does so where it is the better use of the bytes and the time.
 
         Raises:
             LevelError: if the model does not have the level, or cannot be used progressively.
@@ -134,6 +134,7 @@ class AsyncClient:
         for attempt in range(ATTEMPTS):
             try:
                 stream = await self._connected()
+                self.forecast.overdue(stream.overdue())
                 result = Result(level or manifest.max_level, budget, self.capacity, stream.round_trip)
                 coder = self.encoder.coder if stream.reads_coded_planes else None
                 talk = Talk(stream, result, coder, began, top_k, on_prediction)
@@ -145,21 +146,27 @@ class AsyncClient:
                 if attempt + 1 == ATTEMPTS:
                     raise
                 continue
+            took = time.monotonic() - began
+            stream.trace.record("artoveq.predict", took, request_id=result.request_id, level=result.level)
             await self._learn(talk)
             return result
         raise AssertionError("unreachable")
 
-    async def _one_shot(self, talk: Talk, picture: Picture, level: int | None, webp: bool | None) -> None:
+    async def _one_shot(
+        self, talk: Talk, picture: Picture, level: int | None, webp: bool | tuple[int, int] | None
+    ) -> None:
         assert self.encoder is not None
         result, ways = talk.result, self._levels(talk)
         if level is not None:
             way = next(way for way in ways if way.level == level)
+        elif isinstance(webp, tuple):
+            way = Way(0.0, 0.0, point=webp)
         else:
             files = self._files() if talk.stream.reads_bundles and webp is not False else []
             ways = files if webp else ways + files
             if not ways:
                 raise LevelError("This model's figures for WebP are not known, or its server is too old; leave it off.")
-            way = choose(ways, self.forecast, result.budget, result.round_trip)
+            way = choose(ways, self.forecast, result.budget, result.round_trip, talk.stream.queued_bits)
         began = time.monotonic()
         if way.point is None:
             result.level = way.level
@@ -180,8 +187,9 @@ class AsyncClient:
         result.encode = self._encoding["planes"] = time.monotonic() - began
         ways = [way for way in self._levels(talk) if way.level <= result.level]
         message = 8 * (PLANES_MESSAGE_BYTES + FRAMING_BYTES)
-        steps = choose_steps(ways, self.forecast, result.budget, result.round_trip, message)
-        await talk.progressive(indices, enough, self.capacity, steps)
+        queued = talk.stream.queued_bits
+        steps = choose_steps(ways, self.forecast, result.budget, result.round_trip, message, queued)
+        await talk.progressive(indices, enough, self.forecast, steps)
 
     def _levels(self, talk: Talk) -> list[Way]:
         assert self.encoder is not None
@@ -209,7 +217,8 @@ class AsyncClient:
         now, sample, first = time.monotonic(), talk.sample, talk.first_seconds
         if first is None:  # sent together with others: what was its own time cannot be told
             return
-        self.forecast.learn(sample, max(0.0, talk.result.predictions[0].after - talk.result.encode - first), now)
+        spent = max(0.0, talk.result.predictions[0].after - talk.result.encode - first)
+        self.forecast.learn(sample, spent, talk.result.capacity, now)
         self._probe_allowance += self._probe * talk.result.payload_bytes
         if sample is not None and sample.app_limited and self._probe_allowance >= PROBE_BYTES:
             self._probe_allowance -= PROBE_BYTES

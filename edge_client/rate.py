@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
@@ -15,8 +16,8 @@ PRIOR = (0.25, 0.5, 0.8, 0.95, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 """What may become of a capacity, before anything was seen; all of them together weigh as much as one picture."""
 SHORTEST_SAMPLE_S = 0.002
 """What arrives closer together than this may have come in one packet: the link is at least so fast."""
-IDLE_SHARE = 0.1
-"""A link that had nothing to do for a larger share of an interval than this was not the limit."""
+MARKS = 8
+"""Marks that are remembered; a clock drifts little meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,15 @@ class Way:
 
 @dataclass(frozen=True)
 class Sample:
-    """`bits` took `seconds` on the link; idle: it had pauses, and could have carried more."""
+    """`bits` took `seconds` on the link."""
 
     bits: float
     seconds: float
-    idle: bool = False
 
     @property
     def app_limited(self) -> bool:
         """Whether the capacity is at least this, rather than this."""
-        return self.idle or self.seconds < SHORTEST_SAMPLE_S
+        return self.seconds < SHORTEST_SAMPLE_S
 
     @property
     def capacity(self) -> float:
@@ -53,40 +53,35 @@ class Sample:
         return self.bits / max(self.seconds, SHORTEST_SAMPLE_S)
 
     def __add__(self, other: Sample) -> Sample:
-        """Both together, of which pauses are left out where one has none."""
-        if self.idle != other.idle:
-            return other if self.idle else self
-        return Sample(self.bits + other.bits, self.seconds + other.seconds, self.idle)
+        return Sample(self.bits + other.bits, self.seconds + other.seconds)
 
 
 @dataclass
 class Uplink:
-    """Which messages kept the link busy without a pause, from the times of two clocks that do not agree.
+    """How long messages are on the link, from the times of two clocks that do not agree.
 
-    A mark that arrived at `m` and left at `e` gives their difference. A message that left at e' would
-    have arrived at m + (e' − e) on an idle link; where the message before it arrived later than that,
-    the link was busy in between, and bits over time is its capacity. Otherwise it had a pause, and bits
-    over the time after it are less certain. All times in seconds.
+    A mark, too small to take time, that leaves at e and arrives at m shows how far the clocks are apart.
+    A message that leaves at e' would arrive at m + (e' − e) if it took no time. It has the link from then
+    on, or from when the message before it had arrived, to when it arrives itself. All times in seconds.
     """
 
-    ahead: float | None = None
-    """The server's clock less ours, and the time that a mark took."""
-    newest: float = 0.0
+    marks: deque[float] = field(default_factory=lambda: deque(maxlen=MARKS))
+    """The server's clock less ours; the least one waited for nothing."""
+    marked_at: float = -math.inf
+    newest: float = -math.inf
     """When the newest message arrived, on the server's clock."""
 
     def marked(self, left: float, arrived: float) -> None:
-        """A message too small to take time, on a link that was idle."""
-        self.ahead, self.newest = arrived - left, arrived
+        """A mark has arrived."""
+        self.marks.append(arrived - left)
+        self.marked_at, self.newest = left, arrived
 
     def arrived(self, left: float, arrived: float, bits: float) -> Sample | None:
         """The next message; None where nothing is known of the clocks."""
         before, self.newest = self.newest, arrived
-        if self.ahead is None:
+        if not self.marks:
             return None
-        pause = left + self.ahead - before
-        if pause <= IDLE_SHARE * (arrived - before):
-            return Sample(bits, arrived - before)
-        return Sample(bits, max(0.0, arrived - before - pause), idle=True)
+        return Sample(bits, max(0.0, arrived - max(before, left + min(self.marks))))
 
 
 @dataclass
@@ -105,20 +100,27 @@ class Forecast:
     fates: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     """(seconds spent on other things, capacity met / expected)"""
 
-    def learn(self, sample: Sample | None, spent: float, now: float) -> None:
-        """One picture. sample: its time on the link, if that could be told; spent: its latency without that."""
-        self.fates.append((spent, self.measured(sample, now)))
+    def learn(self, sample: Sample | None, spent: float, expected: float | None, now: float) -> None:
+        """One picture: its time on the link, its latency without that, and the capacity that was expected for it."""
+        ratio = 1.0
+        if sample is not None and expected and not (sample.app_limited and sample.capacity < expected):
+            ratio = sample.capacity / expected
+        self.fates.append((spent, ratio))
+        self.measured(sample, now)
 
-    def measured(self, sample: Sample | None, now: float) -> float:
-        """Follows the capacity; returns what was met as a share of what was expected."""
-        ratio, known = 1.0, self.capacity
+    def measured(self, sample: Sample | None, now: float) -> None:
+        """Follows the capacity."""
+        known = self.capacity
         if sample is not None and (known is None or not sample.app_limited or sample.capacity > known):
             met = sample.capacity
-            ratio = met / known if known else 1.0
             keep = 0.5 ** (max(0.0, now - self.newest) / RISE_S) if known and met > known else 0.0
             self.capacity = keep * (known or 0.0) + (1 - keep) * met
         self.newest = now
-        return ratio
+
+    def overdue(self, sample: Sample | None) -> None:
+        """A message that has not arrived yet: the capacity is at most this."""
+        if sample is not None and self.capacity is not None:
+            self.capacity = min(self.capacity, sample.capacity)
 
     def room(self, budget: float, spent: float) -> Room:
         """What arrives and is answered within `budget` seconds.
@@ -148,33 +150,34 @@ class Room:
         return (fit[0] + fit[1] / len(self.prior)) / (len(self.seen) + 1)
 
 
-def choose(ways: Sequence[Way], forecast: Forecast, budget: float, spent: float) -> Way:
+def choose(ways: Sequence[Way], forecast: Forecast, budget: float, spent: float, queued: float = 0.0) -> Way:
     """The way whose answer is likeliest right and in time: max top1 · P(in time).
 
+    queued: bits that are on the link before it.
     Eq. 4 of ARTOVeQ takes the highest level that C carries within τ. Accuracy hardly grows at the
     top, so that the last levels are seldom worth the risk that C is less by then.
     Where nothing is known, or nothing can be in time, it is the way with the fewest bits.
     """
     rooms = {encode: forecast.room(budget - encode, spent) for encode in {way.encode for way in ways}}
-    worth = {way: way.top1 * rooms[way.encode].chance(way.bits) for way in ways}
+    worth = {way: way.top1 * rooms[way.encode].chance(way.bits + queued) for way in ways}
     best = max(ways, key=lambda way: (worth[way], -way.bits))
     return best if worth[best] else min(ways, key=lambda way: way.bits)
 
 
 def choose_steps(
-    ways: Sequence[Way], forecast: Forecast, budget: float, spent: float, message_bits: float
+    ways: Sequence[Way], forecast: Forecast, budget: float, spent: float, message_bits: float, queued: float = 0.0
 ) -> list[int]:
     """Up to which levels the first messages of a progressive picture go: one or two of them.
 
-    ways: levels of one codebook, lowest first. The second message is worth its bits where the first is
-    safer alone; after it, planes go one by one. The expected accuracy of levels (k, l) is
-    P(l) · top1(l) + (P(k) − P(l)) · top1(k).
+    ways: levels of one codebook, lowest first. queued: as in `choose`. The second message is worth its bits
+    where the first is safer alone; after it, planes go one by one. The expected accuracy of levels (k, l)
+    is P(l) · top1(l) + (P(k) − P(l)) · top1(k).
     """
     room = forecast.room(budget - ways[0].encode, spent)
-    first = [room.chance(way.bits) for way in ways]
+    first = [room.chance(way.bits + queued) for way in ways]
     plans = [(chance * way.top1, -1, [way.level]) for way, chance in zip(ways, first, strict=True)]
     for i, high in enumerate(ways):
-        second = room.chance(high.bits + message_bits)
+        second = room.chance(high.bits + message_bits + queued)
         for low, chance in zip(ways[:i], first, strict=False):
             plans.append((second * high.top1 + (chance - second) * low.top1, -2, [low.level, high.level]))
     worth, _, steps = max(plans, key=lambda plan: (plan[0], plan[1], -plan[2][-1]))

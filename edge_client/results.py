@@ -45,6 +45,7 @@ class Result:
     capacity: bits per second as measured when the level was chosen, None before any measurement.
     round_trip, encode, latency, budget: seconds. latency is the time of the last prediction.
     webp: side and quality, where the picture was sent as a file; the level is then the server's.
+    request_id: names the picture in the server's log, too.
     """
 
     level: int
@@ -54,6 +55,7 @@ class Result:
     encode: float = 0.0
     payload_bytes: int = 0
     webp: tuple[int, int] | None = None
+    request_id: str = ""
     predictions: list[Prediction] = field(default_factory=list)
 
     @property
@@ -73,6 +75,7 @@ class Result:
     def as_record(self) -> dict[str, Any]:
         """As JSON values: times in milliseconds."""
         return {
+            "request_id": self.request_id,
             "class": self.best.name,
             "probability": round(self.best.probability, 4),
             "level": self.level,

@@ -13,15 +13,18 @@ import grpc
 
 from edge_client.channel import Metadata
 from edge_client.errors import status_error
-from edge_client.rate import Sample, Uplink
+from edge_client.rate import SHORTEST_SAMPLE_S, Sample, Uplink
 from wire.bundles import MOST, bundled
 from wire.exceptions import ArtoveqError, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceStub
+from wire.tracing import REQUEST_ID, Trace, new_request_id
 
 FRAMING_BYTES = 5 + 9 + 52
 """What a message takes on the link beside its own bytes: gRPC's prefix, an HTTP/2 frame, TCP/IP with timestamps."""
 ROUND_TRIPS = 16
+MARK_S = 2.0
+"""How often a mark is sent, at most: it takes as many bytes of the link as a plane."""
 WRITE_FAILED = "Internal error from Core"
 """What gRPC itself says, under a code of no meaning, where a message met a connection that was going away."""
 
@@ -42,6 +45,7 @@ class _Sent:
     """A message on its way. Receipts come in the order of the messages."""
 
     left: float
+    bits: float
     planes: list[tuple[int, int]]
     """(picture, how many of its planes are there once this has arrived)"""
 
@@ -50,14 +54,19 @@ class Stream:
     """Opened by `open`; fails every picture in flight when it breaks, and is then of no further use."""
 
     def __init__(self, stub: RemoteInferenceStub, address: str, metadata: Metadata) -> None:
-        self._stub, self._metadata = stub, metadata
+        self._stub = stub
+        self.request_id = new_request_id()
+        """Of the stream, in the logs of both sides."""
+        self.trace = Trace("artoveq.stream", self.request_id)
+        self._metadata = (*metadata, (REQUEST_ID, self.request_id), *self.trace.carrier().items())
         self._address = address
         self._ids = itertools.count(1)
         self._inboxes: dict[int, asyncio.Queue[Answer]] = {}
         self._pinged: dict[int, asyncio.Future[pb.Pong]] = {}
         self._waiting: list[tuple[pb.Planes, int]] = []
         self._sent: deque[_Sent] = deque()
-        self._uplink, self._received = Uplink(), 0
+        self._given_up: list[int] = []
+        self._uplink, self._received, self._heard = Uplink(), 0, 0.0
         self._writing = asyncio.Lock()
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS)
         self.broken: ArtoveqError | None = None
@@ -105,9 +114,9 @@ class Stream:
     async def begin(self) -> tuple[int, asyncio.Queue[Answer]]:
         """A new picture: its id, and the queue that its receipts, predictions or failure come into.
 
-        Where the link is idle a mark goes first: the picture's time on the link begins when it arrives.
+        From time to time, where nothing else is under way, a mark goes first.
         """
-        if not self._inboxes:
+        if not self._inboxes and time.monotonic() > self._uplink.marked_at + MARK_S:
             await self._mark()
         picture_id, inbox = next(self._ids), asyncio.Queue[Answer]()
         self._inboxes[picture_id] = inbox
@@ -124,12 +133,11 @@ class Stream:
 
         (await self._ping(b"")).add_done_callback(marked)
 
-    async def end(self, picture_id: int, *, cancel: bool) -> None:
-        """Forgets a picture; with `cancel` the server is told, too."""
+    def end(self, picture_id: int, *, give_up: bool) -> None:
+        """Forgets a picture; with `give_up` the server is told, together with the next planes."""
         self._inboxes.pop(picture_id, None)
-        if cancel and self.broken is None:
-            with contextlib.suppress(ArtoveqError):
-                await self._write(pb.StreamRequest(cancel=pb.Cancel(picture_id=picture_id)))
+        if give_up:
+            self._given_up.append(picture_id)
 
     async def send(self, planes: pb.Planes, last: int) -> None:
         """Sends planes of one picture, up to plane `last`, in one message with others that are ready at the same time.
@@ -137,14 +145,15 @@ class Stream:
         Raises:
             ServerUnavailable: if the stream has broken.
         """
+        planes.given_up.extend(self._given_up)
+        self._given_up.clear()
         self._waiting.append((planes, last))
         async with self._writing:
             await asyncio.sleep(0)  # whoever is ready as well may join
             waiting, self._waiting = self._waiting, []
             lasts = iter(waiting)
             for message, inside in bundled([one for one, _ in waiting], MOST if self.reads_bundles else 1):
-                self._sent.append(_Sent(time.monotonic(), [(p.picture_id, next(lasts)[1]) for p in inside]))
-                await self._write_alone(message)
+                await self._write_noted(message, [(p.picture_id, next(lasts)[1]) for p in inside])
         if self.broken is not None:  # whoever wrote ours has heard of it
             raise self.broken
 
@@ -155,8 +164,20 @@ class Stream:
             ServerUnavailable: if the stream has broken.
         """
         async with self._writing:
-            self._sent.append(_Sent(time.monotonic(), [(file.picture_id, 0)]))
-            await self._write_alone(pb.StreamRequest(file=file))
+            await self._write_noted(pb.StreamRequest(file=file), [(file.picture_id, 0)])
+
+    @property
+    def queued_bits(self) -> float:
+        """What has been sent, and has not arrived as far as we know."""
+        return sum(sent.bits for sent in self._sent)
+
+    def overdue(self) -> Sample | None:
+        """What the oldest message on its way says by not having arrived yet: the capacity is at most this."""
+        if not self._sent:
+            return None
+        oldest, now = self._sent[0], time.monotonic()
+        seconds = now - max(oldest.left, self._heard) - self.round_trip
+        return Sample(oldest.bits, seconds) if seconds > SHORTEST_SAMPLE_S else None
 
     async def probe(self, size: int) -> Sample | None:
         """Fills an idle link with `size` bytes of no meaning, and measures how long they take."""
@@ -182,6 +203,10 @@ class Stream:
     async def _write(self, message: pb.StreamRequest) -> None:
         async with self._writing:  # gRPC takes one message at a time
             await self._write_alone(message)
+
+    async def _write_noted(self, message: pb.StreamRequest, planes: list[tuple[int, int]]) -> None:
+        self._sent.append(_Sent(time.monotonic(), 8 * (message.ByteSize() + FRAMING_BYTES), planes))
+        await self._write_alone(message)
 
     async def _write_alone(self, message: pb.StreamRequest) -> None:
         if self.broken is not None:
@@ -233,7 +258,7 @@ class Stream:
         else:
             return
         bits = 8 * (receipt.received_bytes - self._received + FRAMING_BYTES)
-        self._received = receipt.received_bytes
+        self._received, self._heard = receipt.received_bytes, time.monotonic()
         sample = self._uplink.arrived(sent.left, receipt.received_us / 1e6, bits)
         for picture_id, planes in sent.planes:
             self._deliver(picture_id, Arrived(planes, sample))
@@ -250,6 +275,7 @@ class Stream:
     def _break(self, reason: ArtoveqError) -> None:
         if self.broken is None:
             self.broken = reason
+            self.trace.end()
             for inbox in self._inboxes.values():
                 inbox.put_nowait(reason)
             for pong in list(self._pinged.values()):

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from edge_client.rate import Sample
+from edge_client.rate import Forecast, Sample
 from edge_client.results import Prediction, Result
 from edge_client.stream import FRAMING_BYTES, Arrived, Stream
 from wire.bitplanes import Indices, plane_bytes
@@ -40,41 +40,50 @@ class Talk:
         self.first_seconds: float | None = None
         """How long its first message was on the link, where that could be told."""
 
+    async def _begin(self) -> None:
+        self.picture_id, self.inbox = await self.stream.begin()
+        self.result.request_id = f"{self.stream.request_id}-{self.picture_id}"
+
     async def one_shot(self, indices: Indices) -> None:
         """All planes at once, one answer."""
-        self.picture_id, self.inbox = await self.stream.begin()
+        await self._begin()
         try:
             await self._send(indices, 1, self.result.level)
             await self._answered()
         finally:
-            await self.stream.end(self.picture_id, cancel=not self.result.predictions)
+            self.stream.end(self.picture_id, give_up=not self.result.predictions)
 
     async def file(self, data: bytes) -> None:
         """A file, one answer."""
-        self.picture_id, self.inbox = await self.stream.begin()
+        await self._begin()
         try:
             self.result.payload_bytes += len(data)
             await self.stream.send_file(pb.PictureFile(picture_id=self.picture_id, file=data, top_k=self.top_k))
             await self._answered()
         finally:
-            await self.stream.end(self.picture_id, cancel=not self.result.predictions)
+            self.stream.end(self.picture_id, give_up=not self.result.predictions)
 
-    async def progressive(self, indices: Indices, enough: float, capacity: float | None, steps: Sequence[int]) -> None:
-        """Up to the levels of `steps`, then plane after plane, one round trip of them in flight, until the deadline."""
-        self.picture_id, self.inbox = await self.stream.begin()
+    async def progressive(self, indices: Indices, enough: float, forecast: Forecast, steps: Sequence[int]) -> None:
+        """Up to the levels of `steps`, then plane after plane, one round trip of them in flight, until the deadline.
+
+        A plane that is not likely to be answered in time is not sent: it would only be in the way of the next picture.
+        """
+        await self._begin()
         deadline, level = self.began + self.result.budget, self.result.level
-        window = 1
-        if capacity is not None:
-            plane_bits = 8 * (plane_bytes(len(indices)) + PLANES_MESSAGE_BYTES + FRAMING_BYTES)
-            window += round(capacity * self.result.round_trip / plane_bits)
+        plane_bits = 8 * (plane_bytes(len(indices)) + PLANES_MESSAGE_BYTES + FRAMING_BYTES)
+        window = 1 + round((forecast.capacity or 0.0) * self.result.round_trip / plane_bits)
         sent, complete = 0, False
         try:
             while not complete and not self._sure(enough):
-                late = time.monotonic() >= deadline
-                if late and self.result.predictions:
+                left = deadline - time.monotonic()
+                if left <= 0 and self.result.predictions:
                     break
                 due = next((step for step in steps if step > sent), None)
-                if sent < level and (due or sent - self.arrived < window) and (sent == 0 or not late):
+                if (
+                    sent < level
+                    and (due or sent - self.arrived < window)
+                    and self._worth(sent, plane_bits, left, forecast)
+                ):
                     last = due or sent + 1
                     await self._send(indices, sent + 1, last)
                     sent = last
@@ -83,7 +92,16 @@ class Talk:
                 limit = self.began + max(PATIENCE_S, self.result.budget) if waiting_for_first else deadline
                 complete = await self._hear(limit)
         finally:
-            await self.stream.end(self.picture_id, cancel=not complete)
+            self.stream.end(self.picture_id, give_up=not complete)
+
+    def _worth(self, sent: int, plane_bits: float, left: float, forecast: Forecast) -> bool:
+        """Whether another plane is likelier in time than not. The first one always is: late is better than nothing."""
+        forecast.overdue(self.stream.overdue())
+        if sent == 0 or (forecast.capacity is None and left > 0):
+            return True
+        return (
+            left > 0 and forecast.room(left, self.result.round_trip).chance(self.stream.queued_bits + plane_bits) > 0.5
+        )
 
     def _sure(self, enough: float) -> bool:
         return bool(self.result.predictions) and self.result.best.probability >= enough

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 from fastapi import Request
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference_server.engine import Engine
+from wire.tracing import REQUEST_ID, request_id_of
 
 COOKIE = "artoveq_token"
 """The page's script sets it: a browser's event streams carry no header of ours."""
@@ -22,3 +25,25 @@ def caller_of(engine: Engine) -> Callable[[Request], str]:
         return engine.access.caller(sent, request.client.host if request.client else "")
 
     return caller
+
+
+class RequestIds:
+    """Every answer carries a request id: the caller's, or a new one; `request.state.request_id` is the same."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        sent = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        request_id = request_id_of(sent)
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+            await send(message)
+
+        await self._app(scope, receive, named)

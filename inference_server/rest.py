@@ -1,6 +1,7 @@
 """REST beside gRPC: a picture in, an answer out, for callers without an edge encoder."""
 
 import json
+import logging
 from collections.abc import AsyncIterator
 from math import ceil
 from typing import Annotated, Any
@@ -15,12 +16,14 @@ from starlette.requests import ClientDisconnect
 from inference_server import metrics
 from inference_server.batcher import Answer
 from inference_server.engine import Engine
-from inference_server.identity import caller_of
+from inference_server.identity import RequestIds, caller_of
 from inference_server.page import FILES, Page, page_routes
 from wire.artifact import Manifest
 from wire.bitplanes import Indices
 from wire.entropy import write_planes
 from wire.exceptions import AccessDenied, ArtoveqError, LevelError, PictureError, ServerOverloaded, ServerUnavailable
+
+log = logging.getLogger(__name__)
 
 STATUS: tuple[tuple[type[ArtoveqError], int], ...] = (
     (PictureError, 422),
@@ -98,11 +101,14 @@ def build_app(engine: Engine) -> FastAPI:
         summary="Remote inference over links that keep changing.",
         description="Pictures go in whole here. An edge that should save bytes uses the gRPC service.",
     )
+    app.add_middleware(RequestIds)
     manifest = engine.manifest
 
     @app.exception_handler(ArtoveqError)
-    async def refuse(_: Request, error: ArtoveqError) -> JSONResponse:
+    async def refuse(request: Request, error: ArtoveqError) -> JSONResponse:
         status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
+        named = {"request_id": request.state.request_id, "path": request.url.path, "status": status}
+        log.log(logging.DEBUG if status in (401, 422) else logging.INFO, "A request failed: %s", error, extra=named)
         headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
         if status in (429, 503):
             headers["Retry-After"] = str(ceil(error.retry_after) if isinstance(error, ServerOverloaded) else 1)

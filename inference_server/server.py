@@ -25,7 +25,7 @@ from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import add_RemoteInferenceServicer_to_server
 
 SWITCH_S = 0.0005
-"""How long the event loop may keep the decoder's thread from going on with its next batch; Python's own is ten times."""
+"""How long the event loop may keep the decoder's thread from its next batch; a tenth of what Python allows."""
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["RemoteInference"].full_name
 
 

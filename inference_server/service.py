@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,11 +17,14 @@ from inference_server.engine import Engine
 from inference_server.malformed import SENTENCE
 from inference_server.once import Once
 from inference_server.received import Received
-from inference_server.session import OUTBOX_LIMIT, Session, status_of
+from inference_server.session import FAILURE_LEVELS, OUTBOX_LIMIT, Session, status_of
 from wire.artifact import MANIFEST
 from wire.exceptions import AccessDenied, ArtoveqError, ProtocolError, ServerOverloaded, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServicer
+from wire.tracing import Trace, request_id_of
+
+log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 256 * 1024
 KEY_BYTES = 64
@@ -53,8 +57,11 @@ class Service(RemoteInferenceServicer):
             self._engine.access.begin_stream(caller)
         except ServerOverloaded as full:
             await _abort(context, full)
-        edge = self._engine.edges.join(hello.name, context.peer())
-        session = Session(self._engine, edge, caller, bundles=hello.reads_bundles)
+        edge, sent = self._engine.edges.join(hello.name, context.peer()), _metadata(context)
+        named = {"request_id": request_id_of(sent), "caller": caller, "edge": edge.name}
+        trace = Trace("artoveq.serve_stream", named["request_id"], sent)
+        log.debug("A stream begins.", extra=named)
+        session = Session(self._engine, edge, caller, named["request_id"], trace, bundles=hello.reads_bundles)
         self._sessions.add(session)
         metrics.STREAMS.inc()
         reader = asyncio.create_task(_read(requests, session))
@@ -80,6 +87,8 @@ class Service(RemoteInferenceServicer):
             watchdog.cancel()
             self._sessions.discard(session)
             session.close()
+            trace.end()
+            log.debug("A stream ended after %d pictures.", edge.pictures, extra={**named, "pictures": edge.pictures})
             self._engine.edges.leave(edge)
             self._engine.access.end_stream(caller)
             metrics.STREAMS.dec()
@@ -146,9 +155,8 @@ class Service(RemoteInferenceServicer):
 
     async def _caller(self, context: Context) -> str:
         """Who calls; ends the call where that is nobody we know."""
-        sent = next((v for k, v in context.invocation_metadata() or () if k == "authorization"), None)
         try:
-            return self._engine.access.caller(sent if sent is None else str(sent), host_of(context.peer()))
+            return self._engine.access.caller(_metadata(context).get("authorization"), host_of(context.peer()))
         except AccessDenied as error:
             await _abort(context, error)
 
@@ -188,8 +196,15 @@ async def _end_when_idle(session: Session, seconds: float) -> None:
     session.drain()
 
 
+def _metadata(context: Context) -> dict[str, str]:
+    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+
+
 async def _abort(context: Context, error: ArtoveqError) -> NoReturn:
     if isinstance(error, ServerOverloaded):
         context.set_trailing_metadata((("retry-after-ms", str(round(1000 * error.retry_after))),))
-    await context.abort(status_of(error), str(error))
+    named = {"request_id": request_id_of(_metadata(context)), "peer": host_of(context.peer())}
+    code = status_of(error)
+    log.log(FAILURE_LEVELS.get(code, logging.INFO), "A call failed: %s", error, extra={**named, "code": code.name})
+    await context.abort(code, str(error))
     raise AssertionError("abort does not return")

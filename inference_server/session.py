@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass, replace
 
@@ -24,7 +25,12 @@ from wire.exceptions import (
     ServerUnavailable,
 )
 from wire.generated import remote_inference_pb2 as pb
+from wire.tracing import Trace
 
+log = logging.getLogger(__name__)
+
+FAILURE_LEVELS = {grpc.StatusCode.INVALID_ARGUMENT: logging.DEBUG, grpc.StatusCode.NOT_FOUND: logging.DEBUG}
+"""What a caller does wrong fills no log; what the server does is worth a line."""
 OUTBOX_LIMIT = 1024
 """With so many answers unread, no more requests are read: a slow reader slows itself alone."""
 
@@ -68,8 +74,11 @@ class _Picture:
 class Session:
     """The pictures of one stream. `handle` takes requests; answers lie in `outbox`, None ends it."""
 
-    def __init__(self, engine: Engine, edge: Edge, caller: str, *, bundles: bool) -> None:
+    def __init__(
+        self, engine: Engine, edge: Edge, caller: str, request_id: str, trace: Trace, *, bundles: bool
+    ) -> None:
         self._engine, self._edge, self._caller, self._bundles = engine, edge, caller, bundles
+        self._request_id, self._trace = request_id, trace
         self.heard = time.monotonic()
         self._manifest = engine.manifest
         self._pictures: dict[int, _Picture] = {}
@@ -142,6 +151,8 @@ class Session:
 
     def _tried(self, message: pb.Planes) -> int:
         """Takes planes; returns how many of the picture are there, 0 where it failed."""
+        for given_up in message.given_up:
+            self._forget(given_up)
         try:
             return self._take(message)
         except ArtoveqError as error:
@@ -221,12 +232,22 @@ class Session:
             self._put(pb.StreamResponse(prediction=message))
             self._edge.answered(picture.shown, answer, final=final)
             if final:
+                self._trace.record(
+                    "artoveq.picture",
+                    time.monotonic() - picture.since,
+                    request_id=f"{self._request_id}-{picture_id}",
+                    planes=answer.level,
+                    queue_ms=1000 * answer.queue,
+                    decode_ms=1000 * answer.decode,
+                )
                 self._forget(picture_id)
 
         self._engine.batcher.submit(self, picture_id, received.planes, received.indices, deliver)
 
     def _fail(self, picture_id: int, error: ArtoveqError) -> None:
         code = status_of(error)
+        named = {"request_id": f"{self._request_id}-{picture_id}", "caller": self._caller, "code": code.name}
+        log.log(FAILURE_LEVELS.get(code, logging.INFO), "A picture failed: %s", error, extra=named)
         metrics.FAILURES.labels(code.name).inc()
         failure = pb.Failure(picture_id=picture_id, code=code.value[0], message=str(error))
         if isinstance(error, ServerOverloaded):

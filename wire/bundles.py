@@ -35,6 +35,7 @@ def bundled(planes: Sequence[pb.Planes], most: int = MOST) -> Iterator[tuple[pb.
                     top_k=top_k,
                     last=last,
                     coded=coded,
+                    given_up=[number for one in part for number in one.given_up],
                 ),
                 planes=[one.planes for one in part],
                 steps=[] if all(step == 1 for step in steps) else steps,

@@ -44,6 +44,47 @@ def throughput(
     _tell(asyncio.run(run(model, streams, batch, (1.0, 5.0))))
 
 
+@app.command()
+def wire(model: Model = SHIPPED) -> None:
+    """Bytes on the interface for each byte of planes, with 1, 8 and 64 pictures in flight; wants root."""
+    from benchmarks.service.wire import wire as run
+
+    _tell(run(model))
+
+
+@app.command()
+def fleet(
+    model: Model = SHIPPED,
+    idle: Annotated[int, typer.Option(min=1, help="Streams that say nothing.")] = 1000,
+    slow: Annotated[int, typer.Option(min=1, help="Streams with a picture every 20 s.")] = 1000,
+) -> None:
+    """Thousands of streams beside 64 busy ones: throughput, memory a stream."""
+    from benchmarks.service.crowd import fleet as run
+
+    _tell(asyncio.run(run(model, idle, slow)))
+
+
+@app.command()
+def soak(
+    model: Model = SHIPPED,
+    pictures: Annotated[int, typer.Option(min=1)] = 200_000,
+    streams: Annotated[int, typer.Option(min=40, help="That come and go.")] = 10_000,
+    seed: int = 0,
+) -> None:
+    """Streams that come and go: every answer the right one, memory flat."""
+    from benchmarks.service.crowd import soak as run
+
+    _tell(asyncio.run(run(model, pictures, streams, seed)))
+
+
+@app.command()
+def faults(model: Model = SHIPPED, kills: Annotated[int, typer.Option(min=1)] = 50, seed: int = 0) -> None:
+    """Servers killed and stopped, links cut, clocks stepped, a disk full: each picture answered once or failed."""
+    from benchmarks.service.faults import faults as run
+
+    _tell(run(model, kills, seed))
+
+
 def _tell(found: dict[str, Any]) -> None:
     print(json.dumps(found, indent=1))
     sys.exit(0 if found["passed"] else 1)

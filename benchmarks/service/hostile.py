@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 
 from artoveq.processes import server_process
+from benchmarks.service.measure import resident_mib
 from edge_client import AsyncClient
 from edge_client.stream import WRITE_FAILED
 from wire.artifact import Manifest, load_artifact
@@ -46,7 +47,7 @@ async def hostile(model: Path, messages: int, seed: int) -> dict[str, Any]:
                     await _garbage(server.http_port, rng, GARBAGE)
                     result = await good.predict(read_picture(PICTURE), budget=10, level=4)
                     answers.add((result.best.name, round(result.best.probability, 5)))
-                    memory.append(_resident(server.process.pid))
+                    memory.append(resident_mib(server.process.pid))
             alive = server.process.poll() is None
         log.seek(0)
         faults = [line.rstrip() for line in log if any(fault in line for fault in FAULTS)]
@@ -200,8 +201,3 @@ async def _one(port: int, data: bytes) -> None:
             writer.write(data)
             await writer.drain()
             await asyncio.wait_for(reader.read(1000), 0.2)
-
-
-def _resident(process: int) -> float:
-    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return pages * 4096 / 2**20

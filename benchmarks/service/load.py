@@ -14,50 +14,79 @@ import grpc
 import numpy as np
 
 from edge_client import Encoder
+from inference_server.decoder import OnnxDecoder
 from wire.artifact import load_artifact
+from wire.bitplanes import Indices
 from wire.bundles import bundled
 from wire.entropy import write_planes
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceStub
-from wire.pictures import read_picture
+from wire.pictures import Picture, read_picture
 
 PICTURES = Path(__file__).parents[2] / "artoveq" / "demo" / "pictures"
+CLOSE = 1e-3
 CHANNELS = 8
 """Connections that the streams share; gRPC allows about a hundred streams on one."""
 
 
+def sample_crops(size: int, count: int) -> list[Picture]:
+    """Different squares out of the sample pictures."""
+    rng, crops = np.random.default_rng(0), []
+    sources = [read_picture(path) for path in sorted(PICTURES.glob("*.png"))]
+    for _ in range(count):
+        picture = sources[rng.integers(len(sources))]
+        top, left = (rng.integers(0, max(1, side - size)) for side in picture.shape[:2])
+        crops.append(np.ascontiguousarray(picture[top : top + size, left : left + size]))
+    return crops
+
+
 @dataclass
 class Payloads:
-    """Planes of level l, entropy-coded, of crops of the sample pictures."""
+    """Planes of level l, entropy-coded or packed, of crops of the sample pictures; indices are what is in them."""
 
     fingerprint: str
     level: int
     planes: Sequence[bytes]
+    indices: Sequence[Indices]
+    packed: bool = False
+    answers: list[tuple[int, float]] = field(default_factory=list)
 
     @classmethod
-    def make(cls, model: Path, level: int, count: int = 64) -> Payloads:
-        encoder, rng = Encoder(load_artifact(model, edge=True)), np.random.default_rng(0)
-        size, planes = encoder.manifest.preprocessing.size, []
-        sources = [read_picture(path) for path in sorted(PICTURES.glob("*.png"))]
-        for _ in range(count):
-            picture = sources[rng.integers(len(sources))]
-            top, left = (rng.integers(0, max(1, side - size)) for side in picture.shape[:2])
-            indices = encoder.encode(picture[top : top + size, left : left + size], level)
-            planes.append(write_planes(encoder.coder, indices, level, 1, level))
-        return cls(encoder.manifest.fingerprint, level, planes)
+    def make(cls, model: Path, level: int, count: int = 64, *, packed: bool = False) -> Payloads:
+        encoder = Encoder(load_artifact(model, edge=True))
+        crops = sample_crops(encoder.manifest.preprocessing.size, count)
+        found = [encoder.encode(crop, level) for crop in crops]
+        planes = [write_planes(None if packed else encoder.coder, indices, level, 1, level) for indices in found]
+        return cls(encoder.manifest.fingerprint, level, planes, found, packed or encoder.coder is None)
 
     def message(self, picture_id: int) -> pb.Planes:
         """A whole picture."""
         payload = self.planes[picture_id % len(self.planes)]
-        return pb.Planes(picture_id=picture_id, level=self.level, first_plane=1, planes=payload, coded=self.level)
+        coded = 0 if self.packed else self.level
+        return pb.Planes(picture_id=picture_id, level=self.level, first_plane=1, planes=payload, coded=coded)
+
+    def expect(self, model: Path) -> None:
+        """Learns the right answers: from now on `is_answer` knows them."""
+        decoder = OnnxDecoder(load_artifact(model), threads=1)
+        answers = decoder.decode(np.stack(self.indices), np.full(len(self.indices), self.level))
+        self.answers = [(int(row.argmax()), float(row.max())) for row in answers]
+
+    def is_answer(self, prediction: pb.Prediction) -> bool:
+        """Whether it is the answer to this picture; True where nothing is known of that."""
+        if not self.answers:
+            return True
+        index, probability = self.answers[prediction.picture_id % len(self.answers)]
+        best = prediction.classes[0]
+        return best.index == index and abs(best.probability - probability) < CLOSE
 
 
 @dataclass
 class Counts:
-    """What came back."""
+    """What came back. wrong: another picture's answer, or a second one for a picture."""
 
     answered: int = 0
     failed: int = 0
+    wrong: int = 0
     queue_ms: list[float] = field(default_factory=list)
 
 
@@ -68,7 +97,12 @@ class LoadStream:
         self._payloads, self._counts = payloads, counts
         self._ids = itertools.count(1)
         self._call: Any = RemoteInferenceStub(channel).Stream()  # type: ignore[no-untyped-call]
-        self.waiting = 0
+        self._unanswered: set[int] = set()
+
+    @property
+    def waiting(self) -> int:
+        """Pictures that are not answered yet."""
+        return len(self._unanswered)
 
     async def open(self) -> LoadStream:
         hello = pb.Hello(fingerprint=self._payloads.fingerprint, reads_bundles=True)
@@ -78,8 +112,9 @@ class LoadStream:
 
     async def send(self, pictures: int) -> None:
         """Hands over so many pictures at once."""
-        self.waiting += pictures
-        for message, _ in bundled([self._payloads.message(next(self._ids)) for _ in range(pictures)]):
+        planes = [self._payloads.message(next(self._ids)) for _ in range(pictures)]
+        self._unanswered.update(one.picture_id for one in planes)
+        for message, _ in bundled(planes):
             await self._call.write(message)
 
     async def hear(self) -> int:
@@ -89,14 +124,20 @@ class LoadStream:
             raise ConnectionError(f"the server ended a stream: {await self._call.details()}")
         for one in message.bundle.responses or (message,):
             if one.HasField("prediction"):
-                self._counts.queue_ms.append(one.prediction.queue_us / 1000)
-                self._counts.answered += 1
-                done += 1
+                done += self._answered(one.prediction)
             elif one.HasField("failure"):
+                self._unanswered.discard(one.failure.picture_id)
                 self._counts.failed += 1
                 done += 1
-        self.waiting -= done
         return done
+
+    def _answered(self, prediction: pb.Prediction) -> int:
+        first = prediction.picture_id in self._unanswered
+        self._unanswered.discard(prediction.picture_id)
+        self._counts.wrong += not (first and self._payloads.is_answer(prediction))
+        self._counts.queue_ms.append(prediction.queue_us / 1000)
+        self._counts.answered += 1
+        return int(first)
 
     async def saturate(self, in_flight: int, seconds: float) -> None:
         """Always so many pictures in flight; then waits for the last answers."""
@@ -115,11 +156,16 @@ class LoadStream:
             else:
                 await asyncio.sleep(0.005)  # a read that is cancelled would cancel the stream
 
+    def hang_up(self) -> None:
+        """Is gone, without a word."""
+        self._call.cancel()
+
     async def close(self) -> None:
-        """Ends the stream."""
+        """Ends the stream; what is answered after the last answer is one too many."""
         await self._call.done_writing()
-        while await self._call.read() is not grpc.aio.EOF:
-            pass
+        while (message := await self._call.read()) is not grpc.aio.EOF:
+            for one in message.bundle.responses or (message,):
+                self._counts.wrong += one.HasField("prediction")
 
 
 async def open_streams(address: str, payloads: Payloads, counts: Counts, count: int) -> list[LoadStream]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
-import os
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -17,6 +16,7 @@ import numpy as np
 
 from artoveq.processes import server_process
 from benchmarks.service.load import Counts, LoadStream, Payloads, open_streams
+from benchmarks.service.measure import settings
 
 LEVEL = 4
 WARM_S, ROUND_S, ROUNDS = 2.0, 4.0, 6
@@ -27,7 +27,7 @@ ENOUGH = 0.85
 async def throughput(model: Path, streams: int, batch: int, windows_ms: tuple[float, ...]) -> dict[str, Any]:
     """Rounds of both in turn. The decoder has one thread, in the server as alone: the rest of the machine serves."""
     payloads = Payloads.make(model, LEVEL)
-    with _settings(decoder_threads=1, batch_pictures=batch), server_process(model) as server, _bare(model) as bare:
+    with settings(decoder_threads=1, batch_pictures=batch), server_process(model) as server, _bare(model) as bare:
         counts = Counts()
         load = await open_streams(server.address, payloads, counts, streams)
         alone, served = [], []
@@ -71,7 +71,7 @@ async def _half_load(
     model: Path, payloads: Payloads, streams: int, batch: int, window: float, rate: float
 ) -> dict[str, Any]:
     """Pictures come one by one, at random (Poisson), on random streams."""
-    with _settings(decoder_threads=1, batch_pictures=batch, batch_window_ms=window), server_process(model) as server:
+    with settings(decoder_threads=1, batch_pictures=batch, batch_window_ms=window), server_process(model) as server:
         counts, rng = Counts(), np.random.default_rng(0)
         load = await open_streams(server.address, payloads, counts, streams)
         due = began = time.perf_counter()
@@ -86,17 +86,6 @@ async def _half_load(
         "pictures_a_second": round(len(queued) / HALF_LOAD_S),
         **{f"p{share}_ms": round(float(np.percentile(queued, share)), 2) for share in (50, 95, 99)},
     }
-
-
-@contextlib.contextmanager
-def _settings(**values: float) -> Iterator[None]:
-    names = {f"ARTOVEQ_{name.upper()}": str(value) for name, value in values.items()}
-    os.environ.update(names)
-    try:
-        yield
-    finally:
-        for name in names:
-            del os.environ[name]
 
 
 @contextlib.contextmanager

@@ -67,7 +67,7 @@ class Welcome(_message.Message):
     def __init__(self, server_version: _Optional[str] = ..., reads_coded_planes: bool = ..., reads_bundles: bool = ...) -> None: ...
 
 class Planes(_message.Message):
-    __slots__ = ("picture_id", "level", "first_plane", "planes", "top_k", "last", "coded")
+    __slots__ = ("picture_id", "level", "first_plane", "planes", "top_k", "last", "coded", "given_up")
     PICTURE_ID_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     FIRST_PLANE_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +75,7 @@ class Planes(_message.Message):
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
     CODED_FIELD_NUMBER: _ClassVar[int]
+    GIVEN_UP_FIELD_NUMBER: _ClassVar[int]
     picture_id: int
     level: int
     first_plane: int
@@ -82,7 +83,8 @@ class Planes(_message.Message):
     top_k: int
     last: bool
     coded: int
-    def __init__(self, picture_id: _Optional[int] = ..., level: _Optional[int] = ..., first_plane: _Optional[int] = ..., planes: _Optional[bytes] = ..., top_k: _Optional[int] = ..., last: bool = ..., coded: _Optional[int] = ...) -> None: ...
+    given_up: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, picture_id: _Optional[int] = ..., level: _Optional[int] = ..., first_plane: _Optional[int] = ..., planes: _Optional[bytes] = ..., top_k: _Optional[int] = ..., last: bool = ..., coded: _Optional[int] = ..., given_up: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Bundle(_message.Message):
     __slots__ = ("shared", "planes", "steps")

@@ -1,0 +1,1 @@
+"""What the edge makes of a link that changes: `python -m benchmarks.link`."""

@@ -1,0 +1,74 @@
+"""python -m benchmarks.link: figures as JSON, a table on standard error."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.link import traces
+from wire.exceptions import ArtoveqError
+from wire.pictures import Picture
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+SHIPPED = Path("models/imagewoof64-compact-progressive")
+PICTURES = 200
+
+
+@app.callback()
+def link() -> None:
+    """What the edge makes of a link that changes."""
+
+
+@app.command()
+def deadlines(
+    data: Annotated[str, typer.Option(help="imagewoof:DIR, or a folder: whose test pictures are sent.")],
+    model: Path = SHIPPED,
+    trace: Annotated[list[str] | None, typer.Option(help="Of " + ", ".join(traces.ALL) + "; all if left out.")] = None,
+    deadline: Annotated[list[int] | None, typer.Option(help="Milliseconds; 30, 100 and 500 if left out.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long each trace is followed.")] = traces.SECONDS,
+) -> None:
+    """Six traces: the oracle, fixed levels, one-shot, progressive, WebP fixed and adapted."""
+    from benchmarks.link.deadlines import deadlines as run
+    from benchmarks.link.deadlines import faults
+
+    budgets = [ms / 1000 for ms in deadline or (30, 100, 500)]
+    rows = asyncio.run(run(model, _pictures(data), trace or list(traces.ALL), budgets, seconds))
+    _show(rows)
+    found = faults(rows)
+    print(json.dumps({"rows": rows, "faults": found, "passed": not found}, indent=1))
+    sys.exit(1 if found else 0)
+
+
+def _pictures(data: str) -> list[Picture]:
+    from training.data import load_split
+
+    split = load_split(data, "test")
+    drawn = np.random.default_rng(0).permutation(len(split))[:PICTURES]
+    return [split.picture(int(i)) for i in drawn]
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    table = Table("trace", "ms", *methods, title="accuracy %, (deadlines met % where level 1 could be in time)")
+    for name, ms in dict.fromkeys((row["trace"], row["deadline_ms"]) for row in rows):
+        cell = {row["method"]: row for row in rows if (row["trace"], row["deadline_ms"]) == (name, ms)}
+        table.add_row(
+            name, str(ms), *(f"{cell[m]['accuracy']:.1f} ({cell[m]['met_where_possible']:.0f})" for m in methods)
+        )
+    Console(stderr=True, width=160).print(table)
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except ArtoveqError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

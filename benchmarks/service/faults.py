@@ -1,0 +1,249 @@
+"""Books under fault: each picture is answered once, with its own answer, or reported as failed. None twice, none lost.
+
+Six callers ask for one picture after the other, and an `artoveq watch` with a spool takes frames, all through a
+relay, while servers are killed and stopped, the link is cut, clocks are stepped, and the spool's disk is full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from artoveq.demo.link import UNLIMITED, Link
+from artoveq.watch.frames import Frame
+from artoveq.watch.loop import Options, watch
+from artoveq.watch.sinks import Record
+from benchmarks.service.load import CLOSE, sample_crops
+from edge_client import AsyncClient, Encoder, Prediction, Spool
+from inference_server.decoder import OnnxDecoder
+from wire.artifact import load_artifact
+from wire.exceptions import ArtoveqError, SettingsError
+
+CALLERS, FRAME_S = 6, 0.05
+CUTS, RESETS, STOPS, STEPS = 10, 10, 5, 6
+SPOOL_PICTURES, DISK_BYTES = 100_000, 200_000
+PATIENCE_S = 120.0
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+CLOCK_FILE = "ARTOVEQ_FAULTS_CLOCK"
+
+
+class Books:
+    """What was asked, and what became of it."""
+
+    def __init__(self, model: Path, rng: random.Random) -> None:
+        artifact = load_artifact(model)
+        self.levels, self._rng = artifact.manifest.level_numbers, rng
+        self.crops = sample_crops(artifact.manifest.preprocessing.size, 48)
+        self._names = artifact.manifest.classes
+        encoder, decoder = Encoder(artifact), OnnxDecoder(artifact)
+        self._answers = {
+            level: decoder.decode(
+                encoder.encode_batch(np.stack(self.crops), level), np.full(len(self.crops), level, np.int64)
+            )
+            for level in self.levels
+        }
+        self.asked = self.answered = self.failed = self.wrong = 0
+        self.frames: list[list[str]] = []
+        self.reasons: Counter[str] = Counter()
+
+    def right(self, crop: int, level: int, name: str, probability: float) -> bool:
+        answer = self._answers[level][crop]
+        return self._names[int(answer.argmax())] == name and abs(float(answer.max()) - probability) < CLOSE
+
+    async def call(self, client: AsyncClient) -> None:
+        """One picture of a caller."""
+        crop, heard = self._rng.randrange(len(self.crops)), list[Prediction]()
+        how: dict[str, Any] = {"level": self._rng.choice(self.levels), "progressive": self._rng.random() < 0.5}
+        self.asked += 1
+        try:
+            result = await client.predict(self.crops[crop], budget=0.3, on_prediction=heard.append, **how)
+        except ArtoveqError as error:
+            self.failed += 1
+            self.reasons[type(error).__name__] += 1
+            await asyncio.sleep(0.05)
+            return
+        self.answered += 1
+        planes = [p.planes for p in result.predictions]
+        good = all(self.right(crop, p.planes, p.best.name, p.best.probability) for p in result.predictions)
+        self.wrong += not good or planes != sorted(set(planes)) or result.predictions != heard[-len(planes) :]
+
+    def send(self, record: Record) -> None:
+        """As the sink of `watch`."""
+        number = record["frame"]
+        if "class" in record:
+            crop = number % len(self.crops)
+            good = self.right(crop, record["level"], record["class"], record["probability"])
+            said = ("delivered" if record.get("delivered") else "answered") if good else "wrong"
+        else:
+            said = "kept" if record.get("kept") else "failed"
+        self.frames[number].append(said)
+
+    def close(self) -> None:
+        """As the sink of `watch`."""
+
+    def frame_ends(self) -> Counter[str]:
+        """What became of frames, in words; all but these are faults: answered, kept delivered, kept failed, failed."""
+        return Counter(" ".join(said) for said in self.frames)
+
+
+ENDS = {"answered", "kept delivered", "kept failed", "failed"}
+
+
+class _Server:
+    """A server on one port, again and again. Its clock can be stepped."""
+
+    def __init__(self, model: Path, clock: Path) -> None:
+        self._clock = clock
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        command = [sys.executable, "-m", "artoveq", "serve", "--model", str(model), "--host", "127.0.0.1"]
+        self._command = [*command, "--port", str(self.port), "--http-port", "0"]
+
+    async def start(self) -> None:
+        stepped = {"FAKETIME_TIMESTAMP_FILE": str(self._clock)}
+        self.process = await asyncio.create_subprocess_exec(
+            *self._command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **stepped}
+        )
+        assert self.process.stdout is not None
+        if not await self.process.stdout.readline():
+            raise SettingsError("The server did not start again.")
+
+    async def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        return await self.process.wait()
+
+
+def faults(model: Path, kills: int, seed: int) -> dict[str, Any]:
+    """Runs in a process of its own, so that its clock can be stepped, too.
+
+    Raises:
+        SettingsError: if libfaketime is missing.
+    """
+    if not Path(FAKETIME).is_file():
+        raise SettingsError("Clocks are stepped with libfaketime; install it (Debian: apt install faketime).")
+    with tempfile.TemporaryDirectory() as folder:
+        clock = Path(folder) / "clock"
+        step(clock, 0)
+        # Time as such is stepped; what measures durations is not, as with a real clock.
+        faked = {"LD_PRELOAD": FAKETIME, "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        environment = {**os.environ, **faked, "FAKETIME_TIMESTAMP_FILE": str(clock), CLOCK_FILE: str(clock)}
+        command = [sys.executable, "-m", "benchmarks.service.faults", str(model), str(kills), str(seed)]
+        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+    return cast(dict[str, Any], json.loads(said))
+
+
+async def _faults(model: Path, kills: int, rng: random.Random) -> dict[str, Any]:
+    books, ours = Books(model, rng), Path(os.environ[CLOCK_FILE])
+    with tempfile.TemporaryDirectory() as folder:
+        theirs, spool = Path(folder) / "clock", Spool(Path(folder) / "spool.db", SPOOL_PICTURES)
+        step(theirs, 0)
+        server = _Server(model, theirs)
+        await server.start()
+        over = asyncio.Event()
+
+        async def frames() -> AsyncIterator[Frame]:
+            while not over.is_set() or len(spool):
+                await asyncio.sleep(FRAME_S)
+                if not over.is_set():
+                    number = len(books.frames)
+                    books.frames.append([])
+                    yield Frame(number, str(number), books.crops[number % len(books.crops)], time.monotonic())
+
+        async def caller(client: AsyncClient) -> None:
+            while not over.is_set():
+                await books.call(client)
+
+        done: dict[str, int] = {}
+        async with (
+            Link(UNLIMITED, server.port, delay=0.001) as link,
+            AsyncClient(f"127.0.0.1:{link.port}", str(model), connect_timeout=2) as one,
+            AsyncClient(f"127.0.0.1:{link.port}", str(model), connect_timeout=2) as another,
+            AsyncClient(f"127.0.0.1:{link.port}", str(model), connect_timeout=2) as watcher,
+        ):
+            callers = [asyncio.create_task(caller(client)) for client in (one, another) for _ in range(CALLERS // 2)]
+            watching = asyncio.create_task(watch(watcher, frames(), [books], Options(0.3), spool))
+
+            async def often(name: str, times: int, fault: Callable[[], Awaitable[None]]) -> None:
+                for _ in range(times):
+                    await asyncio.sleep(rng.uniform(0.2, 1.0))
+                    await fault()
+                done[name] = times
+
+            async def again(number: signal.Signals) -> None:
+                await server.end(number)
+                await server.start()
+
+            async def cut() -> None:
+                link.cut(rng.uniform(0.3, 2.0))
+
+            async def clocks() -> None:
+                step(theirs, rng.choice((-86400, -60, 3600)))
+                step(ours, rng.choice((-86400, -60, 3600)))
+
+            async def full_disk() -> None:
+                await server.end(signal.SIGKILL)
+                with _disk_of(DISK_BYTES):
+                    await asyncio.sleep(6)
+                await server.start()
+
+            await often("killed", kills, lambda: again(signal.SIGKILL))
+            await often("stopped", STOPS, lambda: again(signal.SIGTERM))
+            await often("links cut for a while", CUTS, cut)
+            await often("links broken", RESETS, link.reset)
+            await often("clocks stepped", STEPS, clocks)
+            await often("disk full", 1, full_disk)
+            over.set()
+            await asyncio.wait_for(asyncio.gather(*callers), PATIENCE_S)
+            await asyncio.wait_for(watching, PATIENCE_S)
+        await server.end(signal.SIGTERM)
+        spool.close()
+    ends = books.frame_ends()
+    balanced = books.asked == books.answered + books.failed and not books.wrong and set(ends) <= ENDS
+    return {
+        "faults": done,
+        "asked": books.asked,
+        "answered": books.answered,
+        "failed": books.failed,
+        "failures": dict(books.reasons),
+        "another_pictures_answer_or_twice": books.wrong,
+        "frames": len(books.frames),
+        "what_became_of_frames": dict(ends),
+        "passed": balanced and books.answered > 0 and ends["kept delivered"] > 0,
+    }
+
+
+def step(clock: Path, seconds: int) -> None:
+    """Sets the clock of the processes that read this file; the monotonic one goes on."""
+    clock.write_text(f"{seconds:+d}\n")
+
+
+@contextlib.contextmanager
+def _disk_of(size: int) -> Any:
+    """The kernel refuses to write files of ours beyond this size, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(_faults(Path(sys.argv[1]), int(sys.argv[2]), random.Random(int(sys.argv[3]))))))

@@ -1,0 +1,26 @@
+"""What the benchmarks of the service share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def settings(**values: float) -> Iterator[None]:
+    """Of the servers that are started within."""
+    names = {f"ARTOVEQ_{name.upper()}": str(value) for name, value in values.items()}
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name in names:
+            del os.environ[name]
+
+
+def resident_mib(process: int) -> float:
+    """Memory that a process holds."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
