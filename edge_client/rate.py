@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 RISE_S = 0.3
 """Half-life of the estimate's way up; it comes down at once."""
@@ -16,8 +17,10 @@ PRIOR = (0.25, 0.5, 0.8, 0.95, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 """What may become of a capacity, before anything was seen; all of them together weigh as much as one picture."""
 SHORTEST_SAMPLE_S = 0.002
 """What arrives closer together than this may have come in one packet: the link is at least so fast."""
-MARKS = 8
-"""Marks that are remembered; a clock drifts little meanwhile."""
+BEHIND_S = 0.002
+"""A message that left so soon after a mark was right behind it."""
+MARKS, FIRST_MARKS, MARK_S = 8, 4, 2.0
+"""Marks that are remembered (a clock drifts little meanwhile), that are sent at once, and the time between others."""
 
 
 @dataclass(frozen=True)
@@ -60,28 +63,39 @@ class Sample:
 class Uplink:
     """How long messages are on the link, from the times of two clocks that do not agree.
 
-    A mark, too small to take time, that leaves at e and arrives at m shows how far the clocks are apart.
-    A message that leaves at e' would arrive at m + (e' − e) if it took no time. It has the link from then
-    on, or from when the message before it had arrived, to when it arrives itself. All times in seconds.
+    A mark leaves at e and arrives at m, and a message right behind it: the time between both arrivals is the
+    message's own, and tells how long the mark took. Without that, m − e shows how far the clocks are apart.
+    A message that leaves at e' would then arrive at m + (e' − e) if it took no time. It has the link from then on, or
+    from when the message before it had arrived, to when it arrives itself. All times in seconds.
     """
 
-    marks: deque[float] = field(default_factory=lambda: deque(maxlen=MARKS))
-    """The server's clock less ours; the least one waited for nothing."""
+    apart: deque[float] = field(default_factory=lambda: deque(maxlen=MARKS))
+    """The server's clock less ours, and the way. Their median counts: both ends are late now and then."""
+    mark: tuple[float, float, float] | None = None
+    """Of a mark that nothing has followed yet: when it left and arrived, and its bits."""
     marked_at: float = -math.inf
     newest: float = -math.inf
     """When the newest message arrived, on the server's clock."""
 
-    def marked(self, left: float, arrived: float) -> None:
-        """A mark has arrived."""
-        self.marks.append(arrived - left)
+    def marked(self, left: float, arrived: float, bits: float) -> None:
+        """A mark of so many bits has arrived."""
+        self.mark = (left, arrived, bits)
         self.marked_at, self.newest = left, arrived
+
+    def mark_due(self, now: float) -> bool:
+        """Often at first, then from time to time: a mark takes as many bytes of the link as a plane."""
+        return len(self.apart) < FIRST_MARKS or now > self.marked_at + MARK_S
 
     def arrived(self, left: float, arrived: float, bits: float) -> Sample | None:
         """The next message; None where nothing is known of the clocks."""
         before, self.newest = self.newest, arrived
-        if not self.marks:
+        mark, self.mark = self.mark, None
+        if mark is not None and left - mark[0] < BEHIND_S:
+            self.apart.append(mark[1] - mark[0] - (arrived - before) * min(1.0, mark[2] / bits))
+            return Sample(bits, arrived - before)
+        if not self.apart:
             return None
-        return Sample(bits, max(0.0, arrived - max(before, left + min(self.marks))))
+        return Sample(bits, max(0.0, arrived - max(before, left + median(self.apart))))
 
 
 @dataclass

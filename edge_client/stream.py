@@ -20,11 +20,10 @@ from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceStub
 from wire.tracing import REQUEST_ID, Trace, new_request_id
 
-FRAMING_BYTES = 5 + 9 + 52
-"""What a message takes on the link beside its own bytes: gRPC's prefix, an HTTP/2 frame, TCP/IP with timestamps."""
+FRAMING_BYTES = 5 + 9 + 13 + 52
+"""What a message takes on the link beside its own bytes: gRPC's prefix, HTTP/2's frame and window update, TCP/IP."""
 ROUND_TRIPS = 16
-MARK_S = 2.0
-"""How often a mark is sent, at most: it takes as many bytes of the link as a plane."""
+PING_BITS = 8.0 * (4 + FRAMING_BYTES)
 WRITE_FAILED = "Internal error from Core"
 """What gRPC itself says, under a code of no meaning, where a message met a connection that was going away."""
 
@@ -116,7 +115,7 @@ class Stream:
 
         From time to time, where nothing else is under way, a mark goes first.
         """
-        if not self._inboxes and time.monotonic() > self._uplink.marked_at + MARK_S:
+        if not self._inboxes and self._uplink.mark_due(time.monotonic()):
             await self._mark()
         picture_id, inbox = next(self._ids), asyncio.Queue[Answer]()
         self._inboxes[picture_id] = inbox
@@ -128,7 +127,7 @@ class Stream:
         def marked(pong: asyncio.Future[pb.Pong]) -> None:
             if not pong.cancelled() and pong.exception() is None:
                 self._round_trips.append(time.monotonic() - left)
-                self._uplink.marked(left, pong.result().received_us / 1e6)
+                self._uplink.marked(left, pong.result().received_us / 1e6, PING_BITS)
                 self._received = pong.result().received_bytes
 
         (await self._ping(b"")).add_done_callback(marked)
@@ -185,7 +184,7 @@ class Stream:
         ended = await self._ping(bytes(size))
         mark, end = await begun, await ended
         uplink = Uplink()
-        uplink.marked(left, mark.received_us / 1e6)
+        uplink.marked(left, mark.received_us / 1e6, PING_BITS)
         return uplink.arrived(left, end.received_us / 1e6, 8 * (size + FRAMING_BYTES))
 
     async def report(self, report: pb.Report) -> None:

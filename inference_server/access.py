@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
@@ -11,9 +12,13 @@ from pathlib import Path
 from inference_server.settings import Settings
 from wire.exceptions import AccessDenied, ServerOverloaded, SettingsError
 
+log = logging.getLogger(__name__)
+
 CALLERS_KEPT = 10_000
 """Callers whose rate is remembered; the one unseen for longest is forgotten first."""
 SHORTEST_TOKEN = 16
+READ_AGAIN_S = 1.0
+"""How often the tokens file is looked at."""
 SCHEME = "bearer "
 
 
@@ -45,6 +50,13 @@ def read_tokens(path: Path) -> dict[bytes, str]:
     return found
 
 
+def _version(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
@@ -61,7 +73,9 @@ class Access:
     """One server's callers: the names of their tokens, or, without tokens, the hosts they come from."""
 
     def __init__(self, settings: Settings) -> None:
-        self._tokens = read_tokens(settings.tokens_file) if settings.tokens_file else None
+        self._file, self._read_at = settings.tokens_file, time.monotonic()
+        self._version = _version(self._file) if self._file else 0
+        self._tokens = read_tokens(self._file) if self._file else None
         self._rate, self._most_streams = settings.rate_pictures, settings.caller_streams
         self._allowances: OrderedDict[str, _Allowance] = OrderedDict()
         self._streams: Counter[str] = Counter()
@@ -74,12 +88,30 @@ class Access:
         """
         if self._tokens is None:
             return host
+        self._read_again()
         if authorization is None or not authorization.lower().startswith(SCHEME):
             raise AccessDenied("This server wants a token; send it as `authorization: Bearer TOKEN`.")
         name = self._tokens.get(_digest(authorization[len(SCHEME) :].strip()))
         if name is None:
             raise AccessDenied("This server does not know the token; ask whoever runs it for one.")
         return name
+
+    def _read_again(self) -> None:
+        """Takes over a tokens file that has changed; one with a fault in it is not, and the log says so."""
+        now = time.monotonic()
+        if self._file is None or now < self._read_at + READ_AGAIN_S:
+            return
+        self._read_at = now
+        version = _version(self._file)
+        if version == self._version:
+            return
+        self._version = version
+        try:
+            self._tokens = read_tokens(self._file)
+        except SettingsError as error:
+            log.warning("The tokens stay as they were: %s", error)
+        else:
+            log.info("The tokens file has changed; it has %d tokens now.", len(self._tokens))
 
     def spend(self, caller: str, now: float | None = None) -> None:
         """Takes one picture from the caller's allowance.

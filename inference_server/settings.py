@@ -26,8 +26,9 @@ class Settings(BaseSettings):
     """Of REST; 0 takes a free one."""
     batch_pictures: int = Field(32, ge=1)
     """A batch holds at most this many pictures."""
-    batch_window_ms: float = Field(1.0, ge=0)
-    """How long the first picture of a batch waits for company while the decoder is free."""
+    batch_window_ms: float = Field(0.0, ge=0)
+    """How long the first picture of a batch waits for company while the decoder is free; what comes while it is busy
+    goes into one batch anyway."""
     queue_pictures: int = Field(1024, ge=1)
     """Pictures that may wait to be decoded; beyond that the server answers RESOURCE_EXHAUSTED."""
     encoding_pictures: int = Field(64, ge=1)

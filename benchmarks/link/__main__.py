@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from pathlib import Path
@@ -19,12 +18,7 @@ from wire.pictures import Picture
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 SHIPPED = Path("models/imagewoof64-compact-progressive")
-PICTURES = 200
-
-
-@app.callback()
-def link() -> None:
-    """What the edge makes of a link that changes."""
+DIFFERENT = 200
 
 
 @app.command()
@@ -33,25 +27,36 @@ def deadlines(
     model: Path = SHIPPED,
     trace: Annotated[list[str] | None, typer.Option(help="Of " + ", ".join(traces.ALL) + "; all if left out.")] = None,
     deadline: Annotated[list[int] | None, typer.Option(help="Milliseconds; 30, 100 and 500 if left out.")] = None,
-    seconds: Annotated[float, typer.Option(help="How long each trace is followed.")] = traces.SECONDS,
+    pictures: Annotated[int, typer.Option(min=2, help="Sent along each trace.")] = traces.PICTURES,
 ) -> None:
     """Six traces: the oracle, fixed levels, one-shot, progressive, WebP fixed and adapted."""
     from benchmarks.link.deadlines import deadlines as run
     from benchmarks.link.deadlines import faults
 
     budgets = [ms / 1000 for ms in deadline or (30, 100, 500)]
-    rows = asyncio.run(run(model, _pictures(data), trace or list(traces.ALL), budgets, seconds))
+    rows = run(model, _pictures(data), trace or list(traces.ALL), budgets, pictures)
     _show(rows)
     found = faults(rows)
     print(json.dumps({"rows": rows, "faults": found, "passed": not found}, indent=1))
     sys.exit(1 if found else 0)
 
 
+@app.command()
+def rules(
+    model: Path = SHIPPED,
+    deadline: Annotated[list[int] | None, typer.Option(help="Milliseconds; 30, 100 and 500 if left out.")] = None,
+) -> None:
+    """Two ways to choose the level, in simulated time (seconds): two averages with hysteresis, and ours."""
+    from benchmarks.link.rules import rules as run
+
+    print(json.dumps(run(model, [ms / 1000 for ms in deadline or (30, 100, 500)]), indent=1))
+
+
 def _pictures(data: str) -> list[Picture]:
     from training.data import load_split
 
     split = load_split(data, "test")
-    drawn = np.random.default_rng(0).permutation(len(split))[:PICTURES]
+    drawn = np.random.default_rng(0).permutation(len(split))[:DIFFERENT]
     return [split.picture(int(i)) for i in drawn]
 
 

@@ -20,7 +20,7 @@ from wire.exceptions import ServerError
 from wire.pictures import Picture
 
 ENCODE_S = 0.001
-DELAY_S = 0.004
+DELAY_S = 0.002
 """Of the link, each way."""
 WEBP_FIXED_QUALITY = 50
 AROUND_BYTES = PLANES_MESSAGE_BYTES + FRAMING_BYTES
@@ -56,7 +56,7 @@ class Tick:
 
 def period_of(deadline: float) -> float:
     """Seconds from one picture to the next."""
-    return max(0.1, 2 * deadline)
+    return max(0.16, 2 * deadline)
 
 
 async def drive(
@@ -66,12 +66,12 @@ async def drive(
     pictures: Sequence[Picture],
     deadline: float,
     phase: float,
-    seconds: float,
+    count: int,
 ) -> list[Tick]:
     """One picture after the other; where the last one still is on its way when the next is due, that is not sent."""
     period, ticks, busy = period_of(deadline), [], None
     began = time.monotonic()
-    for k in range(int((seconds - phase) / period)):
+    for k in range(count):
         await asyncio.sleep(began + phase + k * period - time.monotonic())
         tick = Tick(phase + k * period)
         ticks.append(tick)

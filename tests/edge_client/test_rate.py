@@ -114,19 +114,23 @@ def test_an_uplink_tells_time_on_the_link_from_time_before_it() -> None:
     """The server's clock is 1,000 s ahead, the way takes 10 ms, the link carries 10,000 bits a second."""
     link, tenth = Uplink(), Sample(1000, pytest.approx(0.1))
     assert link.arrived(0.0, 1000.0, 100) is None
-    link.marked(1.0, 1001.010)
-    assert link.arrived(1.0, 1001.110, 1000) == tenth
-    assert link.arrived(1.05, 1001.210, 1000) == tenth  # it was there before the link was free
+    for at in (0.0, 0.5, 1.0):
+        assert link.mark_due(at)
+        link.marked(at, 1000.060 + at, 500)
+        assert link.arrived(at, 1000.160 + at, 1000) == tenth
+    assert link.arrived(1.05, 1001.260, 1000) == tenth  # it was there before the link was free
     assert link.arrived(1.5, 1001.610, 1000) == tenth  # the link had waited for it
-    link.marked(2.0, 1002.5)  # a mark that was held up
-    assert link.arrived(2.6, 1002.71, 1000) == tenth
+    link.marked(2.0, 1002.5, 500)  # a mark that was held up
+    assert link.arrived(2.0, 1002.6, 1000) == tenth
+    assert link.arrived(2.7, 1002.81, 1000) == tenth
 
 
 @given(st.lists(st.tuples(st.floats(0, 0.3), st.floats(100, 5000)), min_size=1, max_size=40), st.floats(1e4, 1e5))
 def test_what_an_uplink_measures_is_the_capacity(messages: list[tuple[float, float]], capacity: float) -> None:
-    link, now, free = Uplink(), 0.0, 0.0
-    link.marked(0.0, 500.01)
-    for pause, bits in messages:
+    """After a mark of 600 bits at the beginning, and a message right behind it."""
+    link, now, free = Uplink(), 0.0, 600 / capacity
+    link.marked(0.0, 500.01 + free, 600)
+    for pause, bits in [(0.0, 700.0), *messages]:
         now += pause
         free = max(free, now) + bits / capacity
         sample = link.arrived(now, 500.01 + free, bits)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from inference_server.decoder import OnnxDecoder, TorchDecoder, softmax
+from inference_server.decoder import OnnxDecoder, TorchDecoder, open_decoder, softmax, trial
 from wire.artifact import Artifact
 
 RANDOM = np.random.default_rng(7)
@@ -34,3 +34,24 @@ def test_torch_and_onnx_decode_alike(artifact: Artifact) -> None:
 
 def test_softmax_of_large_logits() -> None:
     np.testing.assert_allclose(softmax(np.array([[1000.0, 1000.0]], np.float32)), [[0.5, 0.5]])
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_the_fastest_decoder_is_one_of_both(artifact: Artifact) -> None:
+    pytest.importorskip("torch")
+    fastest = open_decoder(artifact, 1, "fastest")
+    assert isinstance(fastest, OnnxDecoder | TorchDecoder)
+    others = [OnnxDecoder(artifact, 1), TorchDecoder(artifact, "cpu")]
+    times = [trial(decoder, artifact.manifest.sub_vectors) for decoder in others]
+    if max(times) > 2 * min(times):  # else either will do
+        assert isinstance(fastest, type(others[times.index(min(times))]))
+
+
+def test_a_temperature_makes_answers_less_sure_and_changes_none(artifact: Artifact) -> None:
+    levels = np.array([1, 4, 8], np.int64)
+    indices = some_indices(3, levels, artifact.manifest.sub_vectors)
+    rows = tuple(row.model_copy(update={"temperature": 3.0}) for row in artifact.manifest.levels)
+    warm = Artifact(artifact.folder, artifact.manifest.model_copy(update={"levels": rows}))
+    before, after = OnnxDecoder(artifact).decode(indices, levels), OnnxDecoder(warm).decode(indices, levels)
+    assert (before.argmax(1) == after.argmax(1)).all()
+    assert (after.max(1) < before.max(1)).all()

@@ -205,3 +205,49 @@ def test_health_and_reflection(server: ServerProcess) -> None:
         request = reflection_pb2.ServerReflectionRequest(list_services="")
         (answer,) = reflection.ServerReflectionInfo(iter([request]))
         assert "artoveq.v1.RemoteInference" in [s.name for s in answer.list_services_response.service]
+
+
+def test_a_bundle_is_answered_by_picture_with_one_receipt(stub: RemoteInferenceStub, artifact: Artifact) -> None:
+    shared = pb.Planes(picture_id=4, level=2, first_plane=1)
+    bundle = pb.Bundle(shared=shared, planes=[PLANE * 2, PLANE, b"x", PLANE * 2], steps=[1, 3, 1])
+    responses = talk(stub, artifact, pb.StreamRequest(bundle=bundle), planes(5, 2, 2, PLANE))
+    receipts = [(r.receipt.picture_id, r.receipt.planes) for r in responses if r.HasField("receipt")]
+    assert receipts == [(9, 2), (5, 2)]
+    finals = {r.prediction.picture_id for r in responses if r.HasField("prediction") and r.prediction.final}
+    assert finals == {4, 5, 9}
+    assert failures(responses) == [(8, INVALID)]
+
+
+def test_a_bundle_that_is_none_ends_the_stream(stub: RemoteInferenceStub, artifact: Artifact) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        talk(stub, artifact, pb.StreamRequest(bundle=pb.Bundle()))
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_file_is_answered_like_planes_of_the_highest_level(stub: RemoteInferenceStub, artifact: Artifact) -> None:
+    data = (PICTURES / "dingo.png").read_bytes()
+    files = [
+        pb.StreamRequest(file=pb.PictureFile(picture_id=n, file=f)) for n, f in ((1, data), (2, b"none"), (1, data))
+    ]
+    responses = talk(stub, artifact, *files)
+    (prediction,) = [r.prediction for r in responses if r.HasField("prediction")]
+    assert prediction.final and prediction.planes_used == 8 and prediction.classes[0].name == "dingo"
+    assert sorted(failures(responses)) == [(1, NOT_FOUND), (2, INVALID)] or failures(responses) == [(1, NOT_FOUND)]
+    assert sum(r.HasField("receipt") for r in responses) == 3
+
+
+def test_edges_that_understand_it_hear_what_is_ready_at_once(stub: RemoteInferenceStub, artifact: Artifact) -> None:
+    greeting = pb.StreamRequest(hello=pb.Hello(fingerprint=artifact.manifest.fingerprint, reads_bundles=True))
+    bundle = pb.Bundle(shared=pb.Planes(picture_id=1, level=1, first_plane=1), planes=[PLANE] * 20)
+    responses = list(stub.Stream(iter([greeting, pb.StreamRequest(bundle=bundle)])))
+    assert responses[0].welcome.reads_bundles
+    answered = [
+        one.prediction.picture_id for r in responses for one in r.bundle.responses if one.HasField("prediction")
+    ]
+    assert len(responses) < 12
+    assert sorted(answered)[-5:] == [16, 17, 18, 19, 20]
+
+
+def test_planes_may_give_up_pictures_on_the_way(stub: RemoteInferenceStub, artifact: Artifact) -> None:
+    first, second = planes(1, 8, 1, PLANE), planes(2, 1, 1, PLANE, given_up=[1])
+    assert failures(talk(stub, artifact, first, second, planes(1, 8, 2, PLANE))) == [(1, NOT_FOUND)]

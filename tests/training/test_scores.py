@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.scores import perplexity, scores
+from training.scores import fit_temperature, perplexity, scores
 
 
 def test_scores_of_a_small_table() -> None:
@@ -34,3 +34,13 @@ def test_perplexity_counts_the_codewords_in_use() -> None:
     random = np.random.default_rng(0)
     assert perplexity(random.integers(16, size=(40_000, 3)), 4) == pytest.approx(16, rel=0.01)
     assert perplexity(np.zeros((100, 3), int), 4) == 1
+
+
+def test_the_temperature_that_made_answers_too_sure_is_found() -> None:
+    random = np.random.default_rng(0)
+    honest = random.dirichlet(np.ones(5), 5000)
+    labels = (honest.cumsum(1) > random.random((5000, 1))).argmax(1)
+    sharpened = honest**2 / (honest**2).sum(1, keepdims=True)
+    assert fit_temperature(sharpened, labels) == pytest.approx(2, rel=0.05)
+    assert fit_temperature(honest, labels) == pytest.approx(1, rel=0.05)
+    assert 1 < fit_temperature(sharpened[:5], labels[:5]) < 2  # few pictures say little
