@@ -86,6 +86,10 @@ Level = Annotated[
     Any, typer.Option(parser=level_number, metavar="N", help="Bits per sub-vector; chosen by the budget if left out.")
 ]
 Progressive = Annotated[bool, typer.Option("--progressive", help="Stream plane by plane, refine.")]
+Webp = Annotated[bool, typer.Option("--webp", help="Send small files; the server runs the encoder, too.")]
+Enough = Annotated[
+    float, typer.Option(min=0, max=1, metavar="SHARE", help="With --progressive: stop once the answer is so sure.")
+]
 TopK = Annotated[int, typer.Option(min=1, help="How many classes to name.")]
 Model = Annotated[Path | None, typer.Option(help="The artifact; fetched from the server if left out.")]
 
@@ -97,6 +101,8 @@ def classify(
     budget: Budget = "50ms",
     level: Level = None,
     progressive: Progressive = False,
+    enough: Enough = 1.0,
+    webp: Webp = False,
     top_k: TopK = 1,
     model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
@@ -120,7 +126,15 @@ def classify(
                 failed += 1
                 print(json.dumps({"picture": name, "error": str(error)}) if as_json else f"error: {error}", flush=True)
                 continue
-            result = client.predict(picture, budget=budget, level=level, progressive=progressive, top_k=top_k)
+            result = client.predict(
+                picture,
+                budget=budget,
+                level=level,
+                progressive=progressive,
+                enough=enough,
+                webp=webp or None,
+                top_k=top_k,
+            )
             if as_json:
                 print(json.dumps({"picture": name, **result.as_record()}), flush=True)
             else:
@@ -165,6 +179,8 @@ def watch(
     budget: Budget = "200ms",
     level: Level = None,
     progressive: Progressive = False,
+    enough: Enough = 1.0,
+    webp: Webp = False,
     top_k: TopK = 1,
     model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines in place of text.")] = False,
@@ -194,7 +210,7 @@ def watch(
     to: list[sinks.Sink] = [sinks.JsonLines() if as_json else sinks.Terminal(lambda line: print(line, flush=True))]
     to += [sinks.Webhook(webhook)] if webhook else []
     to += [sinks.Mqtt(mqtt)] if mqtt else []
-    options = Options(budget, level, progressive, top_k, report or thumbnail, thumbnail)
+    options = Options(budget, level, progressive, enough, webp or None, top_k, report or thumbnail, thumbnail)
 
     security = Security(tls, authority, certificate, key, token)
 

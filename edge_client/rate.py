@@ -93,6 +93,8 @@ class Uplink:
         if mark is not None and left - mark[0] < BEHIND_S:
             self.apart.append(mark[1] - mark[0] - (arrived - before) * min(1.0, mark[2] / bits))
             return Sample(bits, arrived - before)
+        if mark is not None:
+            self.apart.append(mark[1] - mark[0])
         if not self.apart:
             return None
         return Sample(bits, max(0.0, arrived - max(before, left + median(self.apart))))

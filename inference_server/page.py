@@ -43,7 +43,14 @@ def page_routes(engine: Engine) -> APIRouter:
             200: {
                 "description": "Server-sent events, four a second: `edges`, what is new of the edges that are "
                 "connected. The first one tells all that is kept.",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "content": {
+                    "text/event-stream": {
+                        "schema": {
+                            "type": "object",
+                            "properties": {"event": {"const": "edges"}, "data": {"type": "string"}},
+                        }
+                    }
+                },
             }
         },
         tags=["watch"],

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,6 +39,13 @@ PICTURE_BODY = {
         "description": "A JPEG, PNG or WebP file.",
         "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
     }
+}
+
+
+EVENT = {
+    "type": "object",
+    "properties": {"event": {"enum": ["prediction", "error"]}, "data": {"type": "string"}},
+    "required": ["event", "data"],
 }
 
 
@@ -86,6 +94,7 @@ class Health(BaseModel):
 ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "The server wants a token that it knows."},
     413: {"model": Problem, "description": "The picture file is too large."},
+    422: {"model": Problem, "description": "The picture, the level or another value is none."},
     429: {"model": Problem, "description": "Too many pictures are waiting."},
     503: {"model": Problem, "description": "The server is stopping."},
 }
@@ -113,6 +122,11 @@ def build_app(engine: Engine) -> FastAPI:
         if status in (429, 503):
             headers["Retry-After"] = str(ceil(error.retry_after) if isinstance(error, ServerOverloaded) else 1)
         return JSONResponse({"detail": str(error)}, status, headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def explain(_: Request, error: RequestValidationError) -> JSONResponse:
+        found = "; ".join(f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors())
+        return JSONResponse({"detail": f"These values are not possible: {found}."}, 422)
 
     Caller = Annotated[str, Depends(caller_of(engine))]  # noqa: N806
 
@@ -166,7 +180,7 @@ def build_app(engine: Engine) -> FastAPI:
             200: {
                 "description": "Server-sent events: one `prediction` per bit-plane, each like the answer of "
                 "/v1/predictions; the last has `final` true.",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "content": {"text/event-stream": {"schema": EVENT}},
             },
         },
         openapi_extra=PICTURE_BODY,

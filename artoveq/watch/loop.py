@@ -31,6 +31,8 @@ class Options:
     budget: float
     level: int | None = None
     progressive: bool = False
+    enough: float = 1.0
+    webp: bool | None = None
     top_k: int = 1
     report: bool = False
     thumbnail: bool = False
@@ -127,6 +129,8 @@ class _Watching:
             budget=options.budget,
             level=options.level,
             progressive=options.progressive,
+            enough=options.enough,
+            webp=options.webp,
             top_k=options.top_k,
         )
 

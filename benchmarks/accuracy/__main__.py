@@ -13,6 +13,7 @@ from benchmarks.accuracy import results, tables
 from wire.exceptions import ArtoveqError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
+SHIPPED = Path("models/imagewoof64-compact-progressive")
 
 
 @app.command()
@@ -51,6 +52,18 @@ def figures() -> None:
 
     for path in draw(results.read()):
         print(path)
+
+
+@app.command()
+def confidence(
+    data: Annotated[str, typer.Option(help="imagewoof:DIR, or a folder")],
+    model: Annotated[Path, typer.Option(help="Folder of a progressive artifact.")] = SHIPPED,
+) -> None:
+    """What "95 % sure" is worth on the test pictures, as JSON."""
+    from benchmarks.accuracy.confidence import confidence as run
+    from training.data import load_split
+
+    print(json.dumps(run(model, load_split(data, "test")), indent=1))
 
 
 @app.command()

@@ -20,6 +20,7 @@ from edge_client.provision import cache_folder
 from tests.conftest import MODEL, NESTED, PICTURES
 from wire.artifact import ENCODER, Artifact
 from wire.exceptions import LevelError, ModelMismatch, ServerUnavailable
+from wire.generated import remote_inference_pb2 as pb
 from wire.pictures import read_picture
 
 DINGO = read_picture(PICTURES / "dingo.png")
@@ -203,3 +204,47 @@ def test_sigterm_finishes_what_it_has_and_refuses_new_work(tmp_path: Path) -> No
             thread.join(15)
         assert len(refused) == 4
         assert set(answered) == {"dingo"}
+
+
+def test_a_file_in_place_of_planes(server: ServerProcess) -> None:
+    with Client(server.address, str(MODEL)) as client:
+        chosen = client.predict(DINGO, budget=5, webp=True)
+        again = client.predict(DINGO, budget=5, webp=True)
+        fixed = client.predict(DINGO, budget=5, webp=(64, 90))
+        with pytest.raises(LevelError):
+            client.predict(DINGO, level=2, webp=True)
+    points = [(row.side, row.quality) for row in client.encoder.manifest.codec]
+    assert chosen.webp == points[0]  # nothing was known of the link
+    assert again.webp == points[-1] == (64, 90) and again.best.name == "dingo"
+    assert fixed.payload_bytes == again.payload_bytes > 1000
+    assert fixed.as_record()["webp"] == {"side": 64, "quality": 90}
+
+
+def test_pictures_of_many_callers_share_messages(server: ServerProcess) -> None:
+    async def run() -> None:
+        async with AsyncClient(server.address, str(MODEL)) as client:
+            await client.predict(DINGO, level=2, budget=5)
+            written: list[pb.StreamRequest] = []
+            stream = client._stream
+            assert stream is not None
+            write = stream._call.write
+            stream._call.write = lambda message: (written.append(message), write(message))[1]  # type: ignore[method-assign]
+            results = await asyncio.gather(*(client.predict(DINGO, level=2, budget=5) for _ in range(20)))
+        assert len({(r.best.name, round(r.best.probability, 4)) for r in results}) == 1
+        assert sum(len(m.bundle.planes) for m in written) >= 15
+        assert len({r.request_id for r in results}) == 20
+
+    asyncio.run(run())
+
+
+def test_a_probe_finds_out_what_small_pictures_do_not(server: ServerProcess) -> None:
+    async def run() -> None:
+        async with (
+            Link(Trace([(0, 2_000_000)]), server.port) as link,
+            AsyncClient(f"127.0.0.1:{link.port}", str(MODEL), probe=20.0) as probing,
+        ):
+            for _ in range(12):
+                await probing.predict(DINGO, level=1, budget=1)
+            assert probing.capacity is not None and 700_000 < probing.capacity < 3_000_000
+
+    asyncio.run(run())

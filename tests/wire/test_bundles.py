@@ -48,7 +48,7 @@ def test_golden_bytes() -> None:
     three = [pb.Planes(picture_id=n, level=2, first_plane=1, planes=bytes([n])) for n in (5, 6, 9)]
     ((message, _),) = bundled(three)
     assert (
-        message.SerializeToString().hex() == "3213" + "0a06080510021801" + "120105" + "120106" + "120109" + "1a020103"
+        message.SerializeToString().hex() == "3215" + "0a06080510021801" + "120105" + "120106" + "120109" + "1a020103"
     )
 
 
