@@ -138,6 +138,10 @@ class Forecast:
         if sample is not None and self.capacity is not None:
             self.capacity = min(self.capacity, sample.capacity)
 
+    def spent(self, unknown: float) -> float:
+        """Seconds that a picture usually takes beside its bits; `unknown` before the first."""
+        return median(spent for spent, _ in self.fates) if self.fates else unknown
+
     def room(self, budget: float, spent: float) -> Room:
         """What arrives and is answered within `budget` seconds.
 
@@ -145,8 +149,7 @@ class Forecast:
         """
         if self.capacity is None:
             return Room([], [])
-        if self.fates:
-            spent = sorted(one for one, _ in self.fates)[len(self.fates) // 2]
+        spent = self.spent(spent)
         seen = sorted(self.capacity * ratio * (budget - other) for other, ratio in self.fates)
         return Room(seen, [self.capacity * ratio * (budget - spent) for ratio in PRIOR])
 

@@ -7,7 +7,10 @@ import contextlib
 import itertools
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 import grpc
 
@@ -62,9 +65,10 @@ class Stream:
         self._ids = itertools.count(1)
         self._inboxes: dict[int, asyncio.Queue[Answer]] = {}
         self._pinged: dict[int, asyncio.Future[pb.Pong]] = {}
-        self._waiting: list[tuple[pb.Planes, int]] = []
+        self._waiting: list[tuple[pb.Planes | pb.PictureFile, int]] = []
         self._sent: deque[_Sent] = deque()
         self._given_up: list[int] = []
+        self._marking = False
         self._uplink, self._received, self._heard = Uplink(), 0, 0.0
         self._writing = asyncio.Lock()
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS)
@@ -115,9 +119,13 @@ class Stream:
 
         From time to time, where nothing else is under way, a mark goes first.
         """
-        if not self._inboxes and self._uplink.mark_due(time.monotonic()):
-            await self._mark()
-        picture_id, inbox = next(self._ids), asyncio.Queue[Answer]()
+        if not self._inboxes and not self._marking and self._uplink.mark_due(time.monotonic()):
+            self._marking = True
+            try:
+                await self._mark()
+            finally:
+                self._marking = False
+        picture_id, inbox = next(self._ids), asyncio.Queue[Answer]()  # only now: ids grow in the order of sending
         self._inboxes[picture_id] = inbox
         return picture_id, inbox
 
@@ -138,44 +146,47 @@ class Stream:
         if give_up:
             self._given_up.append(picture_id)
 
-    async def send(self, planes: pb.Planes, last: int) -> None:
-        """Sends planes of one picture, up to plane `last`, in one message with others that are ready at the same time.
+    async def send(self, part: pb.Planes | pb.PictureFile, last: int) -> None:
+        """Sends planes of a picture up to plane `last`, or its file, with others that are ready at the same time.
 
         Raises:
             ServerUnavailable: if the stream has broken.
         """
-        planes.given_up.extend(self._given_up)
-        self._given_up.clear()
-        self._waiting.append((planes, last))
+        if isinstance(part, pb.Planes):
+            part.given_up.extend(self._given_up)
+            self._given_up.clear()
+        self._waiting.append((part, last))
         async with self._writing:
             await asyncio.sleep(0)  # whoever is ready as well may join
             waiting, self._waiting = self._waiting, []
-            lasts = iter(waiting)
-            for message, inside in bundled([one for one, _ in waiting], MOST if self.reads_bundles else 1):
-                await self._write_noted(message, [(p.picture_id, next(lasts)[1]) for p in inside])
+            for is_file, run in groupby(waiting, lambda one: isinstance(one[0], pb.PictureFile)):
+                await (self._write_files if is_file else self._write_planes)(list(run))
         if self.broken is not None:  # whoever wrote ours has heard of it
             raise self.broken
 
-    async def send_file(self, file: pb.PictureFile) -> None:
-        """Sends a picture as a file.
-
-        Raises:
-            ServerUnavailable: if the stream has broken.
-        """
-        async with self._writing:
+    async def _write_files(self, run: Sequence[tuple[Any, int]]) -> None:
+        for file, _ in run:
             await self._write_noted(pb.StreamRequest(file=file), [(file.picture_id, 0)])
+
+    async def _write_planes(self, run: Sequence[tuple[Any, int]]) -> None:
+        lasts = iter(run)
+        for message, inside in bundled([planes for planes, _ in run], MOST if self.reads_bundles else 1):
+            await self._write_noted(message, [(planes.picture_id, next(lasts)[1]) for planes in inside])
 
     @property
     def queued_bits(self) -> float:
         """What has been sent, and has not arrived as far as we know."""
         return sum(sent.bits for sent in self._sent)
 
-    def overdue(self) -> Sample | None:
-        """What the oldest message on its way says by not having arrived yet: the capacity is at most this."""
+    def overdue(self, spent: float) -> Sample | None:
+        """What the oldest message on its way says by not having arrived yet: the capacity is at most this.
+
+        spent: seconds that receipts usually take beside the bits; those of whole pictures come with the answer.
+        """
         if not self._sent:
             return None
         oldest, now = self._sent[0], time.monotonic()
-        seconds = now - max(oldest.left, self._heard) - self.round_trip
+        seconds = now - max(oldest.left, self._heard) - max(self.round_trip, spent)
         return Sample(oldest.bits, seconds) if seconds > SHORTEST_SAMPLE_S else None
 
     async def probe(self, size: int) -> Sample | None:

@@ -58,7 +58,7 @@ class Talk:
         await self._begin()
         try:
             self.result.payload_bytes += len(data)
-            await self.stream.send_file(pb.PictureFile(picture_id=self.picture_id, file=data, top_k=self.top_k))
+            await self.stream.send(pb.PictureFile(picture_id=self.picture_id, file=data, top_k=self.top_k), 0)
             await self._answered()
         finally:
             self.stream.end(self.picture_id, give_up=not self.result.predictions)
@@ -96,7 +96,7 @@ class Talk:
 
     def _worth(self, sent: int, plane_bits: float, left: float, forecast: Forecast) -> bool:
         """Whether another plane is likelier in time than not. The first one always is: late is better than nothing."""
-        forecast.overdue(self.stream.overdue())
+        forecast.overdue(self.stream.overdue(forecast.spent(self.result.round_trip)))
         if sent == 0 or (forecast.capacity is None and left > 0):
             return True
         return (

@@ -86,6 +86,7 @@ class Session:
         self._received = 0
         self._ended = False
         self.outbox: asyncio.Queue[pb.StreamResponse | None] = asyncio.Queue()
+        self._held: list[pb.StreamResponse] = []
         self.room = asyncio.Event()
         self.room.set()
 
@@ -107,8 +108,8 @@ class Session:
             self._receipt(planes.picture_id, there)
         elif kind == "file":
             self._count(request)
-            self._receipt(request.file.picture_id, 0)
             self._take_file(request.file)
+            self._receipt(request.file.picture_id, 0)
         elif kind == "cancel":
             self._forget(request.cancel.picture_id)
         elif kind == "ping":
@@ -143,8 +144,13 @@ class Session:
         metrics.RECEIVED_BYTES.inc(request.ByteSize())
 
     def _receipt(self, picture_id: int, planes: int) -> None:
-        receipt = pb.Receipt(picture_id=picture_id, planes=planes, **self._clock())
-        self._put(pb.StreamResponse(receipt=receipt))
+        """At once, if the edge may have more to send; else together with the answer, at half the messages."""
+        response = pb.StreamResponse(receipt=pb.Receipt(picture_id=picture_id, planes=planes, **self._clock()))
+        picture = self._pictures.get(picture_id)
+        if self._bundles and picture is not None and picture.closed:
+            self._held.append(response)
+        else:
+            self._put(response)
 
     def _clock(self) -> dict[str, int]:
         return {"received_bytes": self._received, "received_us": time.monotonic_ns() // 1000}
@@ -270,9 +276,9 @@ class Session:
     async def next(self) -> pb.StreamResponse | None:
         """What is to be said next, None at the end: one response, or, where that is understood, all that are ready."""
         first = await self.outbox.get()
-        if first is None or self.outbox.empty() or not self._bundles:
+        if first is None or (self.outbox.empty() and not self._held) or not self._bundles:
             return first
-        ready = [first]
+        ready, self._held = [*self._held, first], []
         while len(ready) < MOST and not self.outbox.empty():
             if (response := self.outbox.get_nowait()) is None:
                 self.outbox.put_nowait(None)

@@ -27,17 +27,19 @@ def bundled(planes: Sequence[pb.Planes], most: int = MOST) -> Iterator[tuple[pb.
                 continue
             level, first_plane, top_k, last, coded = shared
             steps = [b.picture_id - a.picture_id for a, b in pairwise(part)]
+            lengths = [len(one.planes) for one in part]
             bundle = pb.Bundle(
                 shared=pb.Planes(
                     picture_id=part[0].picture_id,
                     level=level,
                     first_plane=first_plane,
+                    planes=b"".join(one.planes for one in part),
                     top_k=top_k,
                     last=last,
                     coded=coded,
                     given_up=[number for one in part for number in one.given_up],
                 ),
-                planes=[one.planes for one in part],
+                lengths=lengths[:1] if len(set(lengths)) == 1 else lengths,
                 steps=[] if all(step == 1 for step in steps) else steps,
             )
             yield pb.StreamRequest(bundle=bundle), part
@@ -47,19 +49,23 @@ def unbundled(bundle: pb.Bundle) -> Iterator[pb.Planes]:
     """The planes in a bundle.
 
     Raises:
-        ProtocolError: if it is empty, too large, or has not a step between each picture and the next.
+        ProtocolError: if lengths, steps and bytes do not fit together, or there are too many.
     """
-    count = len(bundle.planes)
-    if not 1 <= count <= MOST or len(bundle.steps) not in (0, count - 1):
+    payload, lengths, steps = bundle.shared.planes, list(bundle.lengths), list(bundle.steps)
+    if len(lengths) == 1 and lengths[0]:
+        lengths *= min(len(payload) // lengths[0], MOST + 1)
+    count = len(lengths)
+    fit = sum(lengths) == len(payload) and 0 not in lengths and len(steps) in (0, count - 1)
+    if not 1 <= count <= MOST or not fit:
         raise ProtocolError(
-            f"A bundle has 1 to {MOST} planes and no steps, or one less than planes; this one has {count} and "
-            f"{len(bundle.steps)}."
+            f"A bundle has 1 to {MOST} planes, lengths whose sum is that of their {len(payload)} bytes, and no steps "
+            "or one less than planes."
         )
-    picture_id = bundle.shared.picture_id
-    for i, payload in enumerate(bundle.planes):
+    end, picture_id = 0, bundle.shared.picture_id
+    bundle.shared.ClearField("planes")
+    for length, step in zip(lengths, [0, *(steps or [1] * (count - 1))], strict=True):
+        end, picture_id = end + length, (picture_id + step) % 2**64
         planes = pb.Planes()
         planes.CopyFrom(bundle.shared)
-        picture_id += (bundle.steps[i - 1] if bundle.steps else 1) if i else 0
-        planes.picture_id = picture_id % 2**64
-        planes.planes = payload
+        planes.picture_id, planes.planes = picture_id, payload[end - length : end]
         yield planes

@@ -39,6 +39,8 @@ CALLERS, FRAME_S = 6, 0.05
 CUTS, RESETS, STOPS, STEPS = 10, 10, 5, 6
 SPOOL_PICTURES, DISK_BYTES = 100_000, 200_000
 PATIENCE_S = 120.0
+FLOWING = 20
+"""Answers after which the next fault may come."""
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 CLOCK_FILE = "ARTOVEQ_FAULTS_CLOCK"
 
@@ -82,6 +84,12 @@ class Books:
         planes = [p.planes for p in result.predictions]
         good = all(self.right(crop, p.planes, p.best.name, p.best.probability) for p in result.predictions)
         self.wrong += not good or planes != sorted(set(planes)) or result.predictions != heard[-len(planes) :]
+
+    async def flow(self) -> None:
+        """Returns when answers flow again."""
+        enough = self.answered + FLOWING
+        while self.answered < enough:  # noqa: ASYNC110 (a count, not an event)
+            await asyncio.sleep(0.02)
 
     def send(self, record: Record) -> None:
         """As the sink of `watch`."""
@@ -182,7 +190,8 @@ async def _faults(model: Path, kills: int, rng: random.Random) -> dict[str, Any]
 
             async def often(name: str, times: int, fault: Callable[[], Awaitable[None]]) -> None:
                 for _ in range(times):
-                    await asyncio.sleep(rng.uniform(0.2, 1.0))
+                    await asyncio.wait_for(books.flow(), PATIENCE_S)  # the fault shall meet pictures on their way
+                    await asyncio.sleep(rng.uniform(0, 0.3))
                     await fault()
                 done[name] = times
 

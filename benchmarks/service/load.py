@@ -14,6 +14,7 @@ import grpc
 import numpy as np
 
 from edge_client import Encoder
+from edge_client.channel import OPTIONS
 from inference_server.decoder import OnnxDecoder
 from wire.artifact import load_artifact
 from wire.bitplanes import Indices
@@ -170,7 +171,7 @@ class LoadStream:
 
 async def open_streams(address: str, payloads: Payloads, counts: Counts, count: int) -> list[LoadStream]:
     """So many streams, over CHANNELS connections or more."""
-    options = [("grpc.use_local_subchannel_pool", 1)]  # else channels to one address share a connection
+    options = [*OPTIONS, ("grpc.use_local_subchannel_pool", 1)]  # else channels to one address share a connection
     channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(max(CHANNELS, -(-count // 90)))]
     streams = [LoadStream(channels[i % len(channels)], payloads, counts) for i in range(count)]
     for start in range(0, count, 64):

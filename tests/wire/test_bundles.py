@@ -47,16 +47,14 @@ def test_what_goes_into_bundles_comes_out_in_order(planes: list[pb.Planes], most
 def test_golden_bytes() -> None:
     three = [pb.Planes(picture_id=n, level=2, first_plane=1, planes=bytes([n])) for n in (5, 6, 9)]
     ((message, _),) = bundled(three)
-    assert (
-        message.SerializeToString().hex() == "3215" + "0a06080510021801" + "120105" + "120106" + "120109" + "1a020103"
-    )
+    assert message.SerializeToString().hex() == "3214" + "0a0b0805100218012203050609" + "120101" + "1a020103"
 
 
 def test_eight_pictures_in_a_bundle_take_little_more_than_their_planes() -> None:
     eight = [pb.Planes(picture_id=n, level=1, first_plane=1, planes=bytes(64)) for n in range(1000, 1008)]
     ((message, inside),) = bundled(eight)
     assert len(inside) == 8
-    assert message.ByteSize() <= 8 * 66 + 13
+    assert message.ByteSize() <= 8 * 64 + 20
 
 
 def test_pictures_that_are_given_up_are_named_once() -> None:
@@ -65,8 +63,22 @@ def test_pictures_that_are_given_up_are_named_once() -> None:
     assert list(message.bundle.shared.given_up) == [3, 4]
 
 
-@pytest.mark.parametrize("planes,steps", [(0, 0), (MOST + 1, 0), (3, 1), (3, 3)])
-def test_bundles_that_are_none(planes: int, steps: int) -> None:
-    bundle = pb.Bundle(shared=pb.Planes(picture_id=1), planes=[b"x"] * planes, steps=[1] * steps)
+WRONG: list[tuple[int, list[int], list[int]]] = [
+    (0, [], []),
+    (0, [0], []),
+    (3, [2], []),
+    (3, [1, 1], []),
+    (3, [1, 2, 0], []),
+    (3, [1], [1]),
+    (3, [1, 1, 1], [1, 1, 1]),
+    (MOST + 1, [1], []),
+    (10**6, [1], []),
+    (4, [2**32 - 1, 5], []),
+]
+
+
+@pytest.mark.parametrize("payload,lengths,steps", WRONG)
+def test_bundles_that_are_none(payload: int, lengths: list[int], steps: list[int]) -> None:
+    bundle = pb.Bundle(shared=pb.Planes(picture_id=1, planes=bytes(payload)), lengths=lengths, steps=steps)
     with pytest.raises(ProtocolError, match="A bundle has 1 to 256 planes"):
         list(unbundled(bundle))

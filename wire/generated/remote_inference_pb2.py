@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16remote_inference.proto\x12\nartoveq.v1\"\xa1\x02\n\rStreamRequest\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x11.artoveq.v1.HelloH\x00\x12$\n\x06planes\x18\x02 \x01(\x0b\x32\x12.artoveq.v1.PlanesH\x00\x12$\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x12.artoveq.v1.CancelH\x00\x12 \n\x04ping\x18\x04 \x01(\x0b\x32\x10.artoveq.v1.PingH\x00\x12$\n\x06report\x18\x05 \x01(\x0b\x32\x12.artoveq.v1.ReportH\x00\x12$\n\x06\x62undle\x18\x06 \x01(\x0b\x32\x12.artoveq.v1.BundleH\x00\x12\'\n\x04\x66ile\x18\x07 \x01(\x0b\x32\x17.artoveq.v1.PictureFileH\x00\x42\t\n\x07message\"\x8c\x02\n\x0eStreamResponse\x12&\n\x07welcome\x18\x01 \x01(\x0b\x32\x13.artoveq.v1.WelcomeH\x00\x12,\n\nprediction\x18\x02 \x01(\x0b\x32\x16.artoveq.v1.PredictionH\x00\x12&\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x13.artoveq.v1.FailureH\x00\x12&\n\x07receipt\x18\x04 \x01(\x0b\x32\x13.artoveq.v1.ReceiptH\x00\x12 \n\x04pong\x18\x05 \x01(\x0b\x32\x10.artoveq.v1.PongH\x00\x12\'\n\x06\x62undle\x18\x06 \x01(\x0b\x32\x15.artoveq.v1.ResponsesH\x00\x42\t\n\x07message\":\n\tResponses\x12-\n\tresponses\x18\x01 \x03(\x0b\x32\x1a.artoveq.v1.StreamResponse\"A\n\x05Hello\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rreads_bundles\x18\x03 \x01(\x08\"T\n\x07Welcome\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x1a\n\x12reads_coded_planes\x18\x02 \x01(\x08\x12\x15\n\rreads_bundles\x18\x03 \x01(\x08\"\x8e\x01\n\x06Planes\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\r\n\x05level\x18\x02 \x01(\r\x12\x13\n\x0b\x66irst_plane\x18\x03 \x01(\r\x12\x0e\n\x06planes\x18\x04 \x01(\x0c\x12\r\n\x05top_k\x18\x05 \x01(\r\x12\x0c\n\x04last\x18\x06 \x01(\x08\x12\r\n\x05\x63oded\x18\x07 \x01(\r\x12\x10\n\x08given_up\x18\x08 \x03(\x04\"K\n\x06\x42undle\x12\"\n\x06shared\x18\x01 \x01(\x0b\x32\x12.artoveq.v1.Planes\x12\x0e\n\x06planes\x18\x02 \x03(\x0c\x12\r\n\x05steps\x18\x03 \x03(\x04\">\n\x0bPictureFile\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x66ile\x18\x02 \x01(\x0c\x12\r\n\x05top_k\x18\x03 \x01(\r\"\xba\x01\n\x06Report\x12\x0e\n\x06planes\x18\x01 \x01(\r\x12\x15\n\rpayload_bytes\x18\x02 \x01(\r\x12\x10\n\x08\x63\x61pacity\x18\x03 \x01(\x04\x12\x15\n\rtrue_capacity\x18\x04 \x01(\x04\x12\x12\n\nlatency_us\x18\x05 \x01(\r\x12\x11\n\tbudget_us\x18\x06 \x01(\r\x12\x12\n\njpeg_bytes\x18\x07 \x01(\r\x12\x12\n\nwebp_bytes\x18\x08 \x01(\r\x12\x11\n\tthumbnail\x18\t \x01(\x0c\"\x1c\n\x06\x43\x61ncel\x12\x12\n\npicture_id\x18\x01 \x01(\x04\"#\n\x04Ping\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07padding\x18\x02 \x01(\x0c\"?\n\x04Pong\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x02 \x01(\x04\x12\x13\n\x0breceived_us\x18\x03 \x01(\x04\"Z\n\x07Receipt\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x0e\n\x06planes\x18\x02 \x01(\r\x12\x16\n\x0ereceived_bytes\x18\x03 \x01(\x04\x12\x13\n\x0breceived_us\x18\x04 \x01(\x04\"\x98\x01\n\nPrediction\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x13\n\x0bplanes_used\x18\x02 \x01(\r\x12-\n\x07\x63lasses\x18\x03 \x03(\x0b\x32\x1c.artoveq.v1.ClassProbability\x12\r\n\x05\x66inal\x18\x04 \x01(\x08\x12\x10\n\x08queue_us\x18\x05 \x01(\r\x12\x11\n\tdecode_us\x18\x06 \x01(\r\"D\n\x10\x43lassProbability\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"T\n\x07\x46\x61ilure\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\r\"o\n\x0ePredictRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\r\n\x05level\x18\x02 \x01(\r\x12\x0e\n\x06planes\x18\x03 \x01(\x0c\x12\r\n\x05top_k\x18\x04 \x01(\r\x12\r\n\x05\x63oded\x18\x05 \x01(\x08\x12\x0b\n\x03key\x18\x06 \x01(\x0c\"7\n\x15PredictPictureRequest\x12\x0f\n\x07picture\x18\x01 \x01(\x0c\x12\r\n\x05top_k\x18\x02 \x01(\r\"\x16\n\x14\x44\x65scribeModelRequest\"9\n\x10ModelDescription\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\"5\n\x10\x46\x65tchFileRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x19\n\tFileChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\xf7\x02\n\x0fRemoteInference\x12\x43\n\x06Stream\x12\x19.artoveq.v1.StreamRequest\x1a\x1a.artoveq.v1.StreamResponse(\x01\x30\x01\x12=\n\x07Predict\x12\x1a.artoveq.v1.PredictRequest\x1a\x16.artoveq.v1.Prediction\x12K\n\x0ePredictPicture\x12!.artoveq.v1.PredictPictureRequest\x1a\x16.artoveq.v1.Prediction\x12O\n\rDescribeModel\x12 .artoveq.v1.DescribeModelRequest\x1a\x1c.artoveq.v1.ModelDescription\x12\x42\n\tFetchFile\x12\x1c.artoveq.v1.FetchFileRequest\x1a\x15.artoveq.v1.FileChunk0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16remote_inference.proto\x12\nartoveq.v1\"\xa1\x02\n\rStreamRequest\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x11.artoveq.v1.HelloH\x00\x12$\n\x06planes\x18\x02 \x01(\x0b\x32\x12.artoveq.v1.PlanesH\x00\x12$\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x12.artoveq.v1.CancelH\x00\x12 \n\x04ping\x18\x04 \x01(\x0b\x32\x10.artoveq.v1.PingH\x00\x12$\n\x06report\x18\x05 \x01(\x0b\x32\x12.artoveq.v1.ReportH\x00\x12$\n\x06\x62undle\x18\x06 \x01(\x0b\x32\x12.artoveq.v1.BundleH\x00\x12\'\n\x04\x66ile\x18\x07 \x01(\x0b\x32\x17.artoveq.v1.PictureFileH\x00\x42\t\n\x07message\"\x8c\x02\n\x0eStreamResponse\x12&\n\x07welcome\x18\x01 \x01(\x0b\x32\x13.artoveq.v1.WelcomeH\x00\x12,\n\nprediction\x18\x02 \x01(\x0b\x32\x16.artoveq.v1.PredictionH\x00\x12&\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x13.artoveq.v1.FailureH\x00\x12&\n\x07receipt\x18\x04 \x01(\x0b\x32\x13.artoveq.v1.ReceiptH\x00\x12 \n\x04pong\x18\x05 \x01(\x0b\x32\x10.artoveq.v1.PongH\x00\x12\'\n\x06\x62undle\x18\x06 \x01(\x0b\x32\x15.artoveq.v1.ResponsesH\x00\x42\t\n\x07message\":\n\tResponses\x12-\n\tresponses\x18\x01 \x03(\x0b\x32\x1a.artoveq.v1.StreamResponse\"A\n\x05Hello\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rreads_bundles\x18\x03 \x01(\x08\"T\n\x07Welcome\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x1a\n\x12reads_coded_planes\x18\x02 \x01(\x08\x12\x15\n\rreads_bundles\x18\x03 \x01(\x08\"\x8e\x01\n\x06Planes\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\r\n\x05level\x18\x02 \x01(\r\x12\x13\n\x0b\x66irst_plane\x18\x03 \x01(\r\x12\x0e\n\x06planes\x18\x04 \x01(\x0c\x12\r\n\x05top_k\x18\x05 \x01(\r\x12\x0c\n\x04last\x18\x06 \x01(\x08\x12\r\n\x05\x63oded\x18\x07 \x01(\r\x12\x10\n\x08given_up\x18\x08 \x03(\x04\"L\n\x06\x42undle\x12\"\n\x06shared\x18\x01 \x01(\x0b\x32\x12.artoveq.v1.Planes\x12\x0f\n\x07lengths\x18\x02 \x03(\r\x12\r\n\x05steps\x18\x03 \x03(\x04\">\n\x0bPictureFile\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x66ile\x18\x02 \x01(\x0c\x12\r\n\x05top_k\x18\x03 \x01(\r\"\xba\x01\n\x06Report\x12\x0e\n\x06planes\x18\x01 \x01(\r\x12\x15\n\rpayload_bytes\x18\x02 \x01(\r\x12\x10\n\x08\x63\x61pacity\x18\x03 \x01(\x04\x12\x15\n\rtrue_capacity\x18\x04 \x01(\x04\x12\x12\n\nlatency_us\x18\x05 \x01(\r\x12\x11\n\tbudget_us\x18\x06 \x01(\r\x12\x12\n\njpeg_bytes\x18\x07 \x01(\r\x12\x12\n\nwebp_bytes\x18\x08 \x01(\r\x12\x11\n\tthumbnail\x18\t \x01(\x0c\"\x1c\n\x06\x43\x61ncel\x12\x12\n\npicture_id\x18\x01 \x01(\x04\"#\n\x04Ping\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07padding\x18\x02 \x01(\x0c\"?\n\x04Pong\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x02 \x01(\x04\x12\x13\n\x0breceived_us\x18\x03 \x01(\x04\"Z\n\x07Receipt\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x0e\n\x06planes\x18\x02 \x01(\r\x12\x16\n\x0ereceived_bytes\x18\x03 \x01(\x04\x12\x13\n\x0breceived_us\x18\x04 \x01(\x04\"\x98\x01\n\nPrediction\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x13\n\x0bplanes_used\x18\x02 \x01(\r\x12-\n\x07\x63lasses\x18\x03 \x03(\x0b\x32\x1c.artoveq.v1.ClassProbability\x12\r\n\x05\x66inal\x18\x04 \x01(\x08\x12\x10\n\x08queue_us\x18\x05 \x01(\r\x12\x11\n\tdecode_us\x18\x06 \x01(\r\"D\n\x10\x43lassProbability\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"T\n\x07\x46\x61ilure\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\r\"o\n\x0ePredictRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\r\n\x05level\x18\x02 \x01(\r\x12\x0e\n\x06planes\x18\x03 \x01(\x0c\x12\r\n\x05top_k\x18\x04 \x01(\r\x12\r\n\x05\x63oded\x18\x05 \x01(\x08\x12\x0b\n\x03key\x18\x06 \x01(\x0c\"7\n\x15PredictPictureRequest\x12\x0f\n\x07picture\x18\x01 \x01(\x0c\x12\r\n\x05top_k\x18\x02 \x01(\r\"\x16\n\x14\x44\x65scribeModelRequest\"9\n\x10ModelDescription\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\"5\n\x10\x46\x65tchFileRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x19\n\tFileChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\xf7\x02\n\x0fRemoteInference\x12\x43\n\x06Stream\x12\x19.artoveq.v1.StreamRequest\x1a\x1a.artoveq.v1.StreamResponse(\x01\x30\x01\x12=\n\x07Predict\x12\x1a.artoveq.v1.PredictRequest\x1a\x16.artoveq.v1.Prediction\x12K\n\x0ePredictPicture\x12!.artoveq.v1.PredictPictureRequest\x1a\x16.artoveq.v1.Prediction\x12O\n\rDescribeModel\x12 .artoveq.v1.DescribeModelRequest\x1a\x1c.artoveq.v1.ModelDescription\x12\x42\n\tFetchFile\x12\x1c.artoveq.v1.FetchFileRequest\x1a\x15.artoveq.v1.FileChunk0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,37 +44,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLANES']._serialized_start=815
   _globals['_PLANES']._serialized_end=957
   _globals['_BUNDLE']._serialized_start=959
-  _globals['_BUNDLE']._serialized_end=1034
-  _globals['_PICTUREFILE']._serialized_start=1036
-  _globals['_PICTUREFILE']._serialized_end=1098
-  _globals['_REPORT']._serialized_start=1101
-  _globals['_REPORT']._serialized_end=1287
-  _globals['_CANCEL']._serialized_start=1289
-  _globals['_CANCEL']._serialized_end=1317
-  _globals['_PING']._serialized_start=1319
-  _globals['_PING']._serialized_end=1354
-  _globals['_PONG']._serialized_start=1356
-  _globals['_PONG']._serialized_end=1419
-  _globals['_RECEIPT']._serialized_start=1421
-  _globals['_RECEIPT']._serialized_end=1511
-  _globals['_PREDICTION']._serialized_start=1514
-  _globals['_PREDICTION']._serialized_end=1666
-  _globals['_CLASSPROBABILITY']._serialized_start=1668
-  _globals['_CLASSPROBABILITY']._serialized_end=1736
-  _globals['_FAILURE']._serialized_start=1738
-  _globals['_FAILURE']._serialized_end=1822
-  _globals['_PREDICTREQUEST']._serialized_start=1824
-  _globals['_PREDICTREQUEST']._serialized_end=1935
-  _globals['_PREDICTPICTUREREQUEST']._serialized_start=1937
-  _globals['_PREDICTPICTUREREQUEST']._serialized_end=1992
-  _globals['_DESCRIBEMODELREQUEST']._serialized_start=1994
-  _globals['_DESCRIBEMODELREQUEST']._serialized_end=2016
-  _globals['_MODELDESCRIPTION']._serialized_start=2018
-  _globals['_MODELDESCRIPTION']._serialized_end=2075
-  _globals['_FETCHFILEREQUEST']._serialized_start=2077
-  _globals['_FETCHFILEREQUEST']._serialized_end=2130
-  _globals['_FILECHUNK']._serialized_start=2132
-  _globals['_FILECHUNK']._serialized_end=2157
-  _globals['_REMOTEINFERENCE']._serialized_start=2160
-  _globals['_REMOTEINFERENCE']._serialized_end=2535
+  _globals['_BUNDLE']._serialized_end=1035
+  _globals['_PICTUREFILE']._serialized_start=1037
+  _globals['_PICTUREFILE']._serialized_end=1099
+  _globals['_REPORT']._serialized_start=1102
+  _globals['_REPORT']._serialized_end=1288
+  _globals['_CANCEL']._serialized_start=1290
+  _globals['_CANCEL']._serialized_end=1318
+  _globals['_PING']._serialized_start=1320
+  _globals['_PING']._serialized_end=1355
+  _globals['_PONG']._serialized_start=1357
+  _globals['_PONG']._serialized_end=1420
+  _globals['_RECEIPT']._serialized_start=1422
+  _globals['_RECEIPT']._serialized_end=1512
+  _globals['_PREDICTION']._serialized_start=1515
+  _globals['_PREDICTION']._serialized_end=1667
+  _globals['_CLASSPROBABILITY']._serialized_start=1669
+  _globals['_CLASSPROBABILITY']._serialized_end=1737
+  _globals['_FAILURE']._serialized_start=1739
+  _globals['_FAILURE']._serialized_end=1823
+  _globals['_PREDICTREQUEST']._serialized_start=1825
+  _globals['_PREDICTREQUEST']._serialized_end=1936
+  _globals['_PREDICTPICTUREREQUEST']._serialized_start=1938
+  _globals['_PREDICTPICTUREREQUEST']._serialized_end=1993
+  _globals['_DESCRIBEMODELREQUEST']._serialized_start=1995
+  _globals['_DESCRIBEMODELREQUEST']._serialized_end=2017
+  _globals['_MODELDESCRIPTION']._serialized_start=2019
+  _globals['_MODELDESCRIPTION']._serialized_end=2076
+  _globals['_FETCHFILEREQUEST']._serialized_start=2078
+  _globals['_FETCHFILEREQUEST']._serialized_end=2131
+  _globals['_FILECHUNK']._serialized_start=2133
+  _globals['_FILECHUNK']._serialized_end=2158
+  _globals['_REMOTEINFERENCE']._serialized_start=2161
+  _globals['_REMOTEINFERENCE']._serialized_end=2536
 # @@protoc_insertion_point(module_scope)

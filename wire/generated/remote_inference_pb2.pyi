@@ -87,14 +87,14 @@ class Planes(_message.Message):
     def __init__(self, picture_id: _Optional[int] = ..., level: _Optional[int] = ..., first_plane: _Optional[int] = ..., planes: _Optional[bytes] = ..., top_k: _Optional[int] = ..., last: bool = ..., coded: _Optional[int] = ..., given_up: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Bundle(_message.Message):
-    __slots__ = ("shared", "planes", "steps")
+    __slots__ = ("shared", "lengths", "steps")
     SHARED_FIELD_NUMBER: _ClassVar[int]
-    PLANES_FIELD_NUMBER: _ClassVar[int]
+    LENGTHS_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     shared: Planes
-    planes: _containers.RepeatedScalarFieldContainer[bytes]
+    lengths: _containers.RepeatedScalarFieldContainer[int]
     steps: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, shared: _Optional[_Union[Planes, _Mapping]] = ..., planes: _Optional[_Iterable[bytes]] = ..., steps: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, shared: _Optional[_Union[Planes, _Mapping]] = ..., lengths: _Optional[_Iterable[int]] = ..., steps: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class PictureFile(_message.Message):
     __slots__ = ("picture_id", "file", "top_k")
