@@ -83,7 +83,8 @@ def test_a_trained_recipe_becomes_an_artifact_that_serves(tmp_path: Path, stripe
     artifact = write_evaluated(model, wanted, minutes, split, test, tmp_path / "models" / wanted.name)
     manifest = load_artifact(artifact.folder).manifest
     assert manifest.level_numbers == ((3,) if family == "fixed" else (1, 2, 3))
-    figures = [row.model_dump() for row in manifest.levels]
+    assert all(row.temperature > 0 for row in manifest.levels)
+    figures = [row.model_dump(exclude={"temperature"}) for row in manifest.levels]
     again = evaluate(artifact, test)
     assert [{key: row[key] for key in figures[0]} for row in again] == figures
     assert all(row["payload_bytes"] <= row["packed_bytes"] and row["top5"] == 1 for row in again)
