@@ -20,7 +20,7 @@ from edge_client.report import report_of
 from edge_client.results import Prediction, Result
 from edge_client.spool import Kept, Spool
 from edge_client.stream import FRAMING_BYTES, Stream
-from edge_client.talk import PATIENCE_S, PLANES_MESSAGE_BYTES, Talk
+from edge_client.talk import AROUND_BYTES, PATIENCE_S, PLANES_MESSAGE_BYTES, Talk
 from wire.artifact import load_artifact
 from wire.entropy import write_planes
 from wire.exceptions import LevelError, ServerError, ServerUnavailable
@@ -149,6 +149,8 @@ class AsyncClient:
             took = time.monotonic() - began
             stream.trace.record("artoveq.predict", took, request_id=result.request_id, level=result.level)
             await self._learn(talk)
+            with contextlib.suppress(ServerError):
+                await stream.mark()
             return result
         raise AssertionError("unreachable")
 
@@ -193,10 +195,10 @@ class AsyncClient:
 
     def _levels(self, talk: Talk) -> list[Way]:
         assert self.encoder is not None
-        manifest, around = self.encoder.manifest, PLANES_MESSAGE_BYTES + FRAMING_BYTES
+        manifest = self.encoder.manifest
         return [
             Way(
-                8 * ((row.payload_bytes if talk.coder else row.level * manifest.plane_bytes) + around),
+                8 * ((row.payload_bytes if talk.coder else row.level * manifest.plane_bytes) + AROUND_BYTES),
                 row.top1,
                 self._encoding["planes"],
                 level=row.level,
@@ -206,9 +208,9 @@ class AsyncClient:
 
     def _files(self) -> list[Way]:
         assert self.encoder is not None
-        around, encode = PLANES_MESSAGE_BYTES + FRAMING_BYTES, self._encoding["webp"]
+        encode = self._encoding["webp"]
         return [
-            Way(8 * (row.payload_bytes + around), row.top1, encode, point=(row.side, row.quality))
+            Way(8 * (row.payload_bytes + AROUND_BYTES), row.top1, encode, point=(row.side, row.quality))
             for row in self.encoder.manifest.codec
         ]
 

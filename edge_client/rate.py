@@ -17,8 +17,6 @@ PRIOR = (0.25, 0.5, 0.8, 0.95, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 """What may become of a capacity, before anything was seen; all of them together weigh as much as one picture."""
 SHORTEST_SAMPLE_S = 0.002
 """What arrives closer together than this may have come in one packet: the link is at least so fast."""
-BEHIND_S = 0.002
-"""A message that left so soon after a mark was right behind it."""
 MARKS, FIRST_MARKS, MARK_S = 8, 4, 2.0
 """Marks that are remembered (a clock drifts little meanwhile), that are sent at once, and the time between others."""
 
@@ -63,10 +61,12 @@ class Sample:
 class Uplink:
     """How long messages are on the link, from the times of two clocks that do not agree.
 
-    A mark leaves at e and arrives at m, and a message right behind it: the time between both arrivals is the
-    message's own, and tells how long the mark took. Without that, m − e shows how far the clocks are apart.
-    A message that leaves at e' would then arrive at m + (e' − e) if it took no time. It has the link from then on, or
-    from when the message before it had arrived, to when it arrives itself. All times in seconds.
+    A mark of P bits leaves an idle edge at e and arrives at m; the next message, of B bits, leaves at e' and arrives
+    at m'. Both clocks run alike, so (m' − e') − (m − e) is how much longer the message was under way, and on an idle
+    link that is (B − P) / C: so it had the link for this · B / (B − P), and no longer than m' − m. Now it
+    is known how long the mark took, and by that how far the clocks are apart.
+    With that known, any message has the link from when it would arrive if it took no time, or
+    from when the one before it had arrived, to when it arrives itself. All times in seconds.
     """
 
     apart: deque[float] = field(default_factory=lambda: deque(maxlen=MARKS))
@@ -83,18 +83,20 @@ class Uplink:
         self.marked_at, self.newest = left, arrived
 
     def mark_due(self, now: float) -> bool:
-        """Often at first, then from time to time: a mark takes as many bytes of the link as a plane."""
+        """Often at first, then from time to time."""
         return len(self.apart) < FIRST_MARKS or now > self.marked_at + MARK_S
 
     def arrived(self, left: float, arrived: float, bits: float) -> Sample | None:
         """The next message; None where nothing is known of the clocks."""
         before, self.newest = self.newest, arrived
         mark, self.mark = self.mark, None
-        if mark is not None and left - mark[0] < BEHIND_S:
-            self.apart.append(mark[1] - mark[0] - (arrived - before) * min(1.0, mark[2] / bits))
-            return Sample(bits, arrived - before)
         if mark is not None:
-            self.apart.append(mark[1] - mark[0])
+            mark_left, mark_arrived, mark_bits = mark
+            seconds, longer = arrived - mark_arrived, (arrived - left) - (mark_arrived - mark_left)
+            if bits > mark_bits:
+                seconds = min(seconds, max(0.0, longer) * bits / (bits - mark_bits))
+            self.apart.append(mark_arrived - mark_left - seconds * mark_bits / bits)
+            return Sample(bits, seconds)
         if not self.apart:
             return None
         return Sample(bits, max(0.0, arrived - max(before, left + median(self.apart))))

@@ -23,10 +23,12 @@ from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceStub
 from wire.tracing import REQUEST_ID, Trace, new_request_id
 
-FRAMING_BYTES = 5 + 9 + 13 + 52
-"""What a message takes on the link beside its own bytes: gRPC's prefix, HTTP/2's frame and window update, TCP/IP."""
+FRAMING_BYTES = 5 + 9 + 52
+"""What a message takes on the link beside its own bytes: gRPC's prefix, HTTP/2's frame, TCP/IP."""
+WINDOW_BYTES = 2 * 13
+"""HTTP/2's window updates: what was received is acknowledged with the next message."""
 ROUND_TRIPS = 16
-PING_BITS = 8.0 * (4 + FRAMING_BYTES)
+PING_BYTES = 4
 WRITE_FAILED = "Internal error from Core"
 """What gRPC itself says, under a code of no meaning, where a message met a connection that was going away."""
 
@@ -65,11 +67,12 @@ class Stream:
         self._ids = itertools.count(1)
         self._inboxes: dict[int, asyncio.Queue[Answer]] = {}
         self._pinged: dict[int, asyncio.Future[pb.Pong]] = {}
+        self._mark = (0, 0.0, 0.0)
+        """The number of the newest one, when it left, and its bits."""
         self._waiting: list[tuple[pb.Planes | pb.PictureFile, int]] = []
         self._sent: deque[_Sent] = deque()
         self._given_up: list[int] = []
-        self._marking = False
-        self._uplink, self._received, self._heard = Uplink(), 0, 0.0
+        self._uplink, self._heard, self._acknowledged = Uplink(), 0.0, 0.0
         self._writing = asyncio.Lock()
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS)
         self.broken: ArtoveqError | None = None
@@ -95,8 +98,10 @@ class Stream:
             raise status_error(grpc.StatusCode.UNAVAILABLE, f"no answer in {timeout:g} s", self._address) from error
         except (grpc.RpcError, asyncio.InvalidStateError):
             raise await self._reason() from None
-        self._round_trips.append(time.monotonic() - began)
+        self._heard = time.monotonic()
+        self._round_trips.append(self._heard - began)
         self._reader = asyncio.create_task(self._read())
+        await self.mark()
 
     async def _greet(self, fingerprint: str, name: str) -> None:
         await self._call.write(pb.StreamRequest(hello=pb.Hello(fingerprint=fingerprint, name=name, reads_bundles=True)))
@@ -114,31 +119,24 @@ class Stream:
             await self._reader
         self._break(ServerUnavailable(f"The connection to {self._address} was closed."))
 
-    async def begin(self) -> tuple[int, asyncio.Queue[Answer]]:
-        """A new picture: its id, and the queue that its receipts, predictions or failure come into.
-
-        From time to time, where nothing else is under way, a mark goes first.
-        """
-        if not self._inboxes and not self._marking and self._uplink.mark_due(time.monotonic()):
-            self._marking = True
-            try:
-                await self._mark()
-            finally:
-                self._marking = False
-        picture_id, inbox = next(self._ids), asyncio.Queue[Answer]()  # only now: ids grow in the order of sending
+    def begin(self) -> tuple[int, asyncio.Queue[Answer]]:
+        """A new picture: its id, and the queue that its receipts, predictions or failure come into."""
+        picture_id, inbox = next(self._ids), asyncio.Queue[Answer]()
         self._inboxes[picture_id] = inbox
         return picture_id, inbox
 
-    async def _mark(self) -> None:
-        left = time.monotonic()
+    async def mark(self) -> None:
+        """Sends a mark where one is due and the link is idle: between pictures it is in nobody's way.
 
-        def marked(pong: asyncio.Future[pb.Pong]) -> None:
-            if not pong.cancelled() and pong.exception() is None:
-                self._round_trips.append(time.monotonic() - left)
-                self._uplink.marked(left, pong.result().received_us / 1e6, PING_BITS)
-                self._received = pong.result().received_bytes
-
-        (await self._ping(b"")).add_done_callback(marked)
+        Raises:
+            ServerUnavailable: if the stream has broken.
+        """
+        now = time.monotonic()
+        if self._inboxes or self._sent or not self._uplink.mark_due(now):
+            return
+        number = next(self._ids)
+        self._mark = (number, now, self._bits(PING_BYTES))
+        await self._write(pb.StreamRequest(ping=pb.Ping(id=number)))
 
     def end(self, picture_id: int, *, give_up: bool) -> None:
         """Forgets a picture; with `give_up` the server is told, together with the next planes."""
@@ -191,12 +189,9 @@ class Stream:
 
     async def probe(self, size: int) -> Sample | None:
         """Fills an idle link with `size` bytes of no meaning, and measures how long they take."""
-        begun, left = await self._ping(b""), time.monotonic()
-        ended = await self._ping(bytes(size))
+        begun, ended = await self._ping(b""), await self._ping(bytes(size))
         mark, end = await begun, await ended
-        uplink = Uplink()
-        uplink.marked(left, mark.received_us / 1e6, PING_BITS)
-        return uplink.arrived(left, end.received_us / 1e6, 8 * (size + FRAMING_BYTES))
+        return Sample(8 * (PING_BYTES + size + FRAMING_BYTES), (end.received_us - mark.received_us) / 1e6)
 
     async def report(self, report: pb.Report) -> None:
         """Tells the server's page how a picture went; returns when it has arrived, and the link is free again."""
@@ -215,8 +210,13 @@ class Stream:
             await self._write_alone(message)
 
     async def _write_noted(self, message: pb.StreamRequest, planes: list[tuple[int, int]]) -> None:
-        self._sent.append(_Sent(time.monotonic(), 8 * (message.ByteSize() + FRAMING_BYTES), planes))
+        self._sent.append(_Sent(time.monotonic(), self._bits(message.ByteSize()), planes))
         await self._write_alone(message)
+
+    def _bits(self, message_bytes: int) -> float:
+        """Of a message that is written now, with all around it."""
+        heard, self._acknowledged = self._heard > self._acknowledged, time.monotonic()
+        return 8.0 * (message_bytes + FRAMING_BYTES + (WINDOW_BYTES if heard else 0))
 
     async def _write_alone(self, message: pb.StreamRequest) -> None:
         if self.broken is not None:
@@ -231,6 +231,7 @@ class Stream:
     async def _read(self) -> None:
         try:
             while (message := await self._call.read()) is not grpc.aio.EOF:
+                self._heard = time.monotonic()
                 for one in message.bundle.responses or (message,):
                     self._sort(one)
         except grpc.RpcError:
@@ -240,9 +241,7 @@ class Stream:
     def _sort(self, message: pb.StreamResponse) -> None:
         kind = message.WhichOneof("message")
         if kind == "pong":
-            pong = self._pinged.get(message.pong.id)
-            if pong is not None and not pong.done():
-                pong.set_result(message.pong)
+            self._pong(message.pong)
         elif kind == "receipt":
             self._arrived(message.receipt)
         elif kind == "prediction":
@@ -254,6 +253,14 @@ class Stream:
                 failure.picture_id, status_error(code, failure.message, self._address, failure.retry_after_ms / 1000)
             )
 
+    def _pong(self, pong: pb.Pong) -> None:
+        number, left, bits = self._mark
+        if pong.id == number:
+            self._round_trips.append(self._heard - left)
+            self._uplink.marked(left, pong.received_us / 1e6, bits)
+        elif pong.id in self._pinged and not self._pinged[pong.id].done():
+            self._pinged[pong.id].set_result(pong)
+
     def _deliver(self, picture_id: int, answer: Answer) -> None:
         inbox = self._inboxes.get(picture_id)
         if inbox is not None:  # else it came after the picture was given up
@@ -261,15 +268,10 @@ class Stream:
 
     def _arrived(self, receipt: pb.Receipt) -> None:
         """One message has arrived: what it says about the link, and which planes are there now."""
-        while self._sent:
-            sent = self._sent.popleft()
-            if sent.planes[-1][0] == receipt.picture_id:
-                break
-        else:
+        if not self._sent:
             return
-        bits = 8 * (receipt.received_bytes - self._received + FRAMING_BYTES)
-        self._received, self._heard = receipt.received_bytes, time.monotonic()
-        sample = self._uplink.arrived(sent.left, receipt.received_us / 1e6, bits)
+        sent = self._sent.popleft()
+        sample = self._uplink.arrived(sent.left, receipt.received_us / 1e6, sent.bits)
         for picture_id, planes in sent.planes:
             self._deliver(picture_id, Arrived(planes, sample))
 

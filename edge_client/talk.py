@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from edge_client.rate import Forecast, Sample
 from edge_client.results import Prediction, Result
-from edge_client.stream import FRAMING_BYTES, Arrived, Stream
+from edge_client.stream import FRAMING_BYTES, WINDOW_BYTES, Arrived, Stream
 from wire.bitplanes import Indices, plane_bytes
 from wire.entropy import EntropyCoder, write_planes
 from wire.exceptions import ProtocolError, ServerUnavailable
@@ -16,6 +16,8 @@ from wire.generated import remote_inference_pb2 as pb
 
 PLANES_MESSAGE_BYTES = 18
 """What the fields of a Planes message take beside the planes themselves, at most."""
+AROUND_BYTES = PLANES_MESSAGE_BYTES + FRAMING_BYTES + WINDOW_BYTES
+"""What a picture takes on the link beside its planes."""
 PATIENCE_S = 30.0
 """How long a late answer is waited for. It is late, not lost."""
 
@@ -40,13 +42,13 @@ class Talk:
         self.first_seconds: float | None = None
         """How long its first message was on the link, where that could be told."""
 
-    async def _begin(self) -> None:
-        self.picture_id, self.inbox = await self.stream.begin()
+    def _begin(self) -> None:
+        self.picture_id, self.inbox = self.stream.begin()
         self.result.request_id = f"{self.stream.request_id}-{self.picture_id}"
 
     async def one_shot(self, indices: Indices) -> None:
         """All planes at once, one answer."""
-        await self._begin()
+        self._begin()
         try:
             await self._send(indices, 1, self.result.level)
             await self._answered()
@@ -55,7 +57,7 @@ class Talk:
 
     async def file(self, data: bytes) -> None:
         """A file, one answer."""
-        await self._begin()
+        self._begin()
         try:
             self.result.payload_bytes += len(data)
             await self.stream.send(pb.PictureFile(picture_id=self.picture_id, file=data, top_k=self.top_k), 0)
@@ -68,7 +70,7 @@ class Talk:
 
         A plane that is not likely to be answered in time is not sent: it would only be in the way of the next picture.
         """
-        await self._begin()
+        self._begin()
         deadline, level = self.began + self.result.budget, self.result.level
         plane_bits = 8 * (plane_bytes(len(indices)) + PLANES_MESSAGE_BYTES + FRAMING_BYTES)
         window = 1 + round((forecast.capacity or 0.0) * self.result.round_trip / plane_bits)

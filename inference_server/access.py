@@ -76,6 +76,7 @@ class Access:
         self._file, self._read_at = settings.tokens_file, time.monotonic()
         self._version = _version(self._file) if self._file else 0
         self._tokens = read_tokens(self._file) if self._file else None
+        self._names = set(self._tokens.values()) if self._tokens else set()
         self._rate, self._most_streams = settings.rate_pictures, settings.caller_streams
         self._allowances: OrderedDict[str, _Allowance] = OrderedDict()
         self._streams: Counter[str] = Counter()
@@ -108,6 +109,7 @@ class Access:
         self._version = version
         try:
             self._tokens = read_tokens(self._file)
+            self._names = set(self._tokens.values())
         except SettingsError as error:
             log.warning("The tokens stay as they were: %s", error)
         else:
@@ -117,8 +119,12 @@ class Access:
         """Takes one picture from the caller's allowance.
 
         Raises:
+            AccessDenied: if the caller has no token any more; a stream may be older than the file.
             ServerOverloaded: if nothing of it is left.
         """
+        self._read_again()
+        if self._tokens is not None and caller not in self._names:
+            raise AccessDenied(f"The server no longer has a token of {caller}; ask whoever runs it for one.")
         if not self._rate:
             return
         now, full = time.monotonic() if now is None else now, max(1.0, self._rate)

@@ -147,7 +147,7 @@ class Session:
         """At once, if the edge may have more to send; else together with the answer, at half the messages."""
         response = pb.StreamResponse(receipt=pb.Receipt(picture_id=picture_id, planes=planes, **self._clock()))
         picture = self._pictures.get(picture_id)
-        if self._bundles and picture is not None and picture.closed:
+        if self._bundles and picture is not None and picture.closed and len(self._held) < MOST:
             self._held.append(response)
         else:
             self._put(response)
@@ -276,9 +276,9 @@ class Session:
     async def next(self) -> pb.StreamResponse | None:
         """What is to be said next, None at the end: one response, or, where that is understood, all that are ready."""
         first = await self.outbox.get()
-        if first is None or (self.outbox.empty() and not self._held) or not self._bundles:
+        if first is None or self.outbox.empty() or not self._bundles:
             return first
-        ready, self._held = [*self._held, first], []
+        ready = [first]
         while len(ready) < MOST and not self.outbox.empty():
             if (response := self.outbox.get_nowait()) is None:
                 self.outbox.put_nowait(None)
@@ -287,6 +287,8 @@ class Session:
         return pb.StreamResponse(bundle=pb.Responses(responses=ready))
 
     def _put(self, response: pb.StreamResponse) -> None:
-        self.outbox.put_nowait(response)
+        for one in (*self._held, response):  # in the order of what they answer
+            self.outbox.put_nowait(one)
+        self._held.clear()
         if self.outbox.qsize() >= OUTBOX_LIMIT:
             self.room.clear()

@@ -35,10 +35,23 @@ def deadlines(
 
     budgets = [ms / 1000 for ms in deadline or (30, 100, 500)]
     rows = run(model, _pictures(data), trace or list(traces.ALL), budgets, pictures)
-    _show(rows)
-    found = faults(rows)
-    print(json.dumps({"rows": rows, "faults": found, "passed": not found}, indent=1))
-    sys.exit(1 if found else 0)
+    _tell(rows, faults(rows))
+
+
+@app.command()
+def kernel(
+    data: Annotated[str, typer.Option(help="imagewoof:DIR, or a folder: whose test pictures are sent.")],
+    model: Path = SHIPPED,
+    trace: Annotated[list[str] | None, typer.Option(help="Of " + ", ".join(traces.ALL) + "; all if left out.")] = None,
+    deadline: Annotated[int, typer.Option(help="Milliseconds.")] = 100,
+    pictures: Annotated[int, typer.Option(min=2, help="Sent along each trace.")] = traces.PICTURES,
+) -> None:
+    """The same between network namespaces, shaped by the kernel's token bucket; wants root."""
+    from benchmarks.link.kernel import faults
+    from benchmarks.link.kernel import kernel as run
+
+    rows = run(model, _pictures(data), trace or list(traces.ALL), deadline / 1000, pictures)
+    _tell(rows, faults(rows))
 
 
 @app.command()
@@ -58,6 +71,12 @@ def _pictures(data: str) -> list[Picture]:
     split = load_split(data, "test")
     drawn = np.random.default_rng(0).permutation(len(split))[:DIFFERENT]
     return [split.picture(int(i)) for i in drawn]
+
+
+def _tell(rows: list[dict[str, Any]], found: list[str]) -> None:
+    _show(rows)
+    print(json.dumps({"rows": rows, "faults": found, "passed": not found}, indent=1))
+    sys.exit(1 if found else 0)
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

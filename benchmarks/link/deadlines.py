@@ -17,9 +17,10 @@ import numpy as np
 
 from artoveq.demo.link import UNLIMITED, Link
 from artoveq.processes import server_process
-from benchmarks.link.drive import AROUND_BYTES, DELAY_S, METHODS, drive, period_of, summary
+from benchmarks.link.drive import DELAY_S, MET, METHODS, drive, period_of, summary
 from benchmarks.link.traces import trace, varies_twofold
 from edge_client import AsyncClient
+from edge_client.talk import AROUND_BYTES
 from wire.artifact import load_artifact
 from wire.pictures import Picture, fit_picture
 
@@ -31,7 +32,6 @@ SHARED_SLOT_S = 0.02
 """At deadlines below TIGHT_S no two pictures are under way on this machine at once; else one begins this often."""
 MOST_BEHIND = 1.0
 """Points of accuracy that ours may lie behind the oracle."""
-MET = {"one-shot": 97.0, "progressive": 99.0}
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _follow(
             gc.freeze()
             await asyncio.sleep(run.began - time.monotonic())
             link.restart()
-            ticks = await drive(run.method, client, link, pictures, run.deadline, run.phase, count)
+            ticks = await drive(run.method, client, lambda: link.capacity, pictures, run.deadline, run.phase, count)
             figures = summary(ticks, client, shape, run.deadline, spent)
         named = {"trace": run.trace, "deadline_ms": round(1000 * run.deadline), "method": run.method}
         return {**named, "kbit_nominal": round(nominal / 1000, 1), **figures}

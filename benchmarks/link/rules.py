@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.link import traces
-from benchmarks.link.drive import AROUND_BYTES, period_of
+from benchmarks.link.drive import period_of
 from edge_client.rate import SHORTEST_SAMPLE_S, Forecast, Sample, Way, choose
+from edge_client.talk import AROUND_BYTES
 from wire.artifact import load_artifact
 
 SPENT_S = 0.012

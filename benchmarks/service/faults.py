@@ -7,11 +7,9 @@ relay, while servers are killed and stopped, the link is cut, clocks are stepped
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import random
-import resource
 import signal
 import socket
 import subprocess
@@ -30,13 +28,13 @@ from artoveq.watch.frames import Frame
 from artoveq.watch.loop import Options, watch
 from artoveq.watch.sinks import Record
 from benchmarks.service.load import CLOSE, sample_crops
+from benchmarks.service.measure import disk_of
 from edge_client import AsyncClient, Encoder, Prediction, Spool
 from inference_server.decoder import OnnxDecoder
 from wire.artifact import load_artifact
 from wire.exceptions import ArtoveqError, SettingsError
 
 CALLERS, FRAME_S = 6, 0.05
-CUTS, RESETS, STOPS, STEPS = 10, 10, 5, 6
 SPOOL_PICTURES, DISK_BYTES = 100_000, 200_000
 PATIENCE_S = 120.0
 FLOWING = 20
@@ -208,15 +206,16 @@ async def _faults(model: Path, kills: int, rng: random.Random) -> dict[str, Any]
 
             async def full_disk() -> None:
                 await server.end(signal.SIGKILL)
-                with _disk_of(DISK_BYTES):
+                with disk_of(DISK_BYTES):
                     await asyncio.sleep(6)
                 await server.start()
 
             await often("killed", kills, lambda: again(signal.SIGKILL))
-            await often("stopped", STOPS, lambda: again(signal.SIGTERM))
-            await often("links cut for a while", CUTS, cut)
-            await often("links broken", RESETS, link.reset)
-            await often("clocks stepped", STEPS, clocks)
+            some, few = -(-kills // 5), -(-kills // 10)
+            await often("stopped", few, lambda: again(signal.SIGTERM))
+            await often("links cut for a while", some, cut)
+            await often("links broken", some, link.reset)
+            await often("clocks stepped", few, clocks)
             await often("disk full", 1, full_disk)
             over.set()
             await asyncio.wait_for(asyncio.gather(*callers), PATIENCE_S)
@@ -241,17 +240,6 @@ async def _faults(model: Path, kills: int, rng: random.Random) -> dict[str, Any]
 def step(clock: Path, seconds: int) -> None:
     """Sets the clock of the processes that read this file; the monotonic one goes on."""
     clock.write_text(f"{seconds:+d}\n")
-
-
-@contextlib.contextmanager
-def _disk_of(size: int) -> Any:
-    """The kernel refuses to write files of ours beyond this size, as a full disk would."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -108,11 +109,12 @@ def _bare(model: Path) -> Iterator[Any]:
 
 
 def _decode_on_demand(model: Path, pipe: Connection) -> None:
-    from inference_server.decoder import OnnxDecoder
+    from inference_server.decoder import open_decoder
     from wire.artifact import load_artifact
 
     artifact = load_artifact(model)
-    decoder, rng = OnnxDecoder(artifact, threads=1), np.random.default_rng(0)
+    decoder = open_decoder(artifact, 1, os.environ.get("ARTOVEQ_DECODER", "auto"))
+    rng = np.random.default_rng(0)
     while True:
         batch, seconds = pipe.recv()
         indices = rng.integers(0, 1 << LEVEL, (batch, artifact.manifest.sub_vectors), dtype=np.uint8)

@@ -120,18 +120,33 @@ def test_an_uplink_tells_time_on_the_link_from_time_before_it() -> None:
         assert link.arrived(at, 1000.160 + at, 1000) == tenth
     assert link.arrived(1.05, 1001.260, 1000) == tenth  # it was there before the link was free
     assert link.arrived(1.5, 1001.610, 1000) == tenth  # the link had waited for it
-    link.marked(2.0, 1002.5, 500)  # a mark that was held up
-    assert link.arrived(2.0, 1002.6, 1000) == tenth
-    assert link.arrived(2.7, 1002.81, 1000) == tenth
+    link.marked(2.0, 1002.060, 500)
+    assert link.arrived(2.4, 1002.510, 1000) == tenth  # long after the mark
+    link.marked(3.0, 1003.5, 500)  # a mark that was held up
+    assert link.arrived(3.0, 1003.6, 1000) == tenth
+    assert link.arrived(3.7, 1003.81, 1000) == tenth
+    link.marked(4.0, 1004.060, 500)
+    link.arrived(4.2, 1004.2099, 1000)
+    assert link.arrived(4.7, 1004.81, 1000) == tenth
 
 
-@given(st.lists(st.tuples(st.floats(0, 0.3), st.floats(100, 5000)), min_size=1, max_size=40), st.floats(1e4, 1e5))
-def test_what_an_uplink_measures_is_the_capacity(messages: list[tuple[float, float]], capacity: float) -> None:
-    """After a mark of 600 bits at the beginning, and a message right behind it."""
+@given(
+    st.lists(st.tuples(st.floats(0, 0.3), st.floats(700, 5000)), min_size=1, max_size=40),
+    st.floats(1e4, 1e5),
+    st.sets(st.integers(1, 39)),
+)
+def test_what_an_uplink_measures_is_the_capacity(
+    messages: list[tuple[float, float]], capacity: float, marked: set[int]
+) -> None:
+    """With a mark of 600 bits at the beginning, and others whenever the link is idle."""
     link, now, free = Uplink(), 0.0, 600 / capacity
     link.marked(0.0, 500.01 + free, 600)
-    for pause, bits in [(0.0, 700.0), *messages]:
+    for i, (pause, bits) in enumerate(messages):
         now += pause
+        if i in marked and now > free:
+            free = now + 600 / capacity
+            link.marked(now, 500.01 + free, 600)
+            now += pause
         free = max(free, now) + bits / capacity
         sample = link.arrived(now, 500.01 + free, bits)
         assert sample is not None

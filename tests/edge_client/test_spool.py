@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artoveq.processes import ServerProcess
+from benchmarks.service.measure import disk_of
 from edge_client import Client, Kept, Spool
 from tests.conftest import MODEL, PICTURES
 from wire.exceptions import ModelMismatch, ProtocolError, SpoolError
@@ -59,9 +58,7 @@ def test_it_survives_the_process(tmp_path: Path) -> None:
     again.close()
 
 
-def test_a_full_disk_is_said_to_be_full_and_loses_nothing(
-    tmp_path: Path, disk_of: Callable[[int], contextlib.AbstractContextManager[None]]
-) -> None:
+def test_a_full_disk_is_said_to_be_full_and_loses_nothing(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "s.db", 100_000)
     put(spool, 1)
     with disk_of(200_000), pytest.raises(SpoolError, match="free some space"):

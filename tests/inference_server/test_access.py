@@ -223,6 +223,25 @@ def test_tokens_files_that_let_nobody_in_are_refused(tmp_path: Path) -> None:
         read_tokens(tmp_path / "empty")
 
 
+def test_a_tokens_file_that_changes_is_read_again(
+    tokens: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("inference_server.access.READ_AGAIN_S", 0.0)
+    one, other = access(tokens_file=tokens), "another-long-token"
+    one.spend("gate")
+    with pytest.raises(AccessDenied, match="does not know"):
+        one.caller(f"Bearer {other}", "host")
+    tokens.write_text(f"drone: {other}\n")
+    assert one.caller(f"Bearer {other}", "host") == "drone"
+    with pytest.raises(AccessDenied, match="does not know"):
+        one.caller(f"Bearer {TOKEN}", "host")
+    with pytest.raises(AccessDenied, match="no longer has a token of gate"):
+        one.spend("gate")  # on a stream that is open
+    tokens.write_text("drone\n")
+    assert one.caller(f"Bearer {other}", "host") == "drone"
+    assert "stay as they were" in caplog.text and other not in caplog.text
+
+
 def test_no_token_is_ever_shown(tokens: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     one = access(tokens_file=tokens)

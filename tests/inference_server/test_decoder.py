@@ -32,6 +32,18 @@ def test_torch_and_onnx_decode_alike(artifact: Artifact) -> None:
     np.testing.assert_allclose(TorchDecoder(artifact, "cpu").decode(indices, levels), expected, atol=1e-4)
 
 
+def test_on_a_gpu_every_batch_size_decodes_as_on_the_cpu(artifact: Artifact) -> None:
+    """In bfloat16, through captured graphs that are called with fewer pictures than they hold, over and over."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("wants a GPU")
+    decoder, reference = TorchDecoder(artifact, "cuda"), OnnxDecoder(artifact)
+    for count in (1, 2, 3, 5, 8, 13, 32, 50, 64, 7, 1):
+        levels = RANDOM.integers(1, 9, count)
+        indices = some_indices(count, levels, artifact.manifest.sub_vectors)
+        np.testing.assert_allclose(decoder.decode(indices, levels), reference.decode(indices, levels), atol=0.05)
+
+
 def test_softmax_of_large_logits() -> None:
     np.testing.assert_allclose(softmax(np.array([[1000.0, 1000.0]], np.float32)), [[0.5, 0.5]])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import torch
 from PIL import Image
 
 from artoveq.evaluation import evaluate, evaluate_through_server, write_evaluated
+from benchmarks.service.measure import disk_of
 from tests.conftest import MODEL
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data import load_split
@@ -216,9 +215,7 @@ def test_every_use_of_a_view_looks_a_little_different(tmp_path: Path, stripes: s
     assert torch.equal(views.batch(rows, 0).labels, views.labels[:8])
 
 
-def test_on_a_full_disk_the_old_checkpoint_stays_whole(
-    tmp_path: Path, disk_of: Callable[[int], contextlib.AbstractContextManager[None]]
-) -> None:
+def test_on_a_full_disk_the_old_checkpoint_stays_whole(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "a.pt", "one", {"epoch": 1})
     with disk_of(50_000), pytest.raises(CheckpointError, match=r"could not be written .*free some space"):
         save_checkpoint(tmp_path / "a.pt", "one", {"epoch": 2, "weights": torch.zeros(100_000)})

@@ -1,11 +1,10 @@
-import contextlib
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from benchmarks.service.measure import disk_of
 from tests.conftest import MODEL
 from wire.artifact import (
     DECODER,
@@ -96,9 +95,7 @@ def test_levels_the_model_does_not_have(level: int) -> None:
         load_artifact(MODEL).manifest.check_level(level)
 
 
-def test_on_a_full_disk_the_old_artifact_stays_whole(
-    copy: Path, disk_of: Callable[[int], contextlib.AbstractContextManager[None]]
-) -> None:
+def test_on_a_full_disk_the_old_artifact_stays_whole(copy: Path) -> None:
     values = json.loads((copy / MANIFEST).read_text())
     for key in ("format_version", "files", "fingerprint"):
         del values[key]
