@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any
+from itertools import accumulate
+from typing import Any, cast
 
 import grpc
 
@@ -22,7 +23,8 @@ from edge_client.spool import Kept, Spool
 from edge_client.stream import FRAMING_BYTES, Stream
 from edge_client.talk import AROUND_BYTES, PATIENCE_S, PLANES_MESSAGE_BYTES, Talk
 from wire.artifact import load_artifact
-from wire.entropy import write_planes
+from wire.bitplanes import Indices
+from wire.entropy import WORD_BITS, write_planes
 from wire.exceptions import LevelError, ServerError, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceStub
@@ -158,21 +160,10 @@ class AsyncClient:
         self, talk: Talk, picture: Picture, level: int | None, webp: bool | tuple[int, int] | None
     ) -> None:
         assert self.encoder is not None
-        result, ways = talk.result, self._levels(talk)
-        if level is not None:
-            way = next(way for way in ways if way.level == level)
-        elif isinstance(webp, tuple):
-            way = Way(0.0, 0.0, point=webp)
-        else:
-            files = self._files() if talk.stream.reads_bundles and webp is not False else []
-            ways = files if webp else ways + files
-            if not ways:
-                raise LevelError("This model's figures for WebP are not known, or its server is too old; leave it off.")
-            way = choose(ways, self.forecast, result.budget, result.round_trip, talk.stream.queued_bits)
-        began = time.monotonic()
+        result, began = talk.result, time.monotonic()
+        way = self._way(talk, level, webp)
         if way.point is None:
-            result.level = way.level
-            indices = self.encoder.encode(picture, way.level)
+            indices = self._encode(talk, picture, way, free=level is None)
             result.encode = self._encoding["planes"] = time.monotonic() - began
             await talk.one_shot(indices)
         else:
@@ -181,30 +172,61 @@ class AsyncClient:
             result.encode = self._encoding["webp"] = time.monotonic() - began
             await talk.file(data)
 
+    def _way(self, talk: Talk, level: int | None, webp: bool | tuple[int, int] | None) -> Way:
+        """Planes or a file, by what pictures take on average."""
+        ways = self._levels(talk)
+        if level is not None:
+            return next(way for way in ways if way.level == level)
+        if isinstance(webp, tuple):
+            return Way(0.0, 0.0, point=webp)
+        files = self._files() if talk.stream.reads_bundles and webp is not False else []
+        ways = files if webp else ways + files
+        if not ways:
+            raise LevelError("This model's figures for WebP are not known, or its server is too old; leave it off.")
+        return choose(ways, self.forecast, talk.result.budget, talk.result.round_trip, talk.stream.queued_bits)
+
+    def _encode(self, talk: Talk, picture: Picture, way: Way, *, free: bool) -> Indices:
+        """The picture at the level of `way`; or, where it is free and prefixes are levels, by what this one takes."""
+        assert self.encoder is not None
+        manifest, result = self.encoder.manifest, talk.result
+        if not (free and manifest.prefix_consistent):
+            result.level = way.level
+            return self.encoder.encode(picture, way.level)
+        indices = self.encoder.encode(picture, manifest.max_level)
+        left = result.budget - (time.monotonic() - talk.began)
+        ways = self._levels(talk, indices)
+        result.level = choose(ways, self.forecast, left, result.round_trip, talk.stream.queued_bits).level
+        return cast(Indices, indices >> (manifest.max_level - result.level))
+
     async def _progressive(self, talk: Talk, picture: Picture, enough: float) -> None:
         assert self.encoder is not None
-        result = talk.result
-        began = time.monotonic()
+        result, began = talk.result, time.monotonic()
         indices = self.encoder.encode(picture, result.level)
         result.encode = self._encoding["planes"] = time.monotonic() - began
-        ways = [way for way in self._levels(talk) if way.level <= result.level]
-        message = 8 * (PLANES_MESSAGE_BYTES + FRAMING_BYTES)
-        queued = talk.stream.queued_bits
-        steps = choose_steps(ways, self.forecast, result.budget, result.round_trip, message, queued)
+        left = result.budget - (time.monotonic() - talk.began)
+        message, queued = 8 * (PLANES_MESSAGE_BYTES + FRAMING_BYTES), talk.stream.queued_bits
+        ways = self._levels(talk, indices)
+        steps = choose_steps(ways, self.forecast, left, result.round_trip, message, queued)
         await talk.progressive(indices, enough, self.forecast, steps)
 
-    def _levels(self, talk: Talk) -> list[Way]:
+    def _levels(self, talk: Talk, indices: Indices | None = None) -> list[Way]:
+        """All levels; those of one picture, given its `indices` at the highest one that may be sent.
+
+        A picture that is encoded already takes no more time for that.
+        """
         assert self.encoder is not None
-        manifest = self.encoder.manifest
-        return [
-            Way(
-                8 * ((row.payload_bytes if talk.coder else row.level * manifest.plane_bytes) + AROUND_BYTES),
-                row.top1,
-                self._encoding["planes"],
-                level=row.level,
-            )
-            for row in manifest.levels
-        ]
+        manifest, encode = self.encoder.manifest, self._encoding["planes"]
+        payloads = {row.level: row.payload_bytes for row in manifest.levels}
+        if talk.coder is None:
+            payloads = {level: float(level * manifest.plane_bytes) for level in payloads}
+        if indices is not None:
+            encode, highest = 0.0, talk.result.level
+            if talk.coder is not None:
+                bits = accumulate(talk.coder.costs(indices, highest), initial=float(WORD_BITS))
+                payloads = {level: one / 8 for level, one in enumerate(bits) if level in payloads}
+            payloads = {level: payloads[level] for level in payloads if level <= highest}
+        top1 = {row.level: row.top1 for row in manifest.levels}
+        return [Way(8 * (payloads[n] + AROUND_BYTES), top1[n], encode, level=n) for n in payloads]
 
     def _files(self) -> list[Way]:
         assert self.encoder is not None

@@ -19,6 +19,8 @@ from wire.artifact import TABLES, Artifact, Manifest
 from wire.bitplanes import Indices, pack_planes
 from wire.exceptions import ArtifactError, ProtocolError
 
+WORD_BITS = 36
+"""What the coder's last word may add, and its rounding."""
 UNIT = 65536
 """A probability p is stored as p · 65536."""
 LEAST = 656
@@ -43,14 +45,23 @@ class EntropyCoder:
 
     def encode(self, indices: Indices, level: int, first: int, last: int) -> bytes:
         """Planes `first`..`last` (from 1, both included) of level-l indices (M,)."""
-        bits, odds = [], []
-        for p in range(first, last + 1):
-            prefix = indices.astype(np.int32) >> (level - p)
-            bits.append(prefix & 1)
-            odds.append(self._odds(prefix >> 1, level, p))
+        bits, odds = zip(*(self._plane(indices, level, p) for p in range(first, last + 1)), strict=True)
         encoder = self._queue.RangeEncoder()
         encoder.encode(np.concatenate(bits), self._bernoulli, np.concatenate(odds))
         return cast(bytes, encoder.get_compressed().astype("<u4").tobytes())
+
+    def costs(self, indices: Indices, level: int) -> list[float]:
+        """What each plane of level-l indices (M,) takes, in bits: the sum of −log₂ of its bits' probabilities.
+
+        Planes that are encoded together take at most `WORD_BITS` more than their sum.
+        """
+        planes = (self._plane(indices, level, p) for p in range(1, level + 1))
+        return [float(-np.log2(np.where(bits, odds, 1 - odds)).sum()) for bits, odds in planes]
+
+    def _plane(self, indices: Indices, level: int, p: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """The bits of plane p, and how probable a one was in each place."""
+        prefix = indices.astype(np.int32) >> (level - p)
+        return prefix & 1, self._odds(prefix >> 1, level, p)
 
     def decode(self, payload: bytes, level: int, known: Indices, first: int, last: int) -> Indices:
         """The first `last` bits of indices, of which `known` (M,) are the first − 1 that came before.

@@ -13,12 +13,11 @@ from typing import Any
 
 from artoveq.demo.link import Trace
 from edge_client import AsyncClient, Result
-from edge_client.rate import REMEMBERED, Forecast, Way, choose
+from edge_client.rate import REMEMBERED, Forecast
 from edge_client.talk import AROUND_BYTES
 from wire.exceptions import ServerError
 from wire.pictures import Picture
 
-ENCODE_S = 0.001
 DELAY_S = 0.002
 """Of the link, each way."""
 WEBP_FIXED_QUALITY = 50
@@ -26,7 +25,7 @@ WEBP_FIXED_QUALITY = 50
 
 @dataclass(frozen=True)
 class Method:
-    """How pictures are sent. oracle: the level is chosen with the capacity that the link truly has."""
+    """How pictures are sent. oracle: as one-shot, with the capacity that the link truly has at that moment."""
 
     options: dict[str, Any] = field(default_factory=dict)
     oracle: bool = False
@@ -37,7 +36,7 @@ METHODS = {
     "level 1": Method({"level": 1}),
     "level 4": Method({"level": 4}),
     "level 8": Method({"level": 8}),
-    "one-shot": Method({"webp": None}),
+    "one-shot": Method(),
     "progressive": Method({"progressive": True}),
     "webp fixed": Method(),
     "webp adapted": Method({"webp": True}),
@@ -93,23 +92,14 @@ async def _send(
 ) -> None:
     options = dict(METHODS[method].options)
     if METHODS[method].oracle:
-        options["level"] = oracle_level(client, capacity(), deadline)
+        fates = deque(((spent, 1.0) for spent, _ in client.forecast.fates), REMEMBERED)
+        client.forecast = Forecast(capacity(), time.monotonic(), fates)
     elif method == "webp fixed":
         options["webp"] = fixed_point(client)
     try:
         tick.result = await client.predict(picture, budget=deadline, **options)
     except ServerError:
         return
-
-
-def oracle_level(client: AsyncClient, capacity: float, deadline: float) -> int:
-    """The best level that the true capacity, if it stays, carries in time; what else takes time is forecast."""
-    assert client.encoder is not None
-    known = Forecast(capacity, fates=deque(((spent, 1.0) for spent, _ in client.forecast.fates), REMEMBERED))
-    ways = [
-        Way(8 * (row.payload_bytes + AROUND_BYTES), row.top1, level=row.level) for row in client.encoder.manifest.levels
-    ]
-    return choose(ways, known, deadline - ENCODE_S, deadline / 4).level
 
 
 def fixed_point(client: AsyncClient) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wire.bitplanes import Indices
-from wire.entropy import LEAST, UNIT, EntropyCoder, count_tables
+from wire.entropy import LEAST, UNIT, WORD_BITS, EntropyCoder, count_tables
 from wire.exceptions import ProtocolError
 
 GROUPS = 4
@@ -30,6 +30,14 @@ def test_planes_in_any_portions_come_back(m: int, level: int, seed: int, data: s
         known = one.decode(payload, level, known, first, last)
         assert np.array_equal(known, indices >> (level - last))
         first = last + 1
+
+
+@given(st.integers(1, 1025), st.integers(1, 8), st.integers(0, 99), st.data())
+@settings(deadline=None)
+def test_what_planes_will_take_is_known_before(m: int, level: int, seed: int, data: st.DataObject) -> None:
+    indices, one = skewed(m, level, seed), coder(m, data.draw(st.sampled_from([1, 8])))
+    costs, last = one.costs(indices, level), data.draw(st.integers(1, level))
+    assert 0 < 8 * len(one.encode(indices, level, 1, last)) - sum(costs[:last]) <= WORD_BITS
 
 
 def test_counted_tables_come_near_the_entropy() -> None:
