@@ -53,16 +53,14 @@ def namespaces(edges: int = 1, mtu: int = 1500) -> Iterator[list[Edge]]:
 def server_in_namespace(model: Path) -> Iterator[None]:
     """A server that all edges reach."""
     command = [*inside(SERVER), sys.executable, "-m", "artoveq", "serve", "--model", str(model), "--host", "0.0.0.0"]
-    server = subprocess.Popen(
-        [*command, "--port", str(PORT), "--http-port", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    try:
-        assert server.stdout is not None
-        server.stdout.readline()
-        yield
-    finally:
-        server.terminate()
-        server.wait()
+    command += ["--port", str(PORT), "--http-port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        try:
+            assert server.stdout is not None
+            server.stdout.readline()
+            yield
+        finally:
+            server.terminate()
 
 
 def inside(namespace: str) -> list[str]:

@@ -134,7 +134,7 @@ def summary(ticks: Sequence[Tick], client: AsyncClient, trace: Trace, deadline: 
         "accuracy": round(100 * mean(worth), 2),
         "met": round(100 * mean(met), 2),
         "possible": round(100 * mean(possible), 1),
-        "met_where_possible": round(100 * mean(m for m, p in zip(met, possible, strict=True) if p), 2),
+        "met_where_possible": round(100 * mean([m for m, p in zip(met, possible, strict=True) if p] or [True]), 2),
         "bytes": round(mean(result.payload_bytes for result in sent), 1),
         "switches": sum(a != b for a, b in pairwise(levels)),
     }

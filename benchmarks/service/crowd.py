@@ -36,10 +36,11 @@ async def fleet(model: Path, idle: int, slow: int) -> dict[str, Any]:
         memory = resident_mib(server.process.pid)
         others = await open_streams(server.address, payloads, counts, idle + slow)
         a_stream = 1024 * (resident_mib(server.process.pid) - memory) / (idle + slow)
-        sending = asyncio.create_task(_slowly(others[:slow]))
+        over = asyncio.Event()
+        sending = asyncio.create_task(_slowly(others[:slow], over))
         beside = [await _rate(busy, counts) for _ in range(ROUNDS)]
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
+        over.set()
+        await sending
         await asyncio.gather(*(stream.close() for stream in others))
         after = [await _rate(busy, counts) for _ in range(ROUNDS)]
     alone = mean((median(before), median(after)))
@@ -66,13 +67,15 @@ async def _rate(busy: list[LoadStream], counts: Counts) -> float:
     return (counts.answered - before) / (loop.time() - began)
 
 
-async def _slowly(streams: list[LoadStream]) -> None:
+async def _slowly(streams: list[LoadStream], over: asyncio.Event) -> None:
     """A picture of each in turn, evenly over SLOW_S."""
     for stream in itertools.cycle(streams):
-        if stream.waiting:
-            await stream.hear()
+        await stream.answered()
+        if over.is_set():
+            break
         await stream.send(1)
         await asyncio.sleep(SLOW_S / len(streams))
+    await asyncio.gather(*(stream.answered() for stream in streams))
 
 
 async def soak(model: Path, pictures: int, streams: int, seed: int) -> dict[str, Any]:
@@ -99,8 +102,7 @@ async def soak(model: Path, pictures: int, streams: int, seed: int) -> dict[str,
                     left.append(stream.waiting)
                     stream.hang_up()
                     continue
-                while stream.waiting:
-                    await stream.hear()
+                await stream.answered()
                 await stream.close()
                 if number % (streams // 40) == 0:
                     memory.append(resident_mib(server.process.pid))

@@ -132,6 +132,11 @@ class LoadStream:
                 done += 1
         return done
 
+    async def answered(self) -> None:
+        """Waits until nothing is."""
+        while self.waiting:
+            await self.hear()
+
     def _answered(self, prediction: pb.Prediction) -> int:
         first = prediction.picture_id in self._unanswered
         self._unanswered.discard(prediction.picture_id)
