@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import Any, cast
 
 import grpc
+import numpy as np
 
 from edge_client.channel import PLAIN, Security
 from edge_client.codec import write_webp
@@ -79,11 +80,23 @@ class AsyncClient:
                 self.encoder = Encoder(
                     await provision(self._channel, self.address, self.connect_timeout, self._security.metadata)
                 )
+            self._warm_up()
             await self._connected()
         except BaseException:
             await self._channel.close()
             raise
         return self
+
+    def _warm_up(self) -> None:
+        """The first run of an encoder takes longer than the others, and no picture shall pay for it."""
+        assert self.encoder is not None
+        manifest = self.encoder.manifest
+        size = manifest.preprocessing.size
+        blank = np.zeros((size, size, 3), np.uint8)
+        for _ in range(2):
+            began = time.monotonic()
+            self.encoder.encode(blank, manifest.max_level)
+            self._encoding["planes"] = time.monotonic() - began
 
     async def __aexit__(self, *_: object) -> None:
         if self._stream is not None and self._stream.broken is None:
@@ -230,7 +243,7 @@ class AsyncClient:
 
     def _files(self) -> list[Way]:
         assert self.encoder is not None
-        encode = self._encoding["webp"]
+        encode = self._encoding["webp"] or self._encoding["planes"]
         return [
             Way(8 * (row.payload_bytes + AROUND_BYTES), row.top1, encode, point=(row.side, row.quality))
             for row in self.encoder.manifest.codec
@@ -242,6 +255,9 @@ class AsyncClient:
         if first is None:  # sent together with others: what was its own time cannot be told
             return
         spent = max(0.0, talk.result.predictions[0].after - talk.result.encode - first)
+        if talk.result.webp is not None:  # the server encodes it, too; that belongs to files alone
+            extra = max(0.0, spent - self.forecast.spent(spent))
+            self._encoding["webp"], spent = talk.result.encode + extra, spent - extra
         self.forecast.learn(sample, spent, talk.result.capacity, now)
         self._probe_allowance += self._probe * talk.result.payload_bytes
         if sample is not None and sample.app_limited and self._probe_allowance >= PROBE_BYTES:

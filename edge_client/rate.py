@@ -13,12 +13,15 @@ RISE_S = 0.3
 """Half-life of the estimate's way up; it comes down at once."""
 REMEMBERED = 100
 """Pictures whose fate a forecast is made from."""
+LATE, FIRST_LATE = 0.2, 1.0
+"""What a late answer costs, where a right one in time is worth 1; and a late first one that a better one may follow."""
 PRIOR = (0.25, 0.5, 0.8, 0.95, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 """What may become of a capacity, before anything was seen; all of them together weigh as much as one picture."""
 SHORTEST_SAMPLE_S = 0.002
 """What arrives closer together than this may have come in one packet: the link is at least so fast."""
-MARKS, FIRST_MARKS, MARK_S = 8, 4, 2.0
-"""Marks that are remembered (a clock drifts little meanwhile), that are sent at once, and the time between others."""
+MARKS, FIRST_MARKS, MARK_S, MARK_SHARE = 8, 4, 2.0, 0.02
+"""Marks that are remembered (a clock drifts little meanwhile), that are sent at once, the time between others at
+least, and the share of it that they may take."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class Uplink:
     """The server's clock less ours, and the way. Their median counts: both ends are late now and then."""
     mark: tuple[float, float, float] | None = None
     """Of a mark that nothing has followed yet: when it left and arrived, and its bits."""
+    mark_took: float = 0.0
+    """Seconds that the newest mark had the link, as far as is known."""
     marked_at: float = -math.inf
     newest: float = -math.inf
     """When the newest message arrived, on the server's clock."""
@@ -83,8 +88,8 @@ class Uplink:
         self.marked_at, self.newest = left, arrived
 
     def mark_due(self, now: float) -> bool:
-        """Often at first, then from time to time."""
-        return len(self.apart) < FIRST_MARKS or now > self.marked_at + MARK_S
+        """Often at first, then from time to time, but never for more than a small share of it."""
+        return len(self.apart) < FIRST_MARKS or now > self.marked_at + max(MARK_S, self.mark_took / MARK_SHARE)
 
     def arrived(self, left: float, arrived: float, bits: float) -> Sample | None:
         """The next message; None where nothing is known of the clocks."""
@@ -95,7 +100,8 @@ class Uplink:
             seconds, longer = arrived - mark_arrived, (arrived - left) - (mark_arrived - mark_left)
             if bits > mark_bits:
                 seconds = min(seconds, max(0.0, longer) * bits / (bits - mark_bits))
-            self.apart.append(mark_arrived - mark_left - seconds * mark_bits / bits)
+            self.mark_took = seconds * mark_bits / bits
+            self.apart.append(mark_arrived - mark_left - self.mark_took)
             return Sample(bits, seconds)
         if not self.apart:
             return None
@@ -172,7 +178,7 @@ class Room:
 
 
 def choose(ways: Sequence[Way], forecast: Forecast, budget: float, spent: float, queued: float = 0.0) -> Way:
-    """The way whose answer is likeliest right and in time: max top1 · P(in time).
+    """The way that is worth most: top1 · P(in time) − LATE · P(late).
 
     queued: bits that are on the link before it.
     Eq. 4 of ARTOVeQ takes the highest level that C carries within τ. Accuracy hardly grows at the
@@ -180,7 +186,7 @@ def choose(ways: Sequence[Way], forecast: Forecast, budget: float, spent: float,
     Where nothing is known, or nothing can be in time, it is the way with the fewest bits.
     """
     rooms = {encode: forecast.room(budget - encode, spent) for encode in {way.encode for way in ways}}
-    worth = {way: way.top1 * rooms[way.encode].chance(way.bits + queued) for way in ways}
+    worth = {way: (way.top1 + LATE) * rooms[way.encode].chance(way.bits + queued) for way in ways}
     best = max(ways, key=lambda way: (worth[way], -way.bits))
     return best if worth[best] else min(ways, key=lambda way: way.bits)
 
@@ -191,15 +197,16 @@ def choose_steps(
     """Up to which levels the first messages of a progressive picture go: one or two of them.
 
     ways: levels of one codebook, lowest first. queued: as in `choose`. The second message is worth its bits
-    where the first is safer alone; after it, planes go one by one. The expected accuracy of levels (k, l)
-    is P(l) · top1(l) + (P(k) − P(l)) · top1(k).
+    where the first is safer alone; after it, planes go one by one. Levels (k, l) are worth
+    P(l) · top1(l) + (P(k) − P(l)) · top1(k) − FIRST_LATE · (1 − P(k)).
     """
     room = forecast.room(budget - ways[0].encode, spent)
     first = [room.chance(way.bits + queued) for way in ways]
-    plans = [(chance * way.top1, -1, [way.level]) for way, chance in zip(ways, first, strict=True)]
+    alone = [chance * (way.top1 + FIRST_LATE) for way, chance in zip(ways, first, strict=True)]
+    plans = [(worth, -1, [way.level]) for way, worth in zip(ways, alone, strict=True)]
     for i, high in enumerate(ways):
         second = room.chance(high.bits + message_bits + queued)
-        for low, chance in zip(ways[:i], first, strict=False):
-            plans.append((second * high.top1 + (chance - second) * low.top1, -2, [low.level, high.level]))
+        for low, worth in zip(ways[:i], alone, strict=False):
+            plans.append((worth + second * (high.top1 - low.top1), -2, [low.level, high.level]))
     worth, _, steps = max(plans, key=lambda plan: (plan[0], plan[1], -plan[2][-1]))
     return steps if worth else [ways[0].level]

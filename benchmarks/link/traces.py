@@ -45,8 +45,8 @@ def lte() -> Steps:
 
 
 def tunnel() -> Steps:
-    """Next to nothing for forty pictures."""
-    return [(0, 1.5), (120, 0.02), (160, 1.5)]
+    """Next to nothing for forty pictures, and little near its mouths."""
+    return [(0, 1.5), (100, 0.6), (120, 0.02), (160, 0.6), (180, 1.5)]
 
 
 def flapping() -> Steps:
