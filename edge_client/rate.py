@@ -73,7 +73,7 @@ class Uplink:
     """
 
     apart: deque[float] = field(default_factory=lambda: deque(maxlen=MARKS))
-    """The server's clock less ours, and the way. Their median counts: both ends are late now and then."""
+    """The server's clock less ours, and the way. Their median counts: a mark is held up now and then."""
     mark: tuple[float, float, float] | None = None
     """Of a mark that nothing has followed yet: when it left and arrived, and its bits."""
     mark_took: float = 0.0
@@ -102,7 +102,6 @@ class Uplink:
                 seconds = min(seconds, max(0.0, longer) * bits / (bits - mark_bits))
             self.mark_took = seconds * mark_bits / bits
             self.apart.append(mark_arrived - mark_left - self.mark_took)
-            return Sample(bits, seconds)
         if not self.apart:
             return None
         return Sample(bits, max(0.0, arrived - max(before, left + median(self.apart))))
