@@ -17,11 +17,15 @@ def _shared(planes: pb.Planes) -> tuple[int, int, int, bool, int]:
 
 
 def bundled(planes: Sequence[pb.Planes], most: int = MOST) -> Iterator[tuple[pb.StreamRequest, list[pb.Planes]]]:
-    """As few messages as carry these planes in their order, at most `most` in each, with what is in them."""
+    """Messages that carry these planes in their order, at most `most` in each, with what is in them.
+
+    In a bundle the picture ids grow; planes that continue an older picture begin another one.
+    """
     for shared, alike in groupby(planes, _shared):
         rest = list(alike)
         while rest:
-            part, rest = rest[:most], rest[most:]
+            fits = next((i for i, (a, b) in enumerate(pairwise(rest), 1) if b.picture_id <= a.picture_id), most)
+            part, rest = rest[: min(fits, most)], rest[min(fits, most) :]
             if len(part) == 1:
                 yield pb.StreamRequest(planes=part[0]), part
                 continue

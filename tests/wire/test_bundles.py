@@ -8,14 +8,14 @@ from wire.bundles import MOST, bundled, unbundled
 from wire.exceptions import ProtocolError
 from wire.generated import remote_inference_pb2 as pb
 
-SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(0, 2), st.booleans(), st.integers(0, 2))
+SHAPES = st.tuples(st.integers(1, 2), st.integers(1, 2), st.integers(0, 1), st.booleans(), st.integers(0, 1))
 
 
 @st.composite
 def pictures(draw: st.DrawFn) -> list[pb.Planes]:
     number, found = 0, []
     for level, first, top_k, last, coded in draw(st.lists(SHAPES, max_size=40)):
-        number += draw(st.integers(1, 3))
+        number = max(1, number + draw(st.integers(-1, 3)))
         planes = draw(st.binary(min_size=1, max_size=5))
         found.append(
             pb.Planes(
