@@ -97,7 +97,7 @@ class LoadStream:
     def __init__(self, channel: grpc.aio.Channel, payloads: Payloads, counts: Counts) -> None:
         self._payloads, self._counts = payloads, counts
         self._ids = itertools.count(1)
-        self._call: Any = RemoteInferenceStub(channel).Stream()  # type: ignore[no-untyped-call]
+        self._stub = RemoteInferenceStub(channel)  # type: ignore[no-untyped-call]
         self._unanswered: set[int] = set()
 
     @property
@@ -106,6 +106,7 @@ class LoadStream:
         return len(self._unanswered)
 
     async def open(self) -> LoadStream:
+        self._call: Any = self._stub.Stream()
         hello = pb.Hello(fingerprint=self._payloads.fingerprint, reads_bundles=True)
         await self._call.write(pb.StreamRequest(hello=hello))
         await self._call.read()
