@@ -65,9 +65,10 @@ def reports(page: str, name: str, seconds: float) -> Iterator[tuple[dict[str, An
 
 
 def test_the_answer_sharpens_plane_by_plane(page: str) -> None:
-    answers = next(edge["picture"]["answers"] for _, edge in reports(page, "drone", 60) if edge["picture"])
-    planes = [answer["planes"] for answer in answers]
-    assert planes == sorted(set(planes)) and len(planes) > 1
+    """Not every picture has time for a second answer."""
+    pictures = (edge["picture"] for _, edge in reports(page, "drone", 60) if edge["picture"])
+    planes = next(seen for one in pictures if len(seen := [answer["planes"] for answer in one["answers"]]) > 1)
+    assert planes == sorted(set(planes))
 
 
 @pytest.mark.parametrize("name", ["drone", "gate"])
