@@ -30,6 +30,12 @@ class ServerProcess:
         return f"127.0.0.1:{self.port}"
 
 
+def serve_command(model: Path, host: str = "127.0.0.1", port: int = 0) -> list[str]:
+    """`artoveq serve`; port: of gRPC, 0 takes a free one, as REST does."""
+    command = [sys.executable, "-m", "artoveq", "serve", "--model", str(model), "--host", host]
+    return [*command, "--port", str(port), "--http-port", "0"]
+
+
 @contextlib.contextmanager
 def server_process(model: Path, *options: str, stderr: IO[str] | None = None) -> Iterator[ServerProcess]:
     """Starts `artoveq serve` on free ports and stops it again. stderr: takes its log, in place of ours.
@@ -37,8 +43,7 @@ def server_process(model: Path, *options: str, stderr: IO[str] | None = None) ->
     Raises:
         ServerError: with what the server said, if it does not start.
     """
-    command = [sys.executable, "-m", "artoveq", "serve", "--model", str(model), "--host", "127.0.0.1"]
-    command += ["--port", "0", "--http-port", "0", *options]
+    command = [*serve_command(model), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
     assert process.stdout is not None
     try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from artoveq.processes import serve_command
 from wire.exceptions import SettingsError
 
 SERVER, PORT = "artoveq-server", 50051
@@ -52,8 +52,7 @@ def namespaces(edges: int = 1, mtu: int = 1500) -> Iterator[list[Edge]]:
 @contextlib.contextmanager
 def server_in_namespace(model: Path) -> Iterator[None]:
     """A server that all edges reach."""
-    command = [*inside(SERVER), sys.executable, "-m", "artoveq", "serve", "--model", str(model), "--host", "0.0.0.0"]
-    command += ["--port", str(PORT), "--http-port", "0"]
+    command = [*inside(SERVER), *serve_command(model, "0.0.0.0", PORT)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
         try:
             assert server.stdout is not None

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from benchmarks.accuracy import results, tables
-from wire.exceptions import ArtoveqError
+from benchmarks.command import SHIPPED
+from benchmarks.command import run as run_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
-SHIPPED = Path("models/imagewoof64-compact-progressive")
 
 
 @app.command()
@@ -82,8 +81,4 @@ def rerun(
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except ArtoveqError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    run_command(app)

@@ -12,12 +12,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.command import SHIPPED
+from benchmarks.command import run as run_command
 from benchmarks.link import traces
-from wire.exceptions import ArtoveqError
 from wire.pictures import Picture
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
-SHIPPED = Path("models/imagewoof64-compact-progressive")
 DIFFERENT = 200
 
 
@@ -47,11 +47,11 @@ def kernel(
     pictures: Annotated[int, typer.Option(min=2, help="Sent along each trace.")] = traces.PICTURES,
 ) -> None:
     """The same between network namespaces, shaped by the kernel's token bucket; wants root."""
-    from benchmarks.link.kernel import faults
+    from benchmarks.link.drive import missed
     from benchmarks.link.kernel import kernel as run
 
     rows = run(model, _pictures(data), trace or list(traces.ALL), deadline / 1000, pictures)
-    _tell(rows, faults(rows))
+    _tell(rows, missed(rows))
 
 
 @app.command()
@@ -91,8 +91,4 @@ def _show(rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except ArtoveqError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    run_command(app)

@@ -108,6 +108,16 @@ def fixed_point(client: AsyncClient) -> tuple[int, int]:
     return client.encoder.manifest.preprocessing.size, WEBP_FIXED_QUALITY
 
 
+def missed(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Where ours met fewer deadlines than `MET`, of those that level 1 could meet."""
+    return [
+        f"{row['trace']}, {row['deadline_ms']} ms: {row['method']} met {row['met_where_possible']} % of the deadlines, "
+        f"not {MET[row['method']]} %"
+        for row in rows
+        if row["met_where_possible"] < MET.get(row["method"], 0)
+    ]
+
+
 def summary(ticks: Sequence[Tick], client: AsyncClient, trace: Trace, deadline: float, spent: float) -> dict[str, Any]:
     """Accuracy where a late answer is a wrong one, and the part of deadlines met where level 1 could be in time.
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from artoveq.demo.link import Trace
-from benchmarks.link.drive import MET, METHODS, drive, period_of, summary
+from benchmarks.link.drive import METHODS, drive, period_of, summary
 from benchmarks.link.traces import trace
 from benchmarks.namespaces import PORT, UPLINK, Edge, inside, namespaces, server_in_namespace
 from edge_client import AsyncClient
@@ -84,15 +84,6 @@ def _shape(edges: Sequence[Edge], shape: Trace, began: float, seconds: float) ->
             shaper.stdin.flush()
     for shaper in shapers:
         shaper.communicate()
-
-
-def faults(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Deadlines that ours missed though level 1 could have been in time."""
-    return [
-        f"{row['trace']}: {row['method']} met {row['met_where_possible']} % of the deadlines, not {MET[row['method']]}"
-        for row in rows
-        if row["met_where_possible"] < MET.get(row["method"], 0)
-    ]
 
 
 async def _follow(

@@ -10,9 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks.command import SHIPPED
+from benchmarks.command import run as run_command
+
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 Model = Annotated[Path, typer.Option(help="Folder of the artifact.")]
-SHIPPED = Path("models/imagewoof64-compact-progressive")
 
 
 @app.callback()
@@ -91,4 +93,4 @@ def _tell(found: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

@@ -24,6 +24,7 @@ from typing import Any, cast
 import numpy as np
 
 from artoveq.demo.link import UNLIMITED, Link
+from artoveq.processes import serve_command
 from artoveq.watch.frames import Frame
 from artoveq.watch.loop import Options, watch
 from artoveq.watch.sinks import Record
@@ -119,8 +120,7 @@ class _Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
-        command = [sys.executable, "-m", "artoveq", "serve", "--model", str(model), "--host", "127.0.0.1"]
-        self._command = [*command, "--port", str(self.port), "--http-port", "0"]
+        self._command = serve_command(model, port=self.port)
 
     async def start(self) -> None:
         stepped = {"FAKETIME_TIMESTAMP_FILE": str(self._clock)}
