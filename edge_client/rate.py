@@ -11,6 +11,8 @@ from statistics import median
 
 RISE_S = 0.3
 """Half-life of the estimate's way up; it comes down at once."""
+AT_LEAST = 2.0
+"""By what "at least" raises it, at most: a token bucket lets a packet pass at once on the slowest link."""
 REMEMBERED = 100
 """Pictures whose fate a forecast is made from."""
 LATE, FIRST_LATE = 0.2, 1.0
@@ -104,7 +106,9 @@ class Uplink:
             self.apart.append(mark_arrived - mark_left - self.mark_took)
         if not self.apart:
             return None
-        return Sample(bits, max(0.0, arrived - max(before, left + median(self.apart))))
+        if arrived - left < median(self.apart):  # nothing takes less than no time
+            self.apart = deque((min(apart, arrived - left) for apart in self.apart), MARKS)
+        return Sample(bits, arrived - max(before, left + median(self.apart)))
 
 
 @dataclass
@@ -135,7 +139,7 @@ class Forecast:
         """Follows the capacity."""
         known = self.capacity
         if sample is not None and (known is None or not sample.app_limited or sample.capacity > known):
-            met = sample.capacity
+            met = min(sample.capacity, AT_LEAST * known) if known and sample.app_limited else sample.capacity
             keep = 0.5 ** (max(0.0, now - self.newest) / RISE_S) if known and met > known else 0.0
             self.capacity = keep * (known or 0.0) + (1 - keep) * met
         self.newest = now

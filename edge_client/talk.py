@@ -93,17 +93,21 @@ class Talk:
                 waiting_for_first = not self.result.predictions
                 limit = self.began + max(PATIENCE_S, self.result.budget) if waiting_for_first else deadline
                 complete = await self._hear(limit)
+            self._count(self._overdue(forecast))
         finally:
             self.stream.end(self.picture_id, give_up=not complete)
 
     def _worth(self, sent: int, plane_bits: float, left: float, forecast: Forecast) -> bool:
         """Whether another plane is likelier in time than not. The first one always is: late is better than nothing."""
-        forecast.overdue(self.stream.overdue(forecast.spent(self.result.round_trip)))
+        forecast.overdue(self._overdue(forecast))
         if sent == 0 or (forecast.capacity is None and left > 0):
             return True
         return (
             left > 0 and forecast.room(left, self.result.round_trip).chance(self.stream.queued_bits + plane_bits) > 0.5
         )
+
+    def _overdue(self, forecast: Forecast) -> Sample | None:
+        return self.stream.overdue(forecast.spent(self.result.round_trip))
 
     def _sure(self, enough: float) -> bool:
         return bool(self.result.predictions) and self.result.best.probability >= enough
@@ -151,7 +155,10 @@ class Talk:
 
     def _learn(self, news: Arrived) -> None:
         first, self.arrived = self.arrived == 0, news.planes
-        if news.sample is not None:
-            if first:
-                self.first_seconds = news.sample.seconds
-            self.sample = news.sample if self.sample is None else self.sample + news.sample
+        if first and news.sample is not None:
+            self.first_seconds = news.sample.seconds
+        self._count(news.sample)
+
+    def _count(self, sample: Sample | None) -> None:
+        if sample is not None:
+            self.sample = sample if self.sample is None else self.sample + sample

@@ -27,9 +27,8 @@ from wire.pictures import Picture, fit_picture
 WARM_UP = 40
 START_S, PAUSE_S = 10.0, 5.0
 """Until the processes are up, and from one group of runs to the next: the last pictures of one may be late."""
-TIGHT_S = 0.05
-SHARED_SLOT_S = 0.02
-"""At deadlines below TIGHT_S no two pictures are under way on this machine at once; else one begins this often."""
+TIGHT_S, TIGHT_SLOT_S, SLOT_S = 0.05, 0.08, 0.02
+"""A picture begins every SLOT_S; at deadlines below TIGHT_S every TIGHT_SLOT_S, so that each has the machine alone."""
 MOST_BEHIND = 1.0
 """Points of accuracy that ours may lie behind the oracle."""
 
@@ -50,7 +49,7 @@ def plan(names: Sequence[str], budgets: Sequence[float], first: float, count: in
     runs = []
     for budget in budgets:
         period = period_of(budget)
-        at_once = round(period / 0.04) if budget < TIGHT_S else int(period / SHARED_SLOT_S)
+        at_once = round(period / (TIGHT_SLOT_S if budget < TIGHT_S else SLOT_S))
         pairs = [(name, method) for name in names for method in METHODS]
         for start in range(0, len(pairs), at_once):
             for i, (name, method) in enumerate(pairs[start : start + at_once]):

@@ -84,6 +84,24 @@ def test_on_a_slow_link_the_level_is_what_arrives_in_time(server: ServerProcess)
     asyncio.run(run())
 
 
+def test_what_a_token_bucket_lets_pass_at_once_is_not_taken_for_capacity(server: ServerProcess) -> None:
+    """The first message of each picture takes no time, whatever the link carries."""
+
+    async def run() -> None:
+        async with (
+            Link(Trace([(0, 12_000)]), server.port, burst=8 * 250) as link,
+            AsyncClient(f"127.0.0.1:{link.port}", str(MODEL)) as client,
+        ):
+            capacities: list[float] = []
+            for _ in range(24):
+                await client.predict(DINGO, budget=0.05, progressive=True)
+                await asyncio.sleep(0.12)
+                capacities.append(client.capacity or 0.0)
+            assert max(capacities) < 200_000, capacities
+
+    asyncio.run(run())
+
+
 def test_progressive_stops_at_the_deadline_and_the_stream_goes_on(server: ServerProcess) -> None:
     with Client(server.address, str(MODEL)) as client:
         late = client.predict(DINGO, progressive=True, budget=1e-4)

@@ -85,6 +85,8 @@ def test_an_app_limited_sample_never_lowers_the_estimate() -> None:
     assert forecast.capacity == pytest.approx(500_000)
     forecast.learn(Sample(2000, 0.001), 0.0, forecast.capacity, 20.0)
     assert forecast.capacity == pytest.approx(1_000_000, rel=0.01)
+    forecast.learn(Sample(20_000, 0.0), 0.0, forecast.capacity, 30.0)
+    assert forecast.capacity == pytest.approx(2_000_000, rel=0.01)  # and raises it twofold at most
 
 
 def test_a_file_is_sent_where_it_is_the_better_use_of_the_time() -> None:
@@ -126,8 +128,17 @@ def test_an_uplink_tells_time_on_the_link_from_time_before_it() -> None:
     assert link.arrived(3.0, 1003.6, 1000) == tenth
     assert link.arrived(3.7, 1003.81, 1000) == tenth
     link.marked(4.0, 1004.060, 500)
-    link.arrived(4.2, 1004.2099, 1000)
+    link.arrived(4.2, 1004.21, 1000)
     assert link.arrived(4.7, 1004.81, 1000) == tenth
+
+
+def test_a_message_cannot_take_less_than_no_time() -> None:
+    """All marks are held up by 30 ms on the same link: by then a token bucket was empty, that is full for messages."""
+    link = Uplink()
+    for at in (0.0, 2.0, 4.0):
+        link.marked(at, 1000.040 + at, 500)
+        assert link.arrived(at + 0.1, 1000.110 + at, 1000) == Sample(1000, pytest.approx(0.0))
+    assert link.arrived(4.1, 1004.210, 1000) == Sample(1000, pytest.approx(0.1))
 
 
 @given(
