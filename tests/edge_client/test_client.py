@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from artoveq.demo.link import Link, Trace
+from artoveq.demo.link import UNLIMITED, Link, Trace
 from artoveq.processes import ServerProcess, server_process
 from edge_client import AsyncClient, Client
 from edge_client.provision import cache_folder
@@ -84,20 +84,17 @@ def test_on_a_slow_link_the_level_is_what_arrives_in_time(server: ServerProcess)
     asyncio.run(run())
 
 
-def test_what_a_token_bucket_lets_pass_at_once_is_not_taken_for_capacity(server: ServerProcess) -> None:
-    """The first message of each picture takes no time, whatever the link carries."""
+def test_what_has_not_arrived_by_the_deadline_tells_about_the_link(server: ServerProcess) -> None:
+    """The first answer came at once, and then the link stalls."""
 
     async def run() -> None:
         async with (
-            Link(Trace([(0, 12_000)]), server.port, burst=8 * 250) as link,
+            Link(UNLIMITED, server.port) as link,
             AsyncClient(f"127.0.0.1:{link.port}", str(MODEL)) as client,
         ):
-            capacities: list[float] = []
-            for _ in range(24):
-                await client.predict(DINGO, budget=0.05, progressive=True)
-                await asyncio.sleep(0.12)
-                capacities.append(client.capacity or 0.0)
-            assert max(capacities) < 200_000, capacities
+            await client.predict(DINGO, budget=0.2, progressive=True, on_prediction=lambda _: link.cut(0.5))
+            assert client.capacity is not None
+            assert client.capacity < 50_000
 
     asyncio.run(run())
 
