@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-RISE_S = 0.3
+RISE_S = 0.15
 """Half-life of the estimate's way up; it comes down at once."""
 AT_LEAST = 2.0
 """By what "at least" raises it, at most: a token bucket lets a packet pass at once on the slowest link."""
 REMEMBERED = 100
 """Pictures whose fate a forecast is made from."""
-LATE, FIRST_LATE = 0.2, 1.0
+LATE, FIRST_LATE = 0.15, 1.0
 """What a late answer costs, where a right one in time is worth 1; and a late first one that a better one may follow."""
 PRIOR = (0.25, 0.5, 0.8, 0.95, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 """What may become of a capacity, before anything was seen; all of them together weigh as much as one picture."""

@@ -93,7 +93,9 @@ class Talk:
                 waiting_for_first = not self.result.predictions
                 limit = self.began + max(PATIENCE_S, self.result.budget) if waiting_for_first else deadline
                 complete = await self._hear(limit)
-            self._count(self._overdue(forecast))
+            overdue = self._overdue(forecast)
+            if overdue is not None and (self.sample is None or overdue.capacity < self.sample.capacity):
+                self._count(overdue)
         finally:
             self.stream.end(self.picture_id, give_up=not complete)
 

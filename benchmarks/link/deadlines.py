@@ -27,7 +27,7 @@ from wire.pictures import Picture, fit_picture
 WARM_UP = 40
 START_S, PAUSE_S = 10.0, 5.0
 """Until the processes are up, and from one group of runs to the next: the last pictures of one may be late."""
-TIGHT_S, TIGHT_SLOT_S, SLOT_S = 0.05, 0.08, 0.02
+TIGHT_S, TIGHT_SLOT_S, SLOT_S = 0.05, 0.04, 0.02
 """A picture begins every SLOT_S; at deadlines below TIGHT_S every TIGHT_SLOT_S, so that each has the machine alone."""
 MOST_BEHIND = 1.0
 """Points of accuracy that ours may lie behind the oracle."""
