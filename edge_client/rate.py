@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from statistics import median
 
 RISE_S = 0.15
@@ -15,6 +16,9 @@ AT_LEAST = 2.0
 """By what "at least" raises it, at most: a token bucket lets a packet pass at once on the slowest link."""
 REMEMBERED = 100
 """Pictures whose fate a forecast is made from."""
+ALIKE, OTHERWISE = 1.4, 0.2
+"""What was sent at a capacity within this factor counts fully; anything else by so much: a slow link seldom drops
+as a fast one does."""
 LATE, FIRST_LATE = 0.15, 1.0
 """What a late answer costs, where a right one in time is worth 1; and a late first one that a better one may follow."""
 PRIOR = (0.25, 0.5, 0.8, 0.95, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
@@ -111,6 +115,20 @@ class Uplink:
         return Sample(bits, arrived - max(before, left + median(self.apart)))
 
 
+@dataclass(frozen=True)
+class Fate:
+    """What a picture met. spent: seconds on other things than sending. ratio: capacity, by the one that was expected.
+    expected: that one, in bits per second; None where nothing was known."""
+
+    spent: float
+    ratio: float
+    expected: float | None
+
+    def weight(self, capacity: float) -> float:
+        """How much it says about a picture that is sent at this capacity."""
+        return 1.0 if self.expected and 1 / ALIKE < self.expected / capacity < ALIKE else OTHERWISE
+
+
 @dataclass
 class Forecast:
     """Whether so many bits will be there in time: as it went with each of the newest pictures.
@@ -118,21 +136,21 @@ class Forecast:
     The capacity is the newest one measured where that is lower, else it rises within about `RISE_S`.
     Each picture leaves what it spent on other things than sending (round trip, queue, decoding), and
     the ratio of the capacity that it met to the one that was expected. The next one is taken to fare like one of
-    them, each as likely: so a link that drops once in twenty pictures makes the twentieth count.
+    them, rather one that was sent at about this capacity: so a link that drops once in twenty pictures makes the
+    twentieth count.
     """
 
     capacity: float | None = None
     """Bits per second, None before the first sample."""
     newest: float = 0.0
-    fates: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    """(seconds spent on other things, capacity met / expected)"""
+    fates: deque[Fate] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
     def learn(self, sample: Sample | None, spent: float, expected: float | None, now: float) -> None:
         """One picture: its time on the link, its latency without that, and the capacity that was expected for it."""
         ratio = 1.0
         if sample is not None and expected and not (sample.app_limited and sample.capacity < expected):
             ratio = sample.capacity / expected
-        self.fates.append((spent, ratio))
+        self.fates.append(Fate(spent, ratio, expected))
         self.measured(sample, now)
 
     def measured(self, sample: Sample | None, now: float) -> None:
@@ -151,33 +169,37 @@ class Forecast:
 
     def spent(self, unknown: float) -> float:
         """Seconds that a picture usually takes beside its bits; `unknown` before the first."""
-        return median(spent for spent, _ in self.fates) if self.fates else unknown
+        return median(fate.spent for fate in self.fates) if self.fates else unknown
 
     def room(self, budget: float, spent: float) -> Room:
         """What arrives and is answered within `budget` seconds.
 
         spent: seconds that other things take, as long as nothing has been learnt.
         """
-        if self.capacity is None:
-            return Room([], [])
+        known = self.capacity
+        if known is None:
+            return Room([], [0.0], [])
         spent = self.spent(spent)
-        seen = sorted(self.capacity * ratio * (budget - other) for other, ratio in self.fates)
-        return Room(seen, [self.capacity * ratio * (budget - spent) for ratio in PRIOR])
+        seen = sorted((known * fate.ratio * (budget - fate.spent), fate.weight(known)) for fate in self.fates)
+        weights = accumulate((weight for _, weight in reversed(seen)), initial=0.0)
+        prior = [known * ratio * (budget - spent) for ratio in PRIOR]
+        return Room([bits for bits, _ in seen], list(weights)[::-1], prior)
 
 
 @dataclass(frozen=True)
 class Room:
-    """For how many bits there would have been time, each time; sorted."""
+    """For how many bits there would have been time. seen: each time, sorted; weights: of it and all that follow."""
 
     seen: list[float]
+    weights: list[float]
     prior: list[float]
 
     def chance(self, bits: float) -> float:
         """The probability that so many bits are in time."""
         if not self.prior:
             return 0.0
-        fit = [len(rooms) - bisect_left(rooms, bits) for rooms in (self.seen, self.prior)]
-        return (fit[0] + fit[1] / len(self.prior)) / (len(self.seen) + 1)
+        fit = len(self.prior) - bisect_left(self.prior, bits)
+        return (self.weights[bisect_left(self.seen, bits)] + fit / len(self.prior)) / (self.weights[0] + 1)
 
 
 def choose(ways: Sequence[Way], forecast: Forecast, budget: float, spent: float, queued: float = 0.0) -> Way:

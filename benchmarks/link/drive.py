@@ -13,7 +13,7 @@ from typing import Any
 
 from artoveq.demo.link import Trace
 from edge_client import AsyncClient, Result
-from edge_client.rate import REMEMBERED, Forecast
+from edge_client.rate import REMEMBERED, Fate, Forecast
 from edge_client.talk import AROUND_BYTES
 from wire.exceptions import ServerError
 from wire.pictures import Picture
@@ -92,8 +92,9 @@ async def _send(
 ) -> None:
     options = dict(METHODS[method].options)
     if METHODS[method].oracle:
-        fates = deque(((spent, 1.0) for spent, _ in client.forecast.fates), REMEMBERED)
-        client.forecast = Forecast(capacity(), time.monotonic(), fates)
+        known = capacity()
+        fates = deque((Fate(fate.spent, 1.0, known) for fate in client.forecast.fates), REMEMBERED)
+        client.forecast = Forecast(known, time.monotonic(), fates)
     elif method == "webp fixed":
         options["webp"] = fixed_point(client)
     try:

@@ -65,6 +65,17 @@ def test_a_link_that_often_drops_is_not_trusted_with_what_it_carries_otherwise()
     assert level(forecast, 0.045) == 3
 
 
+def test_a_link_that_drops_when_it_is_fast_is_trusted_when_it_is_slow() -> None:
+    forecast = Forecast()
+    for i in range(100):
+        capacity = 20_000 if i % 20 >= 10 else 100_000  # ten pictures fast, ten slow
+        forecast.learn(Sample(capacity * 0.05, 0.05), 0.0, forecast.capacity, 10.0 * i)
+    forecast.capacity = 20_000
+    slow = forecast.room(1.0, 0.0).chance(19_000)
+    forecast.capacity = 100_000
+    assert slow > 0.95 > 0.92 > forecast.room(1.0, 0.0).chance(95_000)
+
+
 def test_the_top_levels_are_left_where_they_are_not_worth_the_risk() -> None:
     """0.0001 of accuracy more is not worth what is unknown about a link that was seen ten times."""
     assert level(steady(100_000, pictures=10), 0.06) < 8
