@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from statistics import median
 from typing import Any
 
 import httpx
@@ -73,7 +74,7 @@ def test_the_answer_sharpens_plane_by_plane(page: str) -> None:
 
 @pytest.mark.parametrize("name", ["drone", "gate"])
 def test_the_level_follows_the_capacity(page: str, name: str) -> None:
-    """Down when the trace narrows, and up again when it widens: a whole round of it."""
+    """Lower when the trace is narrow; the first pictures after a change are still a search."""
     levels: dict[str, list[int]] = {"wide": [], "narrow": []}
     for report, _ in reports(page, name, 75):
         kind = "wide" if report["true_capacity"] >= 48e3 else "narrow" if report["true_capacity"] <= 12e3 else None
@@ -81,8 +82,7 @@ def test_the_level_follows_the_capacity(page: str, name: str) -> None:
             levels[kind].append(report["planes"])
         if min(map(len, levels.values())) >= 15:
             break
-    wide, narrow = (sum(values) / len(values) for values in levels.values())
-    assert narrow + 2 < wide, levels
+    assert median(levels["narrow"]) + 2 <= median(levels["wide"]), levels
 
 
 def test_the_images_are_small_and_safe(page: str) -> None:
