@@ -19,7 +19,7 @@ REMEMBERED = 100
 ALIKE, OTHERWISE = 1.4, 0.2
 """What was sent at a capacity within this factor counts fully; anything else by so much: a slow link seldom drops
 as a fast one does."""
-LATE, FIRST_LATE = 0.15, 1.0
+LATE, FIRST_LATE = 0.15, 0.5
 """What a late answer costs, where a right one in time is worth 1; and a late first one that a better one may follow."""
 PRIOR = (0.25, 0.5, 0.8, 0.95, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 """What may become of a capacity, before anything was seen; all of them together weigh as much as one picture."""
