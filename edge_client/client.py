@@ -149,7 +149,7 @@ class AsyncClient:
         for attempt in range(ATTEMPTS):
             try:
                 stream = await self._connected()
-                self.forecast.overdue(stream.overdue(self.forecast.spent(stream.round_trip)))
+                self.forecast.at_most(stream.overdue(self.forecast.spent(stream.round_trip)))
                 result = Result(level or manifest.max_level, budget, self.capacity, stream.round_trip)
                 coder = self.encoder.coder if stream.reads_coded_planes else None
                 talk = Talk(stream, result, coder, began, top_k, on_prediction)

@@ -25,6 +25,8 @@ PRIOR = (0.25, 0.5, 0.8, 0.95, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 """What may become of a capacity, before anything was seen; all of them together weigh as much as one picture."""
 SHORTEST_SAMPLE_S = 0.002
 """What arrives closer together than this may have come in one packet: the link is at least so fast."""
+TRAIN_S = 0.01
+"""From one arrival to the next at least, where these two alone are to tell the capacity: each is off by some."""
 MARKS, FIRST_MARKS, MARK_S, MARK_SHARE = 8, 4, 2.0, 0.02
 """Marks that are remembered (a clock drifts little meanwhile), that are sent at once, the time between others at
 least, and the share of it that they may take."""
@@ -47,10 +49,11 @@ class Way:
 
 @dataclass(frozen=True)
 class Sample:
-    """`bits` took `seconds` on the link."""
+    """`bits` took `seconds` on the link. train: from the arrival before them to their own, back to back."""
 
     bits: float
     seconds: float
+    train: bool = False
 
     @property
     def app_limited(self) -> bool:
@@ -63,7 +66,10 @@ class Sample:
         return self.bits / max(self.seconds, SHORTEST_SAMPLE_S)
 
     def __add__(self, other: Sample) -> Sample:
-        return Sample(self.bits + other.bits, self.seconds + other.seconds)
+        """Both, but a train alone where there is one: what is first may find a token bucket full and pass at once."""
+        if self.train != other.train:
+            return self if self.train else other
+        return Sample(self.bits + other.bits, self.seconds + other.seconds, self.train)
 
 
 @dataclass
@@ -112,7 +118,10 @@ class Uplink:
             return None
         if arrived - left < median(self.apart):  # nothing takes less than no time
             self.apart = deque((min(apart, arrived - left) for apart in self.apart), MARKS)
-        return Sample(bits, arrived - max(before, left + median(self.apart)))
+        left_by_theirs = left + median(self.apart)
+        if before > left_by_theirs:
+            return Sample(bits, arrived - before, train=arrived - before > TRAIN_S)
+        return Sample(bits, arrived - left_by_theirs)
 
 
 @dataclass(frozen=True)
@@ -162,9 +171,9 @@ class Forecast:
             self.capacity = keep * (known or 0.0) + (1 - keep) * met
         self.newest = now
 
-    def overdue(self, sample: Sample | None) -> None:
-        """A message that has not arrived yet: the capacity is at most this."""
-        if sample is not None and self.capacity is not None:
+    def at_most(self, sample: Sample | None) -> None:
+        """What a picture in the midst of being sent says: what has arrived of it, or is overdue."""
+        if sample is not None and not sample.app_limited and self.capacity is not None:
             self.capacity = min(self.capacity, sample.capacity)
 
     def spent(self, unknown: float) -> float:

@@ -101,7 +101,8 @@ class Talk:
 
     def _worth(self, sent: int, plane_bits: float, left: float, forecast: Forecast) -> bool:
         """Whether another plane is likelier in time than not. The first one always is: late is better than nothing."""
-        forecast.overdue(self._overdue(forecast))
+        forecast.at_most(self.sample)
+        forecast.at_most(self._overdue(forecast))
         if sent == 0 or (forecast.capacity is None and left > 0):
             return True
         return (

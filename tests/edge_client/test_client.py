@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from artoveq.demo.link import UNLIMITED, Link, Trace
 from artoveq.processes import ServerProcess, server_process
 from edge_client import AsyncClient, Client
 from edge_client.provision import cache_folder
+from edge_client.rate import Fate, Forecast
 from tests.conftest import MODEL, NESTED, PICTURES
 from wire.artifact import ENCODER, Artifact
 from wire.exceptions import LevelError, ModelMismatch, ServerUnavailable
@@ -95,6 +97,25 @@ def test_what_has_not_arrived_by_the_deadline_tells_about_the_link(server: Serve
             await client.predict(DINGO, budget=0.2, progressive=True, on_prediction=lambda _: link.cut(0.5))
             assert client.capacity is not None
             assert client.capacity < 50_000
+
+    asyncio.run(run())
+
+
+def test_planes_that_a_link_turns_out_too_slow_for_are_not_sent(server: ServerProcess) -> None:
+    """The edge takes it for ten times as fast, and knows better once the first message has arrived."""
+
+    async def run() -> None:
+        async with (
+            Link(Trace([(0, 1e6), (1, 8_000)]), server.port) as link,
+            AsyncClient(f"127.0.0.1:{link.port}", str(MODEL)) as client,
+        ):
+            link.restart()
+            await client.predict(DINGO, budget=0.5)
+            await asyncio.sleep(1)
+            client.forecast = Forecast(80_000, fates=deque(Fate(0.01, 1.0, 80_000) for _ in range(20)))
+            result = await client.predict(DINGO, budget=0.58, progressive=True)
+            assert result.deadline_met
+            assert client._stream is not None and client._stream.queued_bits == 0
 
     asyncio.run(run())
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.rate import RISE_S, Forecast, Sample, Uplink, Way, choose, choose_steps
+from edge_client.rate import RISE_S, TRAIN_S, Forecast, Sample, Uplink, Way, choose, choose_steps
 
 TOP1 = (0.77, 0.80, 0.825, 0.833, 0.8345, 0.8346, 0.8347, 0.8348)
 WAYS = [Way(512.0 * level + 240, TOP1[level - 1], level=level) for level in range(1, 9)]
@@ -125,22 +125,48 @@ def test_only_levels_that_the_model_has_are_chosen() -> None:
 
 def test_an_uplink_tells_time_on_the_link_from_time_before_it() -> None:
     """The server's clock is 1,000 s ahead, the way takes 10 ms, the link carries 10,000 bits a second."""
-    link, tenth = Uplink(), Sample(1000, pytest.approx(0.1))
+    link, alone, train = Uplink(), Sample(1000, pytest.approx(0.1)), Sample(1000, pytest.approx(0.1), train=True)
     assert link.arrived(0.0, 1000.0, 100) is None
     for at in (0.0, 0.5, 1.0):
         assert link.mark_due(at)
         link.marked(at, 1000.060 + at, 500)
-        assert link.arrived(at, 1000.160 + at, 1000) == tenth
-    assert link.arrived(1.05, 1001.260, 1000) == tenth  # it was there before the link was free
-    assert link.arrived(1.5, 1001.610, 1000) == tenth  # the link had waited for it
+        assert link.arrived(at, 1000.160 + at, 1000) == train
+    assert link.arrived(1.05, 1001.260, 1000) == train  # it was there before the link was free
+    assert link.arrived(1.5, 1001.610, 1000) == alone  # the link had waited for it
     link.marked(2.0, 1002.060, 500)
-    assert link.arrived(2.4, 1002.510, 1000) == tenth  # long after the mark
+    assert link.arrived(2.4, 1002.510, 1000) == alone  # long after the mark
     link.marked(3.0, 1003.5, 500)  # a mark that was held up
-    assert link.arrived(3.0, 1003.6, 1000) == tenth
-    assert link.arrived(3.7, 1003.81, 1000) == tenth
+    assert link.arrived(3.0, 1003.6, 1000) == train
+    assert link.arrived(3.7, 1003.81, 1000) == alone
     link.marked(4.0, 1004.060, 500)
     link.arrived(4.2, 1004.21, 1000)
-    assert link.arrived(4.7, 1004.81, 1000) == tenth
+    assert link.arrived(4.7, 1004.81, 1000) == alone
+
+
+def test_where_messages_come_one_behind_the_other_the_first_does_not_count() -> None:
+    """10,000 bits a second, but a token bucket that lets 1,000 bits pass at once."""
+    link = Uplink()
+    link.marked(0.0, 1000.0, 500)
+    assert link.arrived(1.0, 1001.0, 1000) is not None
+    first, second, third = (
+        link.arrived(2.0, 1002.0, 1000),
+        link.arrived(2.0, 1002.1, 1000),
+        link.arrived(2.05, 1002.2, 1000),
+    )
+    assert first and second and third
+    assert (first + second + third).capacity == pytest.approx(10_000)
+    assert (first + Sample(1000, 0.1)).capacity == pytest.approx(20_000)
+    close = link.arrived(2.1, 1002.2 + TRAIN_S / 2, 1000)
+    assert close and (first + close) == Sample(2000, pytest.approx(TRAIN_S / 2))  # that says little by itself
+
+
+def test_what_has_arrived_of_a_picture_lowers_the_estimate_but_never_raises_it() -> None:
+    forecast = steady(100_000)
+    forecast.at_most(Sample(5000, 0.001))
+    forecast.at_most(Sample(50_000, 0.1))
+    assert forecast.capacity == pytest.approx(100_000)
+    forecast.at_most(Sample(5000, 0.1))
+    assert forecast.capacity == pytest.approx(50_000)
 
 
 def test_a_message_cannot_take_less_than_no_time() -> None:
