@@ -49,16 +49,21 @@ class Way:
 
 @dataclass(frozen=True)
 class Sample:
-    """`bits` took `seconds` on the link. train: from the arrival before them to their own, back to back."""
+    """`bits` took `seconds` on the link. behind: they waited, so that no token bucket let them pass at once."""
 
     bits: float
     seconds: float
-    train: bool = False
+    behind: bool = False
 
     @property
     def app_limited(self) -> bool:
         """Whether the capacity is at least this, rather than this."""
         return self.seconds < SHORTEST_SAMPLE_S
+
+    @property
+    def train(self) -> bool:
+        """Whether this tells the capacity alone."""
+        return self.behind and self.seconds > TRAIN_S
 
     @property
     def capacity(self) -> float:
@@ -119,9 +124,7 @@ class Uplink:
         if arrived - left < median(self.apart):  # nothing takes less than no time
             self.apart = deque((min(apart, arrived - left) for apart in self.apart), MARKS)
         left_by_theirs = left + median(self.apart)
-        if before > left_by_theirs:
-            return Sample(bits, arrived - before, train=arrived - before > TRAIN_S)
-        return Sample(bits, arrived - left_by_theirs)
+        return Sample(bits, arrived - max(before, left_by_theirs), behind=before > left_by_theirs)
 
 
 @dataclass(frozen=True)

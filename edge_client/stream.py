@@ -16,7 +16,7 @@ import grpc
 
 from edge_client.channel import Metadata
 from edge_client.errors import status_error
-from edge_client.rate import SHORTEST_SAMPLE_S, TRAIN_S, Sample, Uplink
+from edge_client.rate import SHORTEST_SAMPLE_S, Sample, Uplink
 from wire.bundles import MOST, bundled
 from wire.exceptions import ArtoveqError, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
@@ -185,7 +185,7 @@ class Stream:
             return None
         oldest, now = self._sent[0], time.monotonic()
         seconds = now - max(oldest.left, self._heard) - max(self.round_trip, spent)
-        return Sample(oldest.bits, seconds, seconds > TRAIN_S) if seconds > SHORTEST_SAMPLE_S else None
+        return Sample(oldest.bits, seconds, behind=True) if seconds > SHORTEST_SAMPLE_S else None
 
     async def probe(self, size: int) -> Sample | None:
         """Fills an idle link with `size` bytes of no meaning, and measures how long they take."""

@@ -125,7 +125,7 @@ def test_only_levels_that_the_model_has_are_chosen() -> None:
 
 def test_an_uplink_tells_time_on_the_link_from_time_before_it() -> None:
     """The server's clock is 1,000 s ahead, the way takes 10 ms, the link carries 10,000 bits a second."""
-    link, alone, train = Uplink(), Sample(1000, pytest.approx(0.1)), Sample(1000, pytest.approx(0.1), train=True)
+    link, alone, train = Uplink(), Sample(1000, pytest.approx(0.1)), Sample(1000, pytest.approx(0.1), behind=True)
     assert link.arrived(0.0, 1000.0, 100) is None
     for at in (0.0, 0.5, 1.0):
         assert link.mark_due(at)
