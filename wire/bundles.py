@@ -1,4 +1,4 @@
-"""Planes of several pictures in one message: what they have in common is said once."""
+"""Payloads of several pictures in one message: what they have in common is said once."""
 
 from __future__ import annotations
 
@@ -9,38 +9,39 @@ from wire.exceptions import ProtocolError
 from wire.generated import remote_inference_pb2 as pb
 
 MOST = 256
-"""Planes in one bundle."""
+"""Payloads in one bundle."""
 
 
-def _shared(planes: pb.Planes) -> tuple[int, int, int, bool, int]:
-    return planes.level, planes.first_plane, planes.top_k, planes.last, planes.coded
+def _shared(part: pb.Payload) -> tuple[int, int, int, bool, int, bool]:
+    return part.point, part.first_plane, part.plane_count, part.packed, part.top_k, part.last
 
 
-def bundled(planes: Sequence[pb.Planes], most: int = MOST) -> Iterator[tuple[pb.StreamRequest, list[pb.Planes]]]:
-    """Messages that carry these planes in their order, at most `most` in each, with what is in them.
+def bundled(parts: Sequence[pb.Payload], most: int = MOST) -> Iterator[tuple[pb.StreamRequest, list[pb.Payload]]]:
+    """Messages that carry these payloads in their order, at most `most` in each, with what is in them.
 
-    In a bundle the picture ids grow; planes that continue an older picture begin another one.
+    In a bundle the picture ids grow; what continues an older picture begins another one.
     """
-    for shared, alike in groupby(planes, _shared):
+    for shared, alike in groupby(parts, _shared):
         rest = list(alike)
         while rest:
             fits = next((i for i, (a, b) in enumerate(pairwise(rest), 1) if b.picture_id <= a.picture_id), most)
             part, rest = rest[: min(fits, most)], rest[min(fits, most) :]
             if len(part) == 1:
-                yield pb.StreamRequest(planes=part[0]), part
+                yield pb.StreamRequest(payload=part[0]), part
                 continue
-            level, first_plane, top_k, last, coded = shared
+            point, first_plane, plane_count, packed, top_k, last = shared
             steps = [b.picture_id - a.picture_id for a, b in pairwise(part)]
-            lengths = [len(one.planes) for one in part]
-            bundle = pb.Bundle(
-                shared=pb.Planes(
+            lengths = [len(one.data) for one in part]
+            bundle = pb.PayloadBundle(
+                shared=pb.Payload(
                     picture_id=part[0].picture_id,
-                    level=level,
+                    point=point,
                     first_plane=first_plane,
-                    planes=b"".join(one.planes for one in part),
+                    plane_count=plane_count,
+                    data=b"".join(one.data for one in part),
+                    packed=packed,
                     top_k=top_k,
                     last=last,
-                    coded=coded,
                     given_up=[number for one in part for number in one.given_up],
                 ),
                 lengths=lengths[:1] if len(set(lengths)) == 1 else lengths,
@@ -49,27 +50,27 @@ def bundled(planes: Sequence[pb.Planes], most: int = MOST) -> Iterator[tuple[pb.
             yield pb.StreamRequest(bundle=bundle), part
 
 
-def unbundled(bundle: pb.Bundle) -> Iterator[pb.Planes]:
-    """The planes in a bundle.
+def unbundled(bundle: pb.PayloadBundle) -> Iterator[pb.Payload]:
+    """The payloads in a bundle.
 
     Raises:
         ProtocolError: if lengths, steps and bytes do not fit together, or there are too many.
     """
-    payload, lengths, steps = bundle.shared.planes, list(bundle.lengths), list(bundle.steps)
+    data, lengths, steps = bundle.shared.data, list(bundle.lengths), list(bundle.steps)
     if len(lengths) == 1 and lengths[0]:
-        lengths *= min(len(payload) // lengths[0], MOST + 1)
+        lengths *= min(len(data) // lengths[0], MOST + 1)
     count = len(lengths)
-    fit = sum(lengths) == len(payload) and 0 not in lengths and len(steps) in (0, count - 1)
+    fit = sum(lengths) == len(data) and 0 not in lengths and len(steps) in (0, count - 1)
     if not 1 <= count <= MOST or not fit:
         raise ProtocolError(
-            f"A bundle has 1 to {MOST} planes, lengths whose sum is that of their {len(payload)} bytes, and no steps "
-            "or one less than planes."
+            f"A bundle has 1 to {MOST} payloads, lengths whose sum is that of their {len(data)} bytes, and no steps "
+            "or one less than payloads."
         )
     end, picture_id = 0, bundle.shared.picture_id
-    bundle.shared.ClearField("planes")
+    bundle.shared.ClearField("data")
     for length, step in zip(lengths, [0, *(steps or [1] * (count - 1))], strict=True):
         end, picture_id = end + length, (picture_id + step) % 2**64
-        planes = pb.Planes()
-        planes.CopyFrom(bundle.shared)
-        planes.picture_id, planes.planes = picture_id, payload[end - length : end]
-        yield planes
+        part = pb.Payload()
+        part.CopyFrom(bundle.shared)
+        part.picture_id, part.data = picture_id, data[end - length : end]
+        yield part

@@ -1,9 +1,9 @@
-"""Entropy coding of bit-planes: a range coder with static tables, conditional on the bits before.
+"""Entropy coding of bits: a range coder with static tables, conditional on the bits before.
 
 Bit p of an index, given the p − 1 bits before it, is a one with a probability that the artifact
 holds as an integer, for every channel group: so both halves compute with the same numbers. The
-coder is constriction's (Bamler 2022); where it is not installed, planes travel packed
-(`wire.bitplanes`), which every server reads as well.
+coder is constriction's (Bamler 2022); where it is not installed, bits travel packed
+(`wire.payload`), which every server reads as well.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from wire.artifact import TABLES, Artifact, Manifest
-from wire.bitplanes import Indices, pack_planes
+from wire.artifact import Artifact
 from wire.exceptions import ArtifactError, ProtocolError
+from wire.manifest import TABLES, Manifest
 
 WORD_BITS = 36
 """What the coder's last word may add, and its rounding."""
@@ -28,74 +28,84 @@ LEAST = 656
 NODES = 255
 """The node of a bit whose p − 1 predecessors are the number i: 2^(p−1) − 1 + i."""
 
+Integers = NDArray[np.integer]
+Table = NDArray[np.intp] | int
+"""Which table the bits of each sub-vector (M,), or of all of them, are coded with."""
+
 
 class EntropyCoder:
-    """Planes of one picture to bytes and back, with the tables of one artifact.
+    """Bits of one picture to bytes and back, with the tables of one artifact.
 
-    tables: probabilities of a one, uint16 (T, G, 255); T is 1 where levels are prefixes of each other,
+    tables: probabilities of a one, uint16 (T, G, 255); T is 1 where the model is refinable,
     else the highest level, since then a bit means something else at every level.
     """
 
     def __init__(self, tables: NDArray[np.uint16], sub_vectors: int) -> None:
         from constriction import stream  # the one native dependency that not every device has
 
-        self._queue, self._bernoulli = stream.queue, stream.model.Bernoulli(perfect=False)
+        self._queue, self.bernoulli = stream.queue, stream.model.Bernoulli(perfect=False)
         self._probabilities = tables.astype(np.float64) / UNIT
         self._groups = np.arange(sub_vectors) % tables.shape[1]
 
-    def encode(self, indices: Indices, level: int, first: int, last: int) -> bytes:
-        """Planes `first`..`last` (from 1, both included) of level-l indices (M,)."""
-        bits, odds = zip(*(self._plane(indices, level, p) for p in range(first, last + 1)), strict=True)
+    def encode(self, bits: Integers, where: Integers, bit: Integers, before: Integers, table: Table) -> bytes:
+        """Bits (N,); each is bit `bit` of sub-vector `where`, whose bits before it are the number `before`."""
         encoder = self._queue.RangeEncoder()
-        encoder.encode(np.concatenate(bits), self._bernoulli, np.concatenate(odds))
+        encoder.encode(bits.astype(np.int32), self.bernoulli, self.odds(where, bit, before, table))
         return cast(bytes, encoder.get_compressed().astype("<u4").tobytes())
 
-    def costs(self, indices: Indices, level: int) -> list[float]:
-        """What each plane of level-l indices (M,) takes, in bits: the sum of −log₂ of its bits' probabilities.
-
-        Planes that are encoded together take at most `WORD_BITS` more than their sum.
-        """
-        planes = (self._plane(indices, level, p) for p in range(1, level + 1))
-        return [float(-np.log2(np.where(bits, odds, 1 - odds)).sum()) for bits, odds in planes]
-
-    def _plane(self, indices: Indices, level: int, p: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """The bits of plane p, and how probable a one was in each place."""
-        prefix = indices.astype(np.int32) >> (level - p)
-        return prefix & 1, self._odds(prefix >> 1, level, p)
-
-    def decode(self, payload: bytes, level: int, known: Indices, first: int, last: int) -> Indices:
-        """The first `last` bits of indices, of which `known` (M,) are the first − 1 that came before.
+    def decoder(self, data: bytes) -> BitDecoder:
+        """Takes the bits out again.
 
         Raises:
-            ProtocolError: if the payload is not such planes.
+            ProtocolError: if the data are not words.
         """
-        if not payload or len(payload) % 4:
-            raise ProtocolError(f"{len(payload)} bytes are not entropy-coded planes, which come in words of 4.")
-        decoder = self._queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))
-        prefix = known.astype(np.int32)
+        if not data or len(data) % 4:
+            raise ProtocolError(f"The payload has {len(data)} bytes; entropy-coded ones come in words of 4.")
+        return BitDecoder(self, self._queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32)))
+
+    def costs(self, indices: Integers, depth: Integers, deepest: int) -> NDArray[np.float64]:
+        """What each bit of the indices (M,), of so many bits each (M,), takes: −log₂ of its probability, (M, deepest).
+
+        Bits that are encoded together take at most `WORD_BITS` more than their sum.
+        """
+        bit = np.arange(1, deepest + 1)
+        prefix = indices[:, None] >> np.maximum(depth[:, None] - bit, 0)
+        odds = self.odds(np.arange(len(indices))[:, None], bit, prefix >> 1, 0)
+        taken = -np.log2(np.where(prefix & 1, odds, 1 - odds))
+        return cast(NDArray[np.float64], np.where(bit <= depth[:, None], taken, 0.0))
+
+    def odds(self, where: Integers, bit: Integers, before: Integers, table: Table) -> NDArray[np.float64]:
+        """How probable a one is in each place."""
+        chosen = table if isinstance(table, int) else table[where]
+        nodes = (1 << (bit - 1)) - 1 + before
+        return cast(NDArray[np.float64], self._probabilities[chosen, self._groups[where], nodes])
+
+
+class BitDecoder:
+    """One coded string, read step by step."""
+
+    def __init__(self, coder: EntropyCoder, words: object) -> None:
+        self._coder, self._words = coder, words
+
+    def bits(self, where: Integers, bit: Integers, before: Integers, table: Table) -> Integers:
+        """The next bits, as `EntropyCoder.encode` took them.
+
+        Raises:
+            ProtocolError: if it is no string of this code.
+        """
+        odds = self._coder.odds(where, bit, before, table)
         try:
-            for p in range(first, last + 1):
-                prefix = prefix * 2 + decoder.decode(self._bernoulli, self._odds(prefix, level, p))
-            whole = decoder.maybe_exhausted()
+            return cast(Integers, self._words.decode(self._coder.bernoulli, odds))  # type: ignore[attr-defined]
         except AssertionError:  # constriction: not a string of this code
-            whole = False
-        if not whole:
-            raise ProtocolError(f"These {len(payload)} bytes are not planes {first} to {last} of this model.")
-        return prefix.astype(np.uint8)
+            raise ProtocolError("The payload is not one of this point: it is no string of this code.") from None
 
-    def _odds(self, prefix: NDArray[np.int32], level: int, p: int) -> NDArray[np.float64]:
-        table = self._probabilities[min(level, len(self._probabilities)) - 1]
-        return cast(NDArray[np.float64], table[self._groups, (1 << (p - 1)) - 1 + prefix])
+    def end(self) -> None:
+        """Raises ProtocolError if something is left."""
+        if not self._words.maybe_exhausted():  # type: ignore[attr-defined]
+            raise ProtocolError("The payload is longer than this point's.")
 
 
-def write_planes(coder: EntropyCoder | None, indices: Indices, level: int, first: int, last: int) -> bytes:
-    """Planes `first`..`last` as they are sent: entropy-coded where there is a coder, else packed."""
-    if coder is None:
-        return b"".join(pack_planes(indices, level)[first - 1 : last])
-    return coder.encode(indices, level, first, last)
-
-
-def count_tables(indices: Mapping[int, Indices], groups: int) -> NDArray[np.uint16]:
+def count_tables(indices: Mapping[int, Integers], groups: int) -> NDArray[np.uint16]:
     """Tables from training pictures' indices (N, M) at levels 1, 2, …, or at the top one where it is enough."""
     tables = np.full((len(indices), groups, NODES), UNIT // 2, np.uint16)
     for t, (level, found) in enumerate(indices.items()):
@@ -116,7 +126,8 @@ def read_tables(data: bytes, manifest: Manifest) -> NDArray[np.uint16]:
     Raises:
         ArtifactError: if it has not the size that the manifest implies.
     """
-    shape = (1 if manifest.prefix_consistent else manifest.max_level, manifest.channel_groups, NODES)
+    levels = 1 if manifest.refinable else (manifest.largest_size - 1).bit_length()
+    shape = (levels, manifest.latent.groups, NODES)
     values = np.frombuffer(data, "<u2") if len(data) % 2 == 0 else np.empty(0)
     if values.size != np.prod(shape) or values.min() < LEAST or values.max() > UNIT - LEAST:
         raise ArtifactError(f"{TABLES} of the model {manifest.name} is not a table of it; export the model again.")

@@ -1,9 +1,10 @@
 """Every error that artoveq raises on purpose. Messages are sentences that say what to do.
 
 ArtoveqError
+ ├─ UsageError               an argument that cannot be used
  ├─ PictureError             the picture cannot be read, or is larger than the limit
- ├─ LevelError               a level that this model does not have
- ├─ ProtocolError            planes of the wrong length, out of order, repeated, for an unknown picture
+ ├─ PointError               an operating point, or a level, that this model does not have
+ ├─ ProtocolError            payloads of the wrong length, out of order, repeated, for an unknown picture
  ├─ ArtifactError            a folder that is not a whole artifact of a version we read
  ├─ DataError                a data set that cannot be trained or measured on
  ├─ RecipeError              a recipe with unknown or impossible values
@@ -25,12 +26,16 @@ class ArtoveqError(Exception):
     """Base of every error that artoveq raises on purpose."""
 
 
+class UsageError(ArtoveqError):
+    """An argument that cannot be used; the message says what can."""
+
+
 class PictureError(ArtoveqError):
     """The picture cannot be read, or is larger than the limit."""
 
 
-class LevelError(ArtoveqError):
-    """The model does not have this level."""
+class PointError(ArtoveqError):
+    """The model does not have this operating point, or cannot be used in this way."""
 
 
 class ProtocolError(ArtoveqError):

@@ -22,59 +22,66 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16remote_inference.proto\x12\nartoveq.v1\"\xa1\x02\n\rStreamRequest\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x11.artoveq.v1.HelloH\x00\x12$\n\x06planes\x18\x02 \x01(\x0b\x32\x12.artoveq.v1.PlanesH\x00\x12$\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x12.artoveq.v1.CancelH\x00\x12 \n\x04ping\x18\x04 \x01(\x0b\x32\x10.artoveq.v1.PingH\x00\x12$\n\x06report\x18\x05 \x01(\x0b\x32\x12.artoveq.v1.ReportH\x00\x12$\n\x06\x62undle\x18\x06 \x01(\x0b\x32\x12.artoveq.v1.BundleH\x00\x12\'\n\x04\x66ile\x18\x07 \x01(\x0b\x32\x17.artoveq.v1.PictureFileH\x00\x42\t\n\x07message\"\x8c\x02\n\x0eStreamResponse\x12&\n\x07welcome\x18\x01 \x01(\x0b\x32\x13.artoveq.v1.WelcomeH\x00\x12,\n\nprediction\x18\x02 \x01(\x0b\x32\x16.artoveq.v1.PredictionH\x00\x12&\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x13.artoveq.v1.FailureH\x00\x12&\n\x07receipt\x18\x04 \x01(\x0b\x32\x13.artoveq.v1.ReceiptH\x00\x12 \n\x04pong\x18\x05 \x01(\x0b\x32\x10.artoveq.v1.PongH\x00\x12\'\n\x06\x62undle\x18\x06 \x01(\x0b\x32\x15.artoveq.v1.ResponsesH\x00\x42\t\n\x07message\":\n\tResponses\x12-\n\tresponses\x18\x01 \x03(\x0b\x32\x1a.artoveq.v1.StreamResponse\"A\n\x05Hello\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rreads_bundles\x18\x03 \x01(\x08\"T\n\x07Welcome\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x1a\n\x12reads_coded_planes\x18\x02 \x01(\x08\x12\x15\n\rreads_bundles\x18\x03 \x01(\x08\"\x8e\x01\n\x06Planes\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\r\n\x05level\x18\x02 \x01(\r\x12\x13\n\x0b\x66irst_plane\x18\x03 \x01(\r\x12\x0e\n\x06planes\x18\x04 \x01(\x0c\x12\r\n\x05top_k\x18\x05 \x01(\r\x12\x0c\n\x04last\x18\x06 \x01(\x08\x12\r\n\x05\x63oded\x18\x07 \x01(\r\x12\x10\n\x08given_up\x18\x08 \x03(\x04\"L\n\x06\x42undle\x12\"\n\x06shared\x18\x01 \x01(\x0b\x32\x12.artoveq.v1.Planes\x12\x0f\n\x07lengths\x18\x02 \x03(\r\x12\r\n\x05steps\x18\x03 \x03(\x04\">\n\x0bPictureFile\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x66ile\x18\x02 \x01(\x0c\x12\r\n\x05top_k\x18\x03 \x01(\r\"\xba\x01\n\x06Report\x12\x0e\n\x06planes\x18\x01 \x01(\r\x12\x15\n\rpayload_bytes\x18\x02 \x01(\r\x12\x10\n\x08\x63\x61pacity\x18\x03 \x01(\x04\x12\x15\n\rtrue_capacity\x18\x04 \x01(\x04\x12\x12\n\nlatency_us\x18\x05 \x01(\r\x12\x11\n\tbudget_us\x18\x06 \x01(\r\x12\x12\n\njpeg_bytes\x18\x07 \x01(\r\x12\x12\n\nwebp_bytes\x18\x08 \x01(\r\x12\x11\n\tthumbnail\x18\t \x01(\x0c\"\x1c\n\x06\x43\x61ncel\x12\x12\n\npicture_id\x18\x01 \x01(\x04\"#\n\x04Ping\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07padding\x18\x02 \x01(\x0c\"?\n\x04Pong\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x02 \x01(\x04\x12\x13\n\x0breceived_us\x18\x03 \x01(\x04\"Z\n\x07Receipt\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x0e\n\x06planes\x18\x02 \x01(\r\x12\x16\n\x0ereceived_bytes\x18\x03 \x01(\x04\x12\x13\n\x0breceived_us\x18\x04 \x01(\x04\"\x98\x01\n\nPrediction\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x13\n\x0bplanes_used\x18\x02 \x01(\r\x12-\n\x07\x63lasses\x18\x03 \x03(\x0b\x32\x1c.artoveq.v1.ClassProbability\x12\r\n\x05\x66inal\x18\x04 \x01(\x08\x12\x10\n\x08queue_us\x18\x05 \x01(\r\x12\x11\n\tdecode_us\x18\x06 \x01(\r\"D\n\x10\x43lassProbability\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"T\n\x07\x46\x61ilure\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\r\"o\n\x0ePredictRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\r\n\x05level\x18\x02 \x01(\r\x12\x0e\n\x06planes\x18\x03 \x01(\x0c\x12\r\n\x05top_k\x18\x04 \x01(\r\x12\r\n\x05\x63oded\x18\x05 \x01(\x08\x12\x0b\n\x03key\x18\x06 \x01(\x0c\"7\n\x15PredictPictureRequest\x12\x0f\n\x07picture\x18\x01 \x01(\x0c\x12\r\n\x05top_k\x18\x02 \x01(\r\"\x16\n\x14\x44\x65scribeModelRequest\"9\n\x10ModelDescription\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\"5\n\x10\x46\x65tchFileRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x19\n\tFileChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\xf7\x02\n\x0fRemoteInference\x12\x43\n\x06Stream\x12\x19.artoveq.v1.StreamRequest\x1a\x1a.artoveq.v1.StreamResponse(\x01\x30\x01\x12=\n\x07Predict\x12\x1a.artoveq.v1.PredictRequest\x1a\x16.artoveq.v1.Prediction\x12K\n\x0ePredictPicture\x12!.artoveq.v1.PredictPictureRequest\x1a\x16.artoveq.v1.Prediction\x12O\n\rDescribeModel\x12 .artoveq.v1.DescribeModelRequest\x1a\x1c.artoveq.v1.ModelDescription\x12\x42\n\tFetchFile\x12\x1c.artoveq.v1.FetchFileRequest\x1a\x15.artoveq.v1.FileChunk0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16remote_inference.proto\x12\nartoveq.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xaa\x02\n\rStreamRequest\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x11.artoveq.v1.HelloH\x00\x12&\n\x07payload\x18\x02 \x01(\x0b\x32\x13.artoveq.v1.PayloadH\x00\x12$\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x12.artoveq.v1.CancelH\x00\x12 \n\x04ping\x18\x04 \x01(\x0b\x32\x10.artoveq.v1.PingH\x00\x12$\n\x06report\x18\x05 \x01(\x0b\x32\x12.artoveq.v1.ReportH\x00\x12+\n\x06\x62undle\x18\x06 \x01(\x0b\x32\x19.artoveq.v1.PayloadBundleH\x00\x12\'\n\x04\x66ile\x18\x07 \x01(\x0b\x32\x17.artoveq.v1.PictureFileH\x00\x42\t\n\x07message\"\x95\x02\n\x0eStreamResponse\x12&\n\x07welcome\x18\x01 \x01(\x0b\x32\x13.artoveq.v1.WelcomeH\x00\x12$\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x12.artoveq.v1.AnswerH\x00\x12&\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x13.artoveq.v1.FailureH\x00\x12&\n\x07receipt\x18\x04 \x01(\x0b\x32\x13.artoveq.v1.ReceiptH\x00\x12 \n\x04pong\x18\x05 \x01(\x0b\x32\x10.artoveq.v1.PongH\x00\x12,\n\x06\x62undle\x18\x06 \x01(\x0b\x32\x1a.artoveq.v1.ResponseBundleH\x00\x42\t\n\x07messageJ\x04\x08\x07\x10\x08R\x04move\"?\n\x0eResponseBundle\x12-\n\tresponses\x18\x01 \x03(\x0b\x32\x1a.artoveq.v1.StreamResponse\"A\n\x05Hello\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rreads_bundles\x18\x03 \x01(\x08\"M\n\x07Welcome\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x13\n\x0breads_coded\x18\x02 \x01(\x08\x12\x15\n\rreads_bundles\x18\x03 \x01(\x08\"\xb3\x01\n\x07Payload\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\r\n\x05point\x18\x02 \x01(\r\x12\x13\n\x0b\x66irst_plane\x18\x03 \x01(\r\x12\x13\n\x0bplane_count\x18\x04 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0e\n\x06packed\x18\x06 \x01(\x08\x12\r\n\x05top_k\x18\x07 \x01(\r\x12\x0c\n\x04last\x18\x08 \x01(\x08\x12\x10\n\x08given_up\x18\t \x03(\x04J\x04\x08\n\x10\x0bR\x08question\"T\n\rPayloadBundle\x12#\n\x06shared\x18\x01 \x01(\x0b\x32\x13.artoveq.v1.Payload\x12\x0f\n\x07lengths\x18\x02 \x03(\r\x12\r\n\x05steps\x18\x03 \x03(\x04\"N\n\x0bPictureFile\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x66ile\x18\x02 \x01(\x0c\x12\r\n\x05top_k\x18\x03 \x01(\rJ\x04\x08\x04\x10\x05R\x08question\"\xb9\x01\n\x06Report\x12\r\n\x05point\x18\x01 \x01(\r\x12\x15\n\rpayload_bytes\x18\x02 \x01(\r\x12\x10\n\x08\x63\x61pacity\x18\x03 \x01(\x04\x12\x15\n\rtrue_capacity\x18\x04 \x01(\x04\x12\x12\n\nlatency_us\x18\x05 \x01(\r\x12\x11\n\tbudget_us\x18\x06 \x01(\r\x12\x12\n\njpeg_bytes\x18\x07 \x01(\r\x12\x12\n\nwebp_bytes\x18\x08 \x01(\r\x12\x11\n\tthumbnail\x18\t \x01(\x0c\"\x1c\n\x06\x43\x61ncel\x12\x12\n\npicture_id\x18\x01 \x01(\x04\"#\n\x04Ping\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07padding\x18\x02 \x01(\x0c\"?\n\x04Pong\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x02 \x01(\x04\x12\x13\n\x0breceived_us\x18\x03 \x01(\x04\"Z\n\x07Receipt\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x0e\n\x06planes\x18\x02 \x01(\r\x12\x16\n\x0ereceived_bytes\x18\x03 \x01(\x04\x12\x13\n\x0breceived_us\x18\x04 \x01(\x04\"\xda\x01\n\x06\x41nswer\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\r\n\x05point\x18\x02 \x01(\r\x12\x34\n\x0e\x63lassification\x18\x03 \x01(\x0b\x32\x1a.artoveq.v1.ClassificationH\x00\x12(\n\x05other\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x0f\n\x07partial\x18\x05 \x01(\x08\x12\r\n\x05\x66inal\x18\x06 \x01(\x08\x12\x10\n\x08queue_us\x18\x07 \x01(\r\x12\x11\n\tdecode_us\x18\x08 \x01(\rB\x08\n\x06\x61nswer\"?\n\x0e\x43lassification\x12-\n\x07\x63lasses\x18\x01 \x03(\x0b\x32\x1c.artoveq.v1.ClassProbability\"D\n\x10\x43lassProbability\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"T\n\x07\x46\x61ilure\x12\x12\n\npicture_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\r\"~\n\x0ePredictRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\r\n\x05point\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06packed\x18\x04 \x01(\x08\x12\r\n\x05top_k\x18\x05 \x01(\r\x12\x0b\n\x03key\x18\x06 \x01(\x0cJ\x04\x08\x07\x10\x08R\x08question\"5\n\x0fPredictResponse\x12\"\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x12.artoveq.v1.Answer\"\\\n\x15PredictPictureRequest\x12\x0f\n\x07picture\x18\x01 \x01(\x0c\x12\r\n\x05top_k\x18\x02 \x01(\r\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\tJ\x04\x08\x04\x10\x05R\x08question\"<\n\x16PredictPictureResponse\x12\"\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x12.artoveq.v1.Answer\"%\n\x14\x44\x65scribeModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\">\n\x15\x44\x65scribeModelResponse\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\"5\n\x10\x46\x65tchFileRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"!\n\x11\x46\x65tchFileResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\x9c\x03\n\x16RemoteInferenceService\x12\x43\n\x06Stream\x12\x19.artoveq.v1.StreamRequest\x1a\x1a.artoveq.v1.StreamResponse(\x01\x30\x01\x12\x42\n\x07Predict\x12\x1a.artoveq.v1.PredictRequest\x1a\x1b.artoveq.v1.PredictResponse\x12W\n\x0ePredictPicture\x12!.artoveq.v1.PredictPictureRequest\x1a\".artoveq.v1.PredictPictureResponse\x12T\n\rDescribeModel\x12 .artoveq.v1.DescribeModelRequest\x1a!.artoveq.v1.DescribeModelResponse\x12J\n\tFetchFile\x12\x1c.artoveq.v1.FetchFileRequest\x1a\x1d.artoveq.v1.FetchFileResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'remote_inference_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STREAMREQUEST']._serialized_start=39
-  _globals['_STREAMREQUEST']._serialized_end=328
-  _globals['_STREAMRESPONSE']._serialized_start=331
-  _globals['_STREAMRESPONSE']._serialized_end=599
-  _globals['_RESPONSES']._serialized_start=601
-  _globals['_RESPONSES']._serialized_end=659
-  _globals['_HELLO']._serialized_start=661
-  _globals['_HELLO']._serialized_end=726
-  _globals['_WELCOME']._serialized_start=728
-  _globals['_WELCOME']._serialized_end=812
-  _globals['_PLANES']._serialized_start=815
-  _globals['_PLANES']._serialized_end=957
-  _globals['_BUNDLE']._serialized_start=959
-  _globals['_BUNDLE']._serialized_end=1035
-  _globals['_PICTUREFILE']._serialized_start=1037
-  _globals['_PICTUREFILE']._serialized_end=1099
-  _globals['_REPORT']._serialized_start=1102
-  _globals['_REPORT']._serialized_end=1288
-  _globals['_CANCEL']._serialized_start=1290
-  _globals['_CANCEL']._serialized_end=1318
-  _globals['_PING']._serialized_start=1320
-  _globals['_PING']._serialized_end=1355
-  _globals['_PONG']._serialized_start=1357
-  _globals['_PONG']._serialized_end=1420
-  _globals['_RECEIPT']._serialized_start=1422
-  _globals['_RECEIPT']._serialized_end=1512
-  _globals['_PREDICTION']._serialized_start=1515
-  _globals['_PREDICTION']._serialized_end=1667
-  _globals['_CLASSPROBABILITY']._serialized_start=1669
-  _globals['_CLASSPROBABILITY']._serialized_end=1737
-  _globals['_FAILURE']._serialized_start=1739
-  _globals['_FAILURE']._serialized_end=1823
-  _globals['_PREDICTREQUEST']._serialized_start=1825
-  _globals['_PREDICTREQUEST']._serialized_end=1936
-  _globals['_PREDICTPICTUREREQUEST']._serialized_start=1938
-  _globals['_PREDICTPICTUREREQUEST']._serialized_end=1993
-  _globals['_DESCRIBEMODELREQUEST']._serialized_start=1995
-  _globals['_DESCRIBEMODELREQUEST']._serialized_end=2017
-  _globals['_MODELDESCRIPTION']._serialized_start=2019
-  _globals['_MODELDESCRIPTION']._serialized_end=2076
-  _globals['_FETCHFILEREQUEST']._serialized_start=2078
-  _globals['_FETCHFILEREQUEST']._serialized_end=2131
-  _globals['_FILECHUNK']._serialized_start=2133
-  _globals['_FILECHUNK']._serialized_end=2158
-  _globals['_REMOTEINFERENCE']._serialized_start=2161
-  _globals['_REMOTEINFERENCE']._serialized_end=2536
+  _globals['_STREAMREQUEST']._serialized_start=69
+  _globals['_STREAMREQUEST']._serialized_end=367
+  _globals['_STREAMRESPONSE']._serialized_start=370
+  _globals['_STREAMRESPONSE']._serialized_end=647
+  _globals['_RESPONSEBUNDLE']._serialized_start=649
+  _globals['_RESPONSEBUNDLE']._serialized_end=712
+  _globals['_HELLO']._serialized_start=714
+  _globals['_HELLO']._serialized_end=779
+  _globals['_WELCOME']._serialized_start=781
+  _globals['_WELCOME']._serialized_end=858
+  _globals['_PAYLOAD']._serialized_start=861
+  _globals['_PAYLOAD']._serialized_end=1040
+  _globals['_PAYLOADBUNDLE']._serialized_start=1042
+  _globals['_PAYLOADBUNDLE']._serialized_end=1126
+  _globals['_PICTUREFILE']._serialized_start=1128
+  _globals['_PICTUREFILE']._serialized_end=1206
+  _globals['_REPORT']._serialized_start=1209
+  _globals['_REPORT']._serialized_end=1394
+  _globals['_CANCEL']._serialized_start=1396
+  _globals['_CANCEL']._serialized_end=1424
+  _globals['_PING']._serialized_start=1426
+  _globals['_PING']._serialized_end=1461
+  _globals['_PONG']._serialized_start=1463
+  _globals['_PONG']._serialized_end=1526
+  _globals['_RECEIPT']._serialized_start=1528
+  _globals['_RECEIPT']._serialized_end=1618
+  _globals['_ANSWER']._serialized_start=1621
+  _globals['_ANSWER']._serialized_end=1839
+  _globals['_CLASSIFICATION']._serialized_start=1841
+  _globals['_CLASSIFICATION']._serialized_end=1904
+  _globals['_CLASSPROBABILITY']._serialized_start=1906
+  _globals['_CLASSPROBABILITY']._serialized_end=1974
+  _globals['_FAILURE']._serialized_start=1976
+  _globals['_FAILURE']._serialized_end=2060
+  _globals['_PREDICTREQUEST']._serialized_start=2062
+  _globals['_PREDICTREQUEST']._serialized_end=2188
+  _globals['_PREDICTRESPONSE']._serialized_start=2190
+  _globals['_PREDICTRESPONSE']._serialized_end=2243
+  _globals['_PREDICTPICTUREREQUEST']._serialized_start=2245
+  _globals['_PREDICTPICTUREREQUEST']._serialized_end=2337
+  _globals['_PREDICTPICTURERESPONSE']._serialized_start=2339
+  _globals['_PREDICTPICTURERESPONSE']._serialized_end=2399
+  _globals['_DESCRIBEMODELREQUEST']._serialized_start=2401
+  _globals['_DESCRIBEMODELREQUEST']._serialized_end=2438
+  _globals['_DESCRIBEMODELRESPONSE']._serialized_start=2440
+  _globals['_DESCRIBEMODELRESPONSE']._serialized_end=2502
+  _globals['_FETCHFILEREQUEST']._serialized_start=2504
+  _globals['_FETCHFILEREQUEST']._serialized_end=2557
+  _globals['_FETCHFILERESPONSE']._serialized_start=2559
+  _globals['_FETCHFILERESPONSE']._serialized_end=2592
+  _globals['_REMOTEINFERENCESERVICE']._serialized_start=2595
+  _globals['_REMOTEINFERENCESERVICE']._serialized_end=3007
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -7,40 +8,40 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StreamRequest(_message.Message):
-    __slots__ = ("hello", "planes", "cancel", "ping", "report", "bundle", "file")
+    __slots__ = ("hello", "payload", "cancel", "ping", "report", "bundle", "file")
     HELLO_FIELD_NUMBER: _ClassVar[int]
-    PLANES_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
     REPORT_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     FILE_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
-    planes: Planes
+    payload: Payload
     cancel: Cancel
     ping: Ping
     report: Report
-    bundle: Bundle
+    bundle: PayloadBundle
     file: PictureFile
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., planes: _Optional[_Union[Planes, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., bundle: _Optional[_Union[Bundle, _Mapping]] = ..., file: _Optional[_Union[PictureFile, _Mapping]] = ...) -> None: ...
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., payload: _Optional[_Union[Payload, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., bundle: _Optional[_Union[PayloadBundle, _Mapping]] = ..., file: _Optional[_Union[PictureFile, _Mapping]] = ...) -> None: ...
 
 class StreamResponse(_message.Message):
-    __slots__ = ("welcome", "prediction", "failure", "receipt", "pong", "bundle")
+    __slots__ = ("welcome", "answer", "failure", "receipt", "pong", "bundle")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
-    PREDICTION_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     PONG_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
-    prediction: Prediction
+    answer: Answer
     failure: Failure
     receipt: Receipt
     pong: Pong
-    bundle: Responses
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., prediction: _Optional[_Union[Prediction, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., bundle: _Optional[_Union[Responses, _Mapping]] = ...) -> None: ...
+    bundle: ResponseBundle
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., bundle: _Optional[_Union[ResponseBundle, _Mapping]] = ...) -> None: ...
 
-class Responses(_message.Message):
+class ResponseBundle(_message.Message):
     __slots__ = ("responses",)
     RESPONSES_FIELD_NUMBER: _ClassVar[int]
     responses: _containers.RepeatedCompositeFieldContainer[StreamResponse]
@@ -57,44 +58,46 @@ class Hello(_message.Message):
     def __init__(self, fingerprint: _Optional[str] = ..., name: _Optional[str] = ..., reads_bundles: bool = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("server_version", "reads_coded_planes", "reads_bundles")
+    __slots__ = ("server_version", "reads_coded", "reads_bundles")
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
-    READS_CODED_PLANES_FIELD_NUMBER: _ClassVar[int]
+    READS_CODED_FIELD_NUMBER: _ClassVar[int]
     READS_BUNDLES_FIELD_NUMBER: _ClassVar[int]
     server_version: str
-    reads_coded_planes: bool
+    reads_coded: bool
     reads_bundles: bool
-    def __init__(self, server_version: _Optional[str] = ..., reads_coded_planes: bool = ..., reads_bundles: bool = ...) -> None: ...
+    def __init__(self, server_version: _Optional[str] = ..., reads_coded: bool = ..., reads_bundles: bool = ...) -> None: ...
 
-class Planes(_message.Message):
-    __slots__ = ("picture_id", "level", "first_plane", "planes", "top_k", "last", "coded", "given_up")
+class Payload(_message.Message):
+    __slots__ = ("picture_id", "point", "first_plane", "plane_count", "data", "packed", "top_k", "last", "given_up")
     PICTURE_ID_FIELD_NUMBER: _ClassVar[int]
-    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    POINT_FIELD_NUMBER: _ClassVar[int]
     FIRST_PLANE_FIELD_NUMBER: _ClassVar[int]
-    PLANES_FIELD_NUMBER: _ClassVar[int]
+    PLANE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    PACKED_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
-    CODED_FIELD_NUMBER: _ClassVar[int]
     GIVEN_UP_FIELD_NUMBER: _ClassVar[int]
     picture_id: int
-    level: int
+    point: int
     first_plane: int
-    planes: bytes
+    plane_count: int
+    data: bytes
+    packed: bool
     top_k: int
     last: bool
-    coded: int
     given_up: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, picture_id: _Optional[int] = ..., level: _Optional[int] = ..., first_plane: _Optional[int] = ..., planes: _Optional[bytes] = ..., top_k: _Optional[int] = ..., last: bool = ..., coded: _Optional[int] = ..., given_up: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, picture_id: _Optional[int] = ..., point: _Optional[int] = ..., first_plane: _Optional[int] = ..., plane_count: _Optional[int] = ..., data: _Optional[bytes] = ..., packed: bool = ..., top_k: _Optional[int] = ..., last: bool = ..., given_up: _Optional[_Iterable[int]] = ...) -> None: ...
 
-class Bundle(_message.Message):
+class PayloadBundle(_message.Message):
     __slots__ = ("shared", "lengths", "steps")
     SHARED_FIELD_NUMBER: _ClassVar[int]
     LENGTHS_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
-    shared: Planes
+    shared: Payload
     lengths: _containers.RepeatedScalarFieldContainer[int]
     steps: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, shared: _Optional[_Union[Planes, _Mapping]] = ..., lengths: _Optional[_Iterable[int]] = ..., steps: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, shared: _Optional[_Union[Payload, _Mapping]] = ..., lengths: _Optional[_Iterable[int]] = ..., steps: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class PictureFile(_message.Message):
     __slots__ = ("picture_id", "file", "top_k")
@@ -107,8 +110,8 @@ class PictureFile(_message.Message):
     def __init__(self, picture_id: _Optional[int] = ..., file: _Optional[bytes] = ..., top_k: _Optional[int] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("planes", "payload_bytes", "capacity", "true_capacity", "latency_us", "budget_us", "jpeg_bytes", "webp_bytes", "thumbnail")
-    PLANES_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("point", "payload_bytes", "capacity", "true_capacity", "latency_us", "budget_us", "jpeg_bytes", "webp_bytes", "thumbnail")
+    POINT_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_FIELD_NUMBER: _ClassVar[int]
     TRUE_CAPACITY_FIELD_NUMBER: _ClassVar[int]
@@ -117,7 +120,7 @@ class Report(_message.Message):
     JPEG_BYTES_FIELD_NUMBER: _ClassVar[int]
     WEBP_BYTES_FIELD_NUMBER: _ClassVar[int]
     THUMBNAIL_FIELD_NUMBER: _ClassVar[int]
-    planes: int
+    point: int
     payload_bytes: int
     capacity: int
     true_capacity: int
@@ -126,7 +129,7 @@ class Report(_message.Message):
     jpeg_bytes: int
     webp_bytes: int
     thumbnail: bytes
-    def __init__(self, planes: _Optional[int] = ..., payload_bytes: _Optional[int] = ..., capacity: _Optional[int] = ..., true_capacity: _Optional[int] = ..., latency_us: _Optional[int] = ..., budget_us: _Optional[int] = ..., jpeg_bytes: _Optional[int] = ..., webp_bytes: _Optional[int] = ..., thumbnail: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, point: _Optional[int] = ..., payload_bytes: _Optional[int] = ..., capacity: _Optional[int] = ..., true_capacity: _Optional[int] = ..., latency_us: _Optional[int] = ..., budget_us: _Optional[int] = ..., jpeg_bytes: _Optional[int] = ..., webp_bytes: _Optional[int] = ..., thumbnail: _Optional[bytes] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ("picture_id",)
@@ -164,21 +167,31 @@ class Receipt(_message.Message):
     received_us: int
     def __init__(self, picture_id: _Optional[int] = ..., planes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., received_us: _Optional[int] = ...) -> None: ...
 
-class Prediction(_message.Message):
-    __slots__ = ("picture_id", "planes_used", "classes", "final", "queue_us", "decode_us")
+class Answer(_message.Message):
+    __slots__ = ("picture_id", "point", "classification", "other", "partial", "final", "queue_us", "decode_us")
     PICTURE_ID_FIELD_NUMBER: _ClassVar[int]
-    PLANES_USED_FIELD_NUMBER: _ClassVar[int]
-    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    CLASSIFICATION_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
     FINAL_FIELD_NUMBER: _ClassVar[int]
     QUEUE_US_FIELD_NUMBER: _ClassVar[int]
     DECODE_US_FIELD_NUMBER: _ClassVar[int]
     picture_id: int
-    planes_used: int
-    classes: _containers.RepeatedCompositeFieldContainer[ClassProbability]
+    point: int
+    classification: Classification
+    other: _struct_pb2.Struct
+    partial: bool
     final: bool
     queue_us: int
     decode_us: int
-    def __init__(self, picture_id: _Optional[int] = ..., planes_used: _Optional[int] = ..., classes: _Optional[_Iterable[_Union[ClassProbability, _Mapping]]] = ..., final: bool = ..., queue_us: _Optional[int] = ..., decode_us: _Optional[int] = ...) -> None: ...
+    def __init__(self, picture_id: _Optional[int] = ..., point: _Optional[int] = ..., classification: _Optional[_Union[Classification, _Mapping]] = ..., other: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., partial: bool = ..., final: bool = ..., queue_us: _Optional[int] = ..., decode_us: _Optional[int] = ...) -> None: ...
+
+class Classification(_message.Message):
+    __slots__ = ("classes",)
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    classes: _containers.RepeatedCompositeFieldContainer[ClassProbability]
+    def __init__(self, classes: _Optional[_Iterable[_Union[ClassProbability, _Mapping]]] = ...) -> None: ...
 
 class ClassProbability(_message.Message):
     __slots__ = ("index", "name", "probability")
@@ -203,34 +216,50 @@ class Failure(_message.Message):
     def __init__(self, picture_id: _Optional[int] = ..., code: _Optional[int] = ..., message: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
-    __slots__ = ("fingerprint", "level", "planes", "top_k", "coded", "key")
+    __slots__ = ("fingerprint", "point", "data", "packed", "top_k", "key")
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
-    LEVEL_FIELD_NUMBER: _ClassVar[int]
-    PLANES_FIELD_NUMBER: _ClassVar[int]
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    PACKED_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
-    CODED_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     fingerprint: str
-    level: int
-    planes: bytes
+    point: int
+    data: bytes
+    packed: bool
     top_k: int
-    coded: bool
     key: bytes
-    def __init__(self, fingerprint: _Optional[str] = ..., level: _Optional[int] = ..., planes: _Optional[bytes] = ..., top_k: _Optional[int] = ..., coded: bool = ..., key: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, fingerprint: _Optional[str] = ..., point: _Optional[int] = ..., data: _Optional[bytes] = ..., packed: bool = ..., top_k: _Optional[int] = ..., key: _Optional[bytes] = ...) -> None: ...
+
+class PredictResponse(_message.Message):
+    __slots__ = ("answer",)
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    answer: Answer
+    def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ...) -> None: ...
 
 class PredictPictureRequest(_message.Message):
-    __slots__ = ("picture", "top_k")
+    __slots__ = ("picture", "top_k", "fingerprint")
     PICTURE_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     picture: bytes
     top_k: int
-    def __init__(self, picture: _Optional[bytes] = ..., top_k: _Optional[int] = ...) -> None: ...
+    fingerprint: str
+    def __init__(self, picture: _Optional[bytes] = ..., top_k: _Optional[int] = ..., fingerprint: _Optional[str] = ...) -> None: ...
+
+class PredictPictureResponse(_message.Message):
+    __slots__ = ("answer",)
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    answer: Answer
+    def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ...) -> None: ...
 
 class DescribeModelRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
 
-class ModelDescription(_message.Message):
+class DescribeModelResponse(_message.Message):
     __slots__ = ("fingerprint", "manifest")
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
@@ -246,7 +275,7 @@ class FetchFileRequest(_message.Message):
     name: str
     def __init__(self, fingerprint: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
-class FileChunk(_message.Message):
+class FetchFileResponse(_message.Message):
     __slots__ = ("data",)
     DATA_FIELD_NUMBER: _ClassVar[int]
     data: bytes

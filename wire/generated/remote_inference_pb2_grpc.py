@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class RemoteInferenceStub(object):
+class RemoteInferenceServiceStub(object):
     """Missing associated documentation comment in .proto file."""
 
     def __init__(self, channel):
@@ -35,37 +35,37 @@ class RemoteInferenceStub(object):
             channel: A grpc.Channel.
         """
         self.Stream = channel.stream_stream(
-                '/artoveq.v1.RemoteInference/Stream',
+                '/artoveq.v1.RemoteInferenceService/Stream',
                 request_serializer=remote__inference__pb2.StreamRequest.SerializeToString,
                 response_deserializer=remote__inference__pb2.StreamResponse.FromString,
                 _registered_method=True)
         self.Predict = channel.unary_unary(
-                '/artoveq.v1.RemoteInference/Predict',
+                '/artoveq.v1.RemoteInferenceService/Predict',
                 request_serializer=remote__inference__pb2.PredictRequest.SerializeToString,
-                response_deserializer=remote__inference__pb2.Prediction.FromString,
+                response_deserializer=remote__inference__pb2.PredictResponse.FromString,
                 _registered_method=True)
         self.PredictPicture = channel.unary_unary(
-                '/artoveq.v1.RemoteInference/PredictPicture',
+                '/artoveq.v1.RemoteInferenceService/PredictPicture',
                 request_serializer=remote__inference__pb2.PredictPictureRequest.SerializeToString,
-                response_deserializer=remote__inference__pb2.Prediction.FromString,
+                response_deserializer=remote__inference__pb2.PredictPictureResponse.FromString,
                 _registered_method=True)
         self.DescribeModel = channel.unary_unary(
-                '/artoveq.v1.RemoteInference/DescribeModel',
+                '/artoveq.v1.RemoteInferenceService/DescribeModel',
                 request_serializer=remote__inference__pb2.DescribeModelRequest.SerializeToString,
-                response_deserializer=remote__inference__pb2.ModelDescription.FromString,
+                response_deserializer=remote__inference__pb2.DescribeModelResponse.FromString,
                 _registered_method=True)
         self.FetchFile = channel.unary_stream(
-                '/artoveq.v1.RemoteInference/FetchFile',
+                '/artoveq.v1.RemoteInferenceService/FetchFile',
                 request_serializer=remote__inference__pb2.FetchFileRequest.SerializeToString,
-                response_deserializer=remote__inference__pb2.FileChunk.FromString,
+                response_deserializer=remote__inference__pb2.FetchFileResponse.FromString,
                 _registered_method=True)
 
 
-class RemoteInferenceServicer(object):
+class RemoteInferenceServiceServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Stream(self, request_iterator, context):
-        """Many pictures on one stream, planes as they are due, answers as they are ready.
+        """Many pictures on one stream, payloads as they are due, answers as they are ready.
         The first message must be `hello`. A fault in one picture ends that picture, by a `Failure`;
         a fault in the stream itself ends the stream, by a status.
         """
@@ -74,21 +74,21 @@ class RemoteInferenceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Predict(self, request, context):
-        """One picture whose planes are all at hand, one answer.
+        """One picture whose payload is all at hand, one answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PredictPicture(self, request, context):
-        """One picture as a JPEG, PNG or WebP file: the server runs the encoder too, at its highest level.
+        """One picture as a JPEG, PNG or WebP file: the server runs the encoder too, at its best point.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DescribeModel(self, request, context):
-        """The manifest of the model that is served.
+        """The manifest of a model that is served.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,7 +103,7 @@ class RemoteInferenceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
 
-def add_RemoteInferenceServicer_to_server(servicer, server):
+def add_RemoteInferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Stream': grpc.stream_stream_rpc_method_handler(
                     servicer.Stream,
@@ -113,32 +113,32 @@ def add_RemoteInferenceServicer_to_server(servicer, server):
             'Predict': grpc.unary_unary_rpc_method_handler(
                     servicer.Predict,
                     request_deserializer=remote__inference__pb2.PredictRequest.FromString,
-                    response_serializer=remote__inference__pb2.Prediction.SerializeToString,
+                    response_serializer=remote__inference__pb2.PredictResponse.SerializeToString,
             ),
             'PredictPicture': grpc.unary_unary_rpc_method_handler(
                     servicer.PredictPicture,
                     request_deserializer=remote__inference__pb2.PredictPictureRequest.FromString,
-                    response_serializer=remote__inference__pb2.Prediction.SerializeToString,
+                    response_serializer=remote__inference__pb2.PredictPictureResponse.SerializeToString,
             ),
             'DescribeModel': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeModel,
                     request_deserializer=remote__inference__pb2.DescribeModelRequest.FromString,
-                    response_serializer=remote__inference__pb2.ModelDescription.SerializeToString,
+                    response_serializer=remote__inference__pb2.DescribeModelResponse.SerializeToString,
             ),
             'FetchFile': grpc.unary_stream_rpc_method_handler(
                     servicer.FetchFile,
                     request_deserializer=remote__inference__pb2.FetchFileRequest.FromString,
-                    response_serializer=remote__inference__pb2.FileChunk.SerializeToString,
+                    response_serializer=remote__inference__pb2.FetchFileResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'artoveq.v1.RemoteInference', rpc_method_handlers)
+            'artoveq.v1.RemoteInferenceService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('artoveq.v1.RemoteInference', rpc_method_handlers)
+    server.add_registered_method_handlers('artoveq.v1.RemoteInferenceService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
-class RemoteInference(object):
+class RemoteInferenceService(object):
     """Missing associated documentation comment in .proto file."""
 
     @staticmethod
@@ -155,7 +155,7 @@ class RemoteInference(object):
         return grpc.experimental.stream_stream(
             request_iterator,
             target,
-            '/artoveq.v1.RemoteInference/Stream',
+            '/artoveq.v1.RemoteInferenceService/Stream',
             remote__inference__pb2.StreamRequest.SerializeToString,
             remote__inference__pb2.StreamResponse.FromString,
             options,
@@ -182,9 +182,9 @@ class RemoteInference(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/artoveq.v1.RemoteInference/Predict',
+            '/artoveq.v1.RemoteInferenceService/Predict',
             remote__inference__pb2.PredictRequest.SerializeToString,
-            remote__inference__pb2.Prediction.FromString,
+            remote__inference__pb2.PredictResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -209,9 +209,9 @@ class RemoteInference(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/artoveq.v1.RemoteInference/PredictPicture',
+            '/artoveq.v1.RemoteInferenceService/PredictPicture',
             remote__inference__pb2.PredictPictureRequest.SerializeToString,
-            remote__inference__pb2.Prediction.FromString,
+            remote__inference__pb2.PredictPictureResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -236,9 +236,9 @@ class RemoteInference(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/artoveq.v1.RemoteInference/DescribeModel',
+            '/artoveq.v1.RemoteInferenceService/DescribeModel',
             remote__inference__pb2.DescribeModelRequest.SerializeToString,
-            remote__inference__pb2.ModelDescription.FromString,
+            remote__inference__pb2.DescribeModelResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -263,9 +263,9 @@ class RemoteInference(object):
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/artoveq.v1.RemoteInference/FetchFile',
+            '/artoveq.v1.RemoteInferenceService/FetchFile',
             remote__inference__pb2.FetchFileRequest.SerializeToString,
-            remote__inference__pb2.FileChunk.FromString,
+            remote__inference__pb2.FetchFileResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,173 @@
+"""Whole artifacts of models that need no training: a picture's red and green, averaged over 4×4 positions.
+
+Sub-vector (position, group g) has the value v = 0 … 255 of its colour, and the index v · K // 256 for any size K: where
+sizes are powers of two, indices of fewer bits are prefixes. The decoder averages red and green again, and the class is
+the corner of the square that they are nearest to.
+
+    from tests import tiny
+    artifact = tiny.progressive(tmp_path / "model")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.wire.manifests import values_of
+from wire.artifact import Artifact, write_artifact
+from wire.entropy import count_tables
+from wire.manifest import DECODER, ENCODER, TABLES
+
+SIDE, POSITIONS, GROUPS = 8, 16, 2
+"""Of the encoder's input; of the latent; red and green."""
+SUB_VECTORS = POSITIONS * GROUPS
+CLASSES = {"black": (0, 0, 0), "red": (255, 0, 0), "green": (0, 255, 0), "yellow": (255, 255, 0)}
+SIGNS = np.array([[-1, 1, -1, 1], [-1, -1, 1, 1]], np.float32)
+"""Of red and green in the logits of the classes."""
+OPSET = 18
+CHAIN = ((0,), (0,), (1,), (0,), (1,), (1,), (0,), (1,))
+"""Of `progressive`: its last point is level 4, level 3 is its sixth; levels 1 and 2 stand beside it."""
+PROGRESSIVE = ((2, 1), (4, 1), (2, 2), (4, 2), (8, 2), (4, 4), (8, 4), (8, 8), (16, 8), (16, 16))
+NESTED = ((2,), (4,), (8,), (16,))
+ANY_SIZE = ((3, 1), (3, 3), (5, 3), (8, 8), (11, 7), (40, 25), (300, 150))
+
+
+def progressive(folder: Path, *, coded: bool = False) -> Artifact:
+    """Refinable: ten points of two segments, eight of which are the chain's; with entropy tables where `coded`."""
+    return _write(folder, (1, 1), PROGRESSIVE, largest=16, chain=CHAIN, coded=coded)
+
+
+def nested(folder: Path, *, coded: bool = False) -> Artifact:
+    """Not refinable: levels 1 to 4 of one segment."""
+    return _write(folder, (2,), NESTED, largest=16, coded=coded)
+
+
+def any_size(folder: Path) -> Artifact:
+    """Not refinable: points whose sizes are no powers of two, but for one, so that most blocks are numbers."""
+    return _write(folder, (1, 1), ANY_SIZE, largest=300, any_size=True)
+
+
+def picture(colour: str) -> NDArray[np.uint8]:
+    """The encoder's input (SIDE, SIDE, 3) in the colour of a class."""
+    return np.broadcast_to(np.array(CLASSES[colour], np.uint8), (SIDE, SIDE, 3)).copy()
+
+
+def noise(seed: int) -> NDArray[np.uint8]:
+    """A dark picture (SIDE, SIDE, 3), which entropy coding makes shorter."""
+    return (255 * np.random.default_rng(seed).random((SIDE, SIDE, 3)) ** 4).astype(np.uint8)
+
+
+def indices_of(picture: NDArray[np.uint8], sizes: Sequence[int]) -> NDArray[np.int32]:
+    """What encoder.onnx makes of a picture (SIDE, SIDE, 3) at these sizes per segment: (M,)."""
+    of_groups = np.array(sizes if len(sizes) == GROUPS else [*sizes] * GROUPS, np.int32)
+    pooled = picture.reshape(4, 2, 4, 2, 3).mean((1, 3))[..., :GROUPS].astype(np.int32)
+    found: NDArray[np.int32] = (pooled * of_groups // 256).reshape(-1)
+    return found
+
+
+def _write(
+    folder: Path,
+    segments: Sequence[int],
+    points: Sequence[Sequence[int]],
+    *,
+    largest: int,
+    chain: Sequence[Sequence[int]] = (),
+    any_size: bool = False,
+    coded: bool = False,
+) -> Artifact:
+    values = values_of(segments, points, positions=POSITIONS, chain=chain, largest=largest, any_size=any_size)
+    for key in ("format_version", "files", "fingerprint"):
+        del values[key]
+    values |= {
+        "name": f"tiny-{folder.name}",
+        "latent": {"shape": [2 * GROUPS, 4, 4], "d": 2},
+        "preprocessing": {"size": SIDE},
+        "task": {"name": "classification", "metric": "top1", "classes": list(CLASSES)},
+    }
+    for number, point in enumerate(values["points"], 1):
+        point |= {"metric": round(0.5 + 0.4 * number / len(points), 3), "temperature": 1 + 0.1 * number}
+        point |= {"coded_bytes": 0.9 * point["payload_bytes"]} if coded else {}
+    files = {ENCODER: _encoder(segments), DECODER: _decoder(segments)}
+    if coded:
+        files[TABLES] = _tables(len(segments), bool(chain))
+    return write_artifact(folder, values, files)
+
+
+def _tables(segments: int, refinable: bool) -> bytes:
+    pictures = [noise(1000 + seed) for seed in range(64)]
+    levels = [4] if refinable else [1, 2, 3, 4]
+    found = {level: np.stack([indices_of(one, [2**level] * segments) for one in pictures]) for level in levels}
+    return count_tables(found, GROUPS).astype("<u2").tobytes()
+
+
+def _encoder(segments: Sequence[int]) -> bytes:
+    nodes = [
+        helper.make_node("Cast", ["picture"], ["samples"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["samples"], ["channels"], perm=[0, 3, 1, 2]),
+        helper.make_node("AveragePool", ["channels"], ["pooled"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Transpose", ["pooled"], ["positions"], perm=[0, 2, 3, 1]),
+        helper.make_node("Gather", ["positions", "colours"], ["chosen"], axis=3),
+        helper.make_node("Cast", ["chosen"], ["values"], to=TensorProto.INT32),
+        helper.make_node("Gather", ["sizes", "segment_of_group"], ["group_sizes"], axis=0),
+        helper.make_node("Mul", ["values", "group_sizes"], ["scaled"]),
+        helper.make_node("Div", ["scaled", "values_per_colour"], ["divided"]),
+        helper.make_node("Reshape", ["divided", "shape"], ["indices"]),
+    ]
+    constants = {
+        "colours": np.arange(GROUPS),
+        "segment_of_group": _segment_of_group(segments),
+        "values_per_colour": np.array(256, np.int32),
+        "shape": np.array([-1, SUB_VECTORS]),
+    }
+    inputs = [
+        helper.make_tensor_value_info("picture", TensorProto.UINT8, ["batch", SIDE, SIDE, 3]),
+        helper.make_tensor_value_info("sizes", TensorProto.INT32, [len(segments)]),
+    ]
+    output = helper.make_tensor_value_info("indices", TensorProto.INT32, ["batch", SUB_VECTORS])
+    return _graph(nodes, constants, inputs, output)
+
+
+def _decoder(segments: Sequence[int]) -> bytes:
+    nodes = [
+        helper.make_node("Gather", ["sizes", "segment_of_sub_vector"], ["spread"], axis=1),
+        helper.make_node("Cast", ["spread"], ["size"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["indices"], ["index"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["index", "half"], ["middle"]),
+        helper.make_node("Div", ["middle", "size"], ["share"]),
+        helper.make_node("Sub", ["share", "half"], ["centred"]),
+        helper.make_node("MatMul", ["centred", "weights"], ["logits"]),
+    ]
+    constants = {
+        "segment_of_sub_vector": np.tile(_segment_of_group(segments), POSITIONS),
+        "half": np.array(0.5, np.float32),
+        "weights": np.tile(SIGNS * np.float32(8 / POSITIONS), (POSITIONS, 1)),
+    }
+    inputs = [
+        helper.make_tensor_value_info("indices", TensorProto.INT32, ["batch", SUB_VECTORS]),
+        helper.make_tensor_value_info("sizes", TensorProto.INT32, ["batch", len(segments)]),
+    ]
+    output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(CLASSES)])
+    return _graph(nodes, constants, inputs, output)
+
+
+def _segment_of_group(segments: Sequence[int]) -> NDArray[np.int64]:
+    return np.repeat(np.arange(len(segments)), segments)
+
+
+def _graph(
+    nodes: Sequence[onnx.NodeProto],
+    constants: dict[str, NDArray[np.generic]],
+    inputs: Sequence[onnx.ValueInfoProto],
+    output: onnx.ValueInfoProto,
+) -> bytes:
+    held = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "tiny", inputs, [output], held)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    return data

@@ -1,0 +1,301 @@
+"""manifest.json: what a model is, its operating points, and what each of them costs and gives."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import rfc8785
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from wire.exceptions import ArtifactError, PointError
+from wire.mixed_radix import radix_bytes
+
+FORMAT_VERSION = 2
+MANIFEST = "manifest.json"
+ENCODER = "encoder.onnx"
+DECODER = "decoder.onnx"
+TORCH_DECODER = "decoder.pt2"
+TABLES = "entropy.u16"
+"""Probabilities of the bits, where payloads are entropy-coded (`wire.entropy`)."""
+LARGEST_SIZE = 65536
+MOST_SUB_VECTORS = 1 << 16
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Preprocessing(_Strict):
+    """How a picture becomes the encoder's input; everything after that is inside encoder.onnx."""
+
+    size: int = Field(ge=1, le=4096)
+    colour: Literal["RGB"] = "RGB"
+    resize: Literal["shorter side, bilinear, antialiased, centre crop"] = (
+        "shorter side, bilinear, antialiased, centre crop"
+    )
+
+
+class Latent(_Strict):
+    """The encoder's output after normalisation: shape (C, H, W), in sub-vectors of d channels."""
+
+    shape: tuple[int, int, int]
+    d: int = Field(ge=1)
+
+    @property
+    def groups(self) -> int:
+        """Channel groups G = C / d."""
+        return self.shape[0] // self.d
+
+    @property
+    def positions(self) -> int:
+        """H · W."""
+        return self.shape[1] * self.shape[2]
+
+
+class OperatingPoint(_Strict):
+    """A codebook size for each segment, what it costs, and what it gives on the whole test set."""
+
+    sizes: tuple[int, ...]
+    payload_bytes: int = Field(ge=1)
+    """Packed."""
+    coded_bytes: float | None = None
+    """The mean over the test set, entropy-coded as one string; None where the model has no tables."""
+    metric: float = Field(ge=0, le=1)
+    temperature: float = Field(1.0, gt=0)
+    """Divides the logits, so that of the answers at p % sure about p % are right (Guo et al. 2017)."""
+    interpolated: bool = False
+    """The metric lies between those of measured points, and was not measured."""
+
+    @property
+    def mean_bytes(self) -> float:
+        """What is sent on average."""
+        return float(self.payload_bytes) if self.coded_bytes is None else self.coded_bytes
+
+
+class Plane(_Strict):
+    """A link of the chain: one further bit for each sub-vector of these segments (numbered from 0)."""
+
+    segments: tuple[int, ...] = Field(min_length=1)
+    payload_bytes: int = Field(ge=1)
+
+
+class Task(BaseModel):
+    """What an answer is. Further keys are the task's own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+    metric: str
+    classes: tuple[str, ...] = ()
+
+
+class CodecFigures(_Strict):
+    """What the picture costs and gives as a WebP file, with both halves on the server, on the whole test set."""
+
+    side: int = Field(ge=1, le=4096)
+    quality: int = Field(ge=0, le=100)
+    payload_bytes: float
+    metric: float = Field(ge=0, le=1)
+
+
+class Manifest(_Strict):
+    """manifest.json. `fingerprint` is the SHA-256 of all the rest, so it names the model."""
+
+    format_version: int
+    name: str
+    profile: str
+    family: str
+    dataset: str
+    latent: Latent
+    segments: tuple[int, ...] = Field(min_length=1)
+    """Channel groups of each segment, in order."""
+    largest_size: int = Field(ge=2, le=LARGEST_SIZE)
+    any_size: bool = False
+    """Whether sizes need not be powers of two."""
+    points: tuple[OperatingPoint, ...] = Field(min_length=1)
+    """Numbered from 1, cheapest first."""
+    planes: tuple[Plane, ...] = ()
+    """The chain: its first n planes are a point, for every n. Empty where the model is not refinable."""
+    task: Task
+    backbone: dict[str, Any]
+    preprocessing: Preprocessing
+    unquantised_metric: float = Field(ge=0, le=1)
+    codec: tuple[CodecFigures, ...] = ()
+    recipe: dict[str, Any]
+    files: dict[str, str]
+    """SHA-256 of every other file, by name."""
+    base: dict[str, Any] = Field(default_factory=dict)
+    fingerprint: str
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Manifest:
+        c, h, w = self.latent.shape
+        if c % self.latent.d or min(self.latent.shape) < 1 or c * h * w // self.latent.d > MOST_SUB_VECTORS:
+            raise ValueError(f"a latent of {c}×{h}×{w} is not made of sub-vectors of {self.latent.d} channels")
+        if sum(self.segments) != self.latent.groups or min(self.segments) < 1:
+            raise ValueError(f"the segments {self.segments} do not share {self.latent.groups} channel groups")
+        for number, point in enumerate(self.points, 1):
+            self._check_point(number, point)
+        costs = [point.payload_bytes for point in self.points]
+        if costs != sorted(costs):
+            raise ValueError("the points are not in the order of their bytes, cheapest first")
+        _ = self.chain
+        return self
+
+    def _check_point(self, number: int, point: OperatingPoint) -> None:
+        sizes, largest = point.sizes, self.largest_size
+        if len(sizes) != len(self.segments):
+            raise ValueError(f"point {number} has {len(sizes)} sizes for {len(self.segments)} segments")
+        if not all(1 <= size <= largest for size in sizes) or max(sizes) < 2:
+            raise ValueError(f"point {number} has the sizes {sizes}, and this family's are from 1 to {largest}")
+        if not self.any_size and not powers_of_two(sizes):
+            raise ValueError(f"point {number} has the sizes {sizes}, and this family's are powers of two")
+        expected = block_bytes(self.sub_vectors_of_segments, sizes)
+        if point.payload_bytes != expected:
+            raise ValueError(f"point {number} takes {expected} bytes, not {point.payload_bytes}")
+
+    @property
+    def sub_vectors(self) -> int:
+        """M, of one picture."""
+        return self.latent.groups * self.latent.positions
+
+    @property
+    def sub_vectors_of_segments(self) -> tuple[int, ...]:
+        """M_s, of one picture."""
+        return tuple(groups * self.latent.positions for groups in self.segments)
+
+    @property
+    def refinable(self) -> bool:
+        """Whether the payload may come plane by plane."""
+        return bool(self.planes)
+
+    @cached_property
+    def chain(self) -> tuple[int, ...]:
+        """The number of the point that the first n planes are, for n = 1, 2, …"""
+        numbers = {point.sizes: number for number, point in enumerate(self.points, 1)}
+        sizes, found = [1] * len(self.segments), []
+        for n, plane in enumerate(self.planes, 1):
+            if not all(0 <= s < len(sizes) for s in plane.segments) or len(set(plane.segments)) < len(plane.segments):
+                raise ValueError(f"plane {n} refines segments {plane.segments}, which are not segments of this model")
+            bits = sum(self.sub_vectors_of_segments[s] for s in plane.segments)
+            if plane.payload_bytes != (bits + 7) // 8:
+                raise ValueError(f"plane {n} takes {(bits + 7) // 8} bytes, not {plane.payload_bytes}")
+            for s in plane.segments:
+                sizes[s] *= 2
+            number = numbers.get(tuple(sizes))
+            if number is None:
+                raise ValueError(f"the first {n} planes have the sizes {tuple(sizes)}, which are no point")
+            found.append(number)
+        return tuple(found)
+
+    @property
+    def levels(self) -> dict[int, int]:
+        """The points where K = 2^l for all segments: their numbers, by level l."""
+        found = {}
+        for number, point in enumerate(self.points, 1):
+            if len(set(point.sizes)) == 1 and powers_of_two(point.sizes):
+                found[point.sizes[0].bit_length() - 1] = number
+        return found
+
+    @property
+    def edge_files(self) -> tuple[str, ...]:
+        """The files that an edge needs."""
+        return (ENCODER, TABLES) if TABLES in self.files else (ENCODER,)
+
+    def point(self, number: int) -> OperatingPoint:
+        """Operating point `number`, from 1.
+
+        Raises:
+            PointError: if the model does not have it.
+        """
+        if not 1 <= number <= len(self.points):
+            raise PointError(f"Point {number} does not exist; the points of {self.name} are 1 to {len(self.points)}.")
+        return self.points[number - 1]
+
+    def point_of_level(self, level: int) -> int:
+        """The number of the point where K = 2^level for all segments.
+
+        Raises:
+            PointError: if the model does not have it.
+        """
+        levels = self.levels
+        if level not in levels:
+            known = ", ".join(map(str, levels)) or "none"
+            raise PointError(f"Level {level} does not exist; {self.name} has level {known}.")
+        return levels[level]
+
+    def point_within(self, payload_bytes: int) -> int:
+        """The number of the best point of at most so many packed bytes; of the cheapest one, where all take more."""
+        fitting = [n for n, point in enumerate(self.points, 1) if point.payload_bytes <= payload_bytes]
+        return max(fitting, key=lambda n: (self.points[n - 1].metric, -n), default=1)
+
+
+def powers_of_two(sizes: Sequence[int]) -> bool:
+    """Whether all are: then bits are sent."""
+    return all(size & (size - 1) == 0 for size in sizes)
+
+
+def block_bytes(sub_vectors: Sequence[int], sizes: Sequence[int]) -> int:
+    """Packed bytes of a point whose segments have so many sub-vectors (S,) and these sizes (S,)."""
+    if not powers_of_two(sizes):
+        return radix_bytes(math.prod(size**m for m, size in zip(sub_vectors, sizes, strict=True)))
+    planes = range(1, max(sizes).bit_length())
+    return sum((sum(m for m, k in zip(sub_vectors, sizes, strict=True) if k >= 2**p) + 7) // 8 for p in planes)
+
+
+def sha256(data: bytes) -> str:
+    """As hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def fingerprint_of(values: Mapping[str, Any]) -> str:
+    """SHA-256 over the canonical JSON (RFC 8785) of a manifest without its fingerprint."""
+    return sha256(rfc8785.dumps({k: v for k, v in values.items() if k != "fingerprint"}))
+
+
+def parse_manifest(text: str | bytes, where: str) -> Manifest:
+    """Reads and checks manifest.json; `where` names it in errors.
+
+    Raises:
+        ArtifactError: if it is no manifest, of a version we do not read, or was changed.
+    """
+    try:
+        values = json.loads(text)
+        version = values["format_version"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ArtifactError(f"{where} is not a manifest of artoveq; export the model again.") from error
+    if version == 1:
+        raise ArtifactError(
+            f"{where} has format version 1, and this artoveq reads version {FORMAT_VERSION}; "
+            "convert it with `artoveq convert MODEL --data DATA`."
+        )
+    if version != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{where} has format version {version}, and this artoveq reads version {FORMAT_VERSION}; "
+            "install a newer artoveq, or export the model again."
+        )
+    try:
+        manifest = Manifest.model_validate(values)
+        fingerprint = fingerprint_of(values)
+    except ValidationError as error:
+        raise ArtifactError(
+            f"{where} has missing or wrong values ({_faults(error)}); export the model again."
+        ) from error
+    except rfc8785.CanonicalizationError as error:
+        raise ArtifactError(f"{where} holds a number that JSON cannot ({error}); export the model again.") from error
+    if fingerprint != manifest.fingerprint:
+        raise ArtifactError(f"{where} was changed after it was made; fetch or export the model again.")
+    return manifest
+
+
+def _faults(error: ValidationError) -> str:
+    """Keys that are wrong, or what is inconsistent."""
+    found = (
+        ".".join(map(str, e["loc"])) or e["msg"].removeprefix("Value error, ") for e in error.errors(include_url=False)
+    )
+    return ", ".join(list(found)[:5])
