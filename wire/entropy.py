@@ -45,6 +45,7 @@ class EntropyCoder:
 
         self._queue, self.bernoulli = stream.queue, stream.model.Bernoulli(perfect=False)
         self._probabilities = tables.astype(np.float64) / UNIT
+        self._costs = -np.log2(np.stack([1 - self._probabilities[0], self._probabilities[0]]))
         self._groups = np.arange(sub_vectors) % tables.shape[1]
 
     def encode(self, bits: Integers, where: Integers, bit: Integers, before: Integers, table: Table) -> bytes:
@@ -64,14 +65,14 @@ class EntropyCoder:
         return BitDecoder(self, self._queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32)))
 
     def costs(self, indices: Integers, depth: Integers, deepest: int) -> NDArray[np.float64]:
-        """What each bit of the indices (M,), of so many bits each (M,), takes: −log₂ of its probability, (M, deepest).
+        """What each bit of a refinable model's indices (M,), of so many bits each (M,), takes: −log₂ of its
+        probability, (M, deepest).
 
         Bits that are encoded together take at most `WORD_BITS` more than their sum.
         """
-        bit = np.arange(1, deepest + 1)
+        bit = np.arange(1, deepest + 1, dtype=np.int32)
         prefix = indices[:, None] >> np.maximum(depth[:, None] - bit, 0)
-        odds = self.odds(np.arange(len(indices))[:, None], bit, prefix >> 1, 0)
-        taken = -np.log2(np.where(prefix & 1, odds, 1 - odds))
+        taken = self._costs[prefix & 1, self._groups[:, None], (1 << (bit - 1)) - 1 + (prefix >> 1)]
         return cast(NDArray[np.float64], np.where(bit <= depth[:, None], taken, 0.0))
 
     def odds(self, where: Integers, bit: Integers, before: Integers, table: Table) -> NDArray[np.float64]:

@@ -159,9 +159,10 @@ class PayloadCodec:
             return packed
         ended = self.depths[self.manifest.chain[-1] - 1][self._segment]
         bits = self.coder.costs(indices, ended, int(ended.max()))
-        of_segment = np.zeros((len(self.manifest.segments), bits.shape[1] + 1))
-        np.add.at(of_segment[:, 1:], self._segment, bits)
-        until = of_segment.cumsum(1)
+        groups = self.manifest.latent.groups
+        of_group = bits.reshape(-1, groups, bits.shape[1]).sum(0)
+        of_segment = np.add.reduceat(of_group, np.cumsum([0, *self.manifest.segments[:-1]]), axis=0)
+        until = np.concatenate([np.zeros((len(of_segment), 1)), of_segment.cumsum(1)], 1)
         coded = until[np.arange(len(until)), self.depths].sum(1) / 8
         return cast(NDArray[np.float64], np.minimum(coded, packed))
 
