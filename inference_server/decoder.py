@@ -1,4 +1,4 @@
-"""The server half of the network: indices of any levels, mixed in one batch, to probabilities."""
+"""The server half of the network: indices of any operating points, mixed in one batch, to the task's output."""
 
 from __future__ import annotations
 
@@ -11,23 +11,30 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from wire.artifact import DECODER, TORCH_DECODER, Artifact
-from wire.bitplanes import Indices
+from wire.artifact import Artifact
+from wire.exceptions import SettingsError
+from wire.manifest import DECODER, TORCH_DECODER, Manifest
+from wire.payload import Indices
+from wire.tasks import Output, task_of
 
 log = logging.getLogger(__name__)
 
-Probabilities = NDArray[np.float32]
+Sizes = NDArray[np.int32]
+"""Codebook sizes, per picture and segment (B, S)."""
+Points = NDArray[np.int64]
+"""Operating points, per picture (B,); they choose the temperature."""
+Replay = Callable[[Indices, Sizes], Any]
 
 TRIAL_PICTURES, TRIALS = 16, 5
 
 
 class Decoder(Protocol):
-    """What the batcher needs of a decoder."""
+    """What the runner needs of a decoder."""
 
     device: str
 
-    def decode(self, indices: Indices, levels: NDArray[np.int64]) -> Probabilities:
-        """indices (B, M) at levels (B,), to probabilities (B, classes)."""
+    def decode(self, indices: Indices, sizes: Sizes, points: Points) -> Output:
+        """indices (B, M), with sizes (B, S), of these points (B,), to the task's output (B, …)."""
         ...
 
 
@@ -41,11 +48,11 @@ class OnnxDecoder:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         self._session = ort.InferenceSession(artifact.path(DECODER), options, providers=["CPUExecutionProvider"])
-        self._temperatures = temperatures(artifact)
+        self._task, self._temperatures = task_of(artifact.manifest), temperatures(artifact.manifest)
 
-    def decode(self, indices: Indices, levels: NDArray[np.int64]) -> Probabilities:
-        (logits,) = self._session.run(["logits"], {"indices": indices, "levels": levels})
-        return softmax(logits / self._temperatures[levels][:, None])
+    def decode(self, indices: Indices, sizes: Sizes, points: Points) -> Output:
+        (output,) = self._session.run(None, {"indices": indices, "sizes": sizes})
+        return self._task.postprocess(output, self._temperatures[points])
 
 
 class TorchDecoder:
@@ -62,85 +69,90 @@ class TorchDecoder:
         self.device = device
         self._torch = torch
         self._module = move_to_device_pass(torch.export.load(artifact.path(TORCH_DECODER)), device).module()
-        self._temperatures = torch.from_numpy(temperatures(artifact)).to(device)
-        self._graphs: dict[int, Callable[[Indices, NDArray[np.int64]], Any]] = {}
+        self._task, self._temperatures = task_of(artifact.manifest), temperatures(artifact.manifest)
+        self._graphs: dict[int, Replay] = {}
 
-    def decode(self, indices: Indices, levels: NDArray[np.int64]) -> Probabilities:
+    def decode(self, indices: Indices, sizes: Sizes, points: Points) -> Output:
         torch, count = self._torch, len(indices)
         with torch.inference_mode():
             if self.device == "cpu":
-                answers = self._probabilities(torch.from_numpy(indices), torch.from_numpy(levels))
+                output = self._output(torch.from_numpy(indices), torch.from_numpy(sizes))
             else:
-                size = 1 << (count - 1).bit_length()
-                if size not in self._graphs:
-                    self._graphs[size] = self._captured(size, indices.shape[1])
-                answers = self._graphs[size](indices, levels)[:count]
-            return cast(Probabilities, answers.cpu().numpy())
+                batch = 1 << (count - 1).bit_length()
+                if batch not in self._graphs:
+                    self._graphs[batch] = self._captured(batch, indices.shape[1], sizes.shape[1])
+                output = self._graphs[batch](indices, sizes)[:count]
+            return self._task.postprocess(cast(Output, output.cpu().numpy()), self._temperatures[points])
 
-    def _probabilities(self, indices: Any, levels: Any) -> Any:
-        torch = self._torch
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu"):
-            logits = self._module(indices, levels).float()
-        return (logits / self._temperatures[levels][:, None]).softmax(1)
+    def _output(self, indices: Any, sizes: Any) -> Any:
+        with self._torch.autocast(self.device, self._torch.bfloat16, enabled=self.device != "cpu"):
+            return self._module(indices, sizes).float()
 
-    def _captured(self, size: int, sub_vectors: int) -> Callable[[Indices, NDArray[np.int64]], Any]:
-        """A graph for batches of `size`; what it is called with may be shorter."""
+    def _captured(self, batch: int, sub_vectors: int, segments: int) -> Replay:
+        """A graph for batches of this size; what it is called with may be shorter."""
         torch = self._torch
-        indices = torch.zeros(size, sub_vectors, dtype=torch.uint8, device=self.device)
-        levels = torch.ones(size, dtype=torch.int64, device=self.device)
+        indices = torch.zeros(batch, sub_vectors, dtype=torch.int32, device=self.device)
+        sizes = torch.ones(batch, segments, dtype=torch.int32, device=self.device)
         stream = torch.cuda.Stream()
         with torch.cuda.stream(stream):  # what is allocated and chosen at the first run must not be captured
             for _ in range(3):
-                self._probabilities(indices, levels)
+                self._output(indices, sizes)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            answers = self._probabilities(indices, levels)
+            output = self._output(indices, sizes)
 
-        def replay(new_indices: Indices, new_levels: NDArray[np.int64]) -> Any:
+        def replay(new_indices: Indices, new_sizes: Sizes) -> Any:
+            # What lies behind a shorter batch keeps older indices and sizes, which fit each other.
             indices[: len(new_indices)].copy_(torch.from_numpy(new_indices))
-            levels[: len(new_levels)].copy_(torch.from_numpy(new_levels))
+            sizes[: len(new_sizes)].copy_(torch.from_numpy(new_sizes))
             graph.replay()
-            return answers
+            return output
 
         return replay
 
 
-def temperatures(artifact: Artifact) -> NDArray[np.float32]:
-    """What divides the logits, by level; 0 is no level."""
-    by_level = {row.level: row.temperature for row in artifact.manifest.levels}
-    return np.array([by_level.get(level, 1.0) for level in range(artifact.manifest.max_level + 1)], np.float32)
-
-
-def softmax(logits: NDArray[np.float32]) -> Probabilities:
-    """Along the last axis."""
-    shifted = np.exp(logits - logits.max(-1, keepdims=True))
-    return cast(Probabilities, shifted / shifted.sum(-1, keepdims=True))
+def temperatures(manifest: Manifest) -> NDArray[np.float32]:
+    """By point; 0 is no point."""
+    return np.array([1.0, *(point.temperature for point in manifest.points)], np.float32)
 
 
 def open_decoder(artifact: Artifact, threads: int = 0, kind: str = "auto") -> Decoder:
-    """The decoder of this kind, as `Settings.decoder` names them; logs which it is."""
-    made: dict[str, Callable[[], Decoder]] = {
+    """The decoder of this kind, as `Settings.decoder` names them; logs which it is.
+
+    Raises:
+        SettingsError: if the artifact has none for this runtime.
+    """
+    makers: dict[str, Callable[[], Decoder]] = {
         "onnx": lambda: OnnxDecoder(artifact, threads),
         "torch": lambda: TorchDecoder(artifact, "cuda" if _cuda() else "cpu"),
     }
+    files = {"onnx": DECODER, "torch": TORCH_DECODER}
+    there = [runtime for runtime, file in files.items() if file in artifact.manifest.files]
     if kind == "auto":
-        kind = "torch" if _cuda() else "onnx"
-    if kind == "fastest":
-        decoder = min((make() for make in made.values()), key=lambda one: trial(one, artifact.manifest.sub_vectors))
+        kind = "torch" if "torch" in there and (_cuda() or "onnx" not in there) else "onnx"
+    if kind == "fastest" and there:
+        decoder = min((makers[runtime]() for runtime in there), key=lambda one: trial(one, artifact.manifest))
+    elif kind in there:
+        decoder = makers[kind]()
     else:
-        decoder = made[kind]()
+        raise SettingsError(
+            f"{artifact.manifest.name} has no decoder for {kind}; it has one for {' and '.join(there) or 'nothing'}. "
+            "Set ARTOVEQ_DECODER=auto, or export the model again."
+        )
     log.info("The decoder of %s is %s on %s.", artifact.manifest.name, type(decoder).__name__, decoder.device)
     return decoder
 
 
-def trial(decoder: Decoder, sub_vectors: int) -> float:
+def trial(decoder: Decoder, manifest: Manifest) -> float:
     """Seconds that a batch takes, at best of a few."""
-    indices, levels = np.zeros((TRIAL_PICTURES, sub_vectors), np.uint8), np.ones(TRIAL_PICTURES, np.int64)
+    indices = np.zeros((TRIAL_PICTURES, manifest.sub_vectors), np.int32)
+    sizes = np.tile(np.array(manifest.points[-1].sizes, np.int32), (TRIAL_PICTURES, 1))
+    points = np.full(TRIAL_PICTURES, len(manifest.points), np.int64)
     times = []
     for _ in range(1 + TRIALS):
         began = time.perf_counter()
-        decoder.decode(indices, levels)
+        decoder.decode(indices, sizes, points)
         times.append(time.perf_counter() - began)
     return min(times[1:])
 

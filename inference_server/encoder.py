@@ -7,8 +7,9 @@ from typing import cast
 import numpy as np
 import onnxruntime as ort
 
-from wire.artifact import ENCODER, Artifact
-from wire.bitplanes import Indices
+from wire.artifact import Artifact
+from wire.manifest import ENCODER
+from wire.payload import Indices
 from wire.pictures import fit_picture, read_picture
 
 
@@ -22,14 +23,13 @@ class PictureEncoder:
         options.intra_op_num_threads = threads
         self._session = ort.InferenceSession(artifact.path(ENCODER), options, providers=["CPUExecutionProvider"])
 
-    def encode(self, file: bytes, level: int) -> Indices:
-        """A picture file to its level-l indices (M,).
+    def encode(self, file: bytes, point: int) -> Indices:
+        """A picture file to its indices (M,) at an operating point.
 
         Raises:
             PictureError: if it is no picture, or larger than the limit.
-            LevelError: if the model does not have this level.
+            PointError: if the model does not have this point.
         """
-        level = self._manifest.check_level(level)
+        sizes = np.array(self._manifest.point(point).sizes, np.int32)
         picture = fit_picture(read_picture(file, max_pixels=self._max_pixels), self._manifest.preprocessing.size)
-        feed = {"picture": picture[None], "level": np.array(level, np.int64)}
-        return cast(Indices, self._session.run(["indices"], feed)[0][0])
+        return cast(Indices, self._session.run(["indices"], {"picture": picture[None], "sizes": sizes})[0][0])

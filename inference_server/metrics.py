@@ -4,17 +4,21 @@ from prometheus_client import Counter, Gauge, Histogram
 
 BATCH_SIZE = Histogram("artoveq_batch_size", "Pictures in a decoded batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256))
 DECODE_SECONDS = Histogram("artoveq_decode_seconds", "Time to decode one batch.")
-QUEUE_SECONDS = Histogram("artoveq_queue_seconds", "Time from the newest plane's arrival to its decoding.")
+QUEUE_SECONDS = Histogram("artoveq_queue_seconds", "Time from the newest payload's arrival to its decoding.")
 COALESCED = Counter("artoveq_coalesced", "Requests replaced by newer planes of the same picture while waiting.")
-PICTURES = Counter("artoveq_pictures", "Pictures answered for good, by the level of the answer.", ["level"])
-FAILURES = Counter("artoveq_picture_failures", "Pictures that failed, by status code.", ["code"])
-RECEIVED_BYTES = Counter("artoveq_received_planes_bytes", "Bytes of plane messages received.")
-STREAMS = Gauge("artoveq_streams", "Open streams.")
-FIRST_PREDICTION_SECONDS = Histogram(
-    "artoveq_time_to_first_prediction_seconds", "From a picture's first plane at the server to its first answer."
+PICTURES = Counter(
+    "artoveq_pictures", "Pictures answered for good, by the operating point of the answer.", ["model", "point"]
 )
-LEVEL_SELECTED = Counter(
-    "artoveq_level_selected", "Pictures begun on streams, by the level that the edge chose.", ["level"]
+FAILURES = Counter("artoveq_picture_failures", "Pictures that failed, by status code.", ["code"])
+RECEIVED_BYTES = Counter("artoveq_received_payload_bytes", "Bytes of payload messages received.")
+STREAMS = Gauge("artoveq_streams", "Open streams.")
+FIRST_ANSWER_SECONDS = Histogram(
+    "artoveq_time_to_first_answer_seconds", "From a picture's first payload at the server to its first answer."
+)
+POINT_SELECTED = Counter(
+    "artoveq_point_selected",
+    "Pictures begun on streams, by the operating point that the edge chose.",
+    ["model", "point"],
 )
 DEADLINE_MISSED = Counter("artoveq_deadline_missed", "Reported pictures whose first answer came after the budget.")
 REPORTED = Counter("artoveq_reported", "Pictures that edges reported, to compare with the missed deadlines.")

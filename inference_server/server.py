@@ -15,18 +15,18 @@ import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from inference_server.engine import Engine
-from inference_server.malformed import RefuseMalformed
-from inference_server.rest import build_app
-from inference_server.service import Service
+from inference_server.deployment import Deployment
+from inference_server.rest.app import build_app
+from inference_server.rpc.malformed import RefuseMalformed
+from inference_server.rpc.service import Service
 from inference_server.settings import Settings
 from wire.exceptions import ServerError, SettingsError
 from wire.generated import remote_inference_pb2 as pb
-from wire.generated.remote_inference_pb2_grpc import add_RemoteInferenceServicer_to_server
+from wire.generated.remote_inference_pb2_grpc import add_RemoteInferenceServiceServicer_to_server
 
 SWITCH_S = 0.0005
 """How long the event loop may keep the decoder's thread from its next batch; a tenth of what Python allows."""
-SERVICE_NAME = pb.DESCRIPTOR.services_by_name["RemoteInference"].full_name
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["RemoteInferenceService"].full_name
 
 
 class _Http(uvicorn.Server):
@@ -38,12 +38,12 @@ class _Http(uvicorn.Server):
 
 
 class Server:
-    """A running server. `start`, then `stop`; `port` and `http_port` are the ones in use."""
+    """A running server. `start`, then `stop`, on one event loop; `port` and `http_port` are the ones in use."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.engine = Engine(settings)
-        self._service = Service(self.engine)
+        self.deployment = Deployment(settings)
+        self._service = Service(self.deployment)
         self._health = health.aio.HealthServicer()
         # Room for a picture file and the message around it.
         limits = [
@@ -52,10 +52,10 @@ class Server:
             ("grpc.http2.bdp_probe", 0),  # edges would have to answer each probe over their uplink
         ]
         self._grpc = grpc.aio.server(options=limits, interceptors=[RefuseMalformed(SERVICE_NAME)])
-        add_RemoteInferenceServicer_to_server(self._service, self._grpc)  # type: ignore[no-untyped-call]
+        add_RemoteInferenceServiceServicer_to_server(self._service, self._grpc)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
-        app = build_app(self.engine)
+        app = build_app(self.deployment)
         self._http = _Http(
             uvicorn.Config(
                 app,
@@ -80,7 +80,6 @@ class Server:
         except RuntimeError as error:
             http_socket.close()
             raise ServerError(_in_use(host, self.settings.port)) from error
-        self.engine.batcher.start()
         await self._grpc.start()
         self._http_task = asyncio.create_task(self._http.serve(sockets=[http_socket]))
         while not self._http.started:  # noqa: ASYNC110 (uvicorn has no event for it)
@@ -93,21 +92,22 @@ class Server:
         if settings.tls_certificate is None or settings.tls_key is None:
             return self._grpc.add_insecure_port(address)
         pair = (_read(settings.tls_key), _read(settings.tls_certificate))
-        authority = _read(settings.tls_client_ca) if settings.tls_client_ca else None
-        credentials = grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)
+        client_ca = _read(settings.tls_client_ca) if settings.tls_client_ca else None
+        credentials = grpc.ssl_server_credentials([pair], client_ca, require_client_auth=client_ca is not None)
         return self._grpc.add_secure_port(address, credentials)
 
     async def stop(self) -> None:
         """Says so, waits until that was heard, takes no new work, finishes what it has, closes the ports."""
         await self._health.enter_graceful_shutdown()
-        self.engine.leaving = True
+        self.deployment.leaving = True
         await asyncio.sleep(self.settings.drain_notice_seconds)
-        self.engine.draining = True
+        self.deployment.draining = True
         self._service.drain()
         await self._grpc.stop(self.settings.drain_seconds)
         self._http.should_exit = True
         await self._http_task
-        await self.engine.batcher.stop()
+        for model in self.deployment.models:
+            await model.decoder.stop()
 
 
 async def serve(settings: Settings) -> None:
@@ -115,9 +115,9 @@ async def serve(settings: Settings) -> None:
     sys.setswitchinterval(SWITCH_S)
     server = Server(settings)
     await server.start()
-    manifest = server.engine.manifest
+    served = [f"{one.manifest.name} ({one.manifest.fingerprint[:12]})" for one in server.deployment.models]
     print(
-        f"Serving {manifest.name} ({manifest.fingerprint[:12]}): gRPC on {settings.host}:{server.port}, "
+        f"Serving {', '.join(served)}: gRPC on {settings.host}:{server.port}, "
         f"page and REST on http{'s' if settings.tls_certificate else ''}://{settings.host}:{server.http_port}/",
         flush=True,
     )

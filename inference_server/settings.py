@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from wire.exceptions import SettingsError
 from wire.pictures import MAX_PIXELS
@@ -17,8 +18,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ARTOVEQ_", extra="ignore")
 
-    model: Path
-    """Folder of the artifact."""
+    model: Annotated[tuple[Path, ...], NoDecode] = Field(min_length=1)
+    """Folders of the artifacts that are served, in one text separated by colons; the first one is taken where a caller
+    names none."""
     host: str = "0.0.0.0"
     port: int = Field(50051, ge=0, le=65535)
     """Of gRPC; 0 takes a free one."""
@@ -30,9 +32,10 @@ class Settings(BaseSettings):
     """How long the first picture of a batch waits for company while the decoder is free; what comes while it is busy
     goes into one batch anyway."""
     queue_pictures: int = Field(1024, ge=1)
-    """Pictures that may wait to be decoded; beyond that the server answers RESOURCE_EXHAUSTED."""
+    """Pictures that may wait for a model's decoder; beyond that the server answers RESOURCE_EXHAUSTED."""
     encoding_pictures: int = Field(64, ge=1)
-    """Picture files that may be read and encoded at once; beyond that the server answers RESOURCE_EXHAUSTED."""
+    """Picture files that may be read and encoded at once for a model; beyond that the server answers
+    RESOURCE_EXHAUSTED."""
     stream_pictures: int = Field(256, ge=1)
     """Unfinished pictures that one stream may have."""
     max_pixels: int = Field(MAX_PIXELS, ge=1)
@@ -65,6 +68,13 @@ class Settings(BaseSettings):
     """auto: torch where it finds a GPU, else ONNX Runtime. fastest: whichever is faster when the server starts."""
     decoder_threads: int = Field(0, ge=0)
     """CPU threads of the decoder; 0 lets ONNX Runtime decide."""
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _folders(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return tuple(filter(None, given.split(os.pathsep)))
+        return (given,) if isinstance(given, Path) else given
 
 
 def read_settings(**given: Any) -> Settings:

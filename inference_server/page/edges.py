@@ -6,31 +6,31 @@ import base64
 import itertools
 import time
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from inference_server import metrics
-from inference_server.access import host_of
-from inference_server.batcher import Answer
+from inference_server.answers import Decoded, answer_message
+from inference_server.streams.actions import Answered
 from wire.exceptions import ProtocolError
 from wire.generated import remote_inference_pb2 as pb
+from wire.manifest import Manifest
+from wire.tasks import task_of
 
 REPORTS_KEPT = 240
 NAME_LENGTH = 64
 THUMBNAIL_BYTES = 16384
-SHOWN_CLASSES = 3
+SHOWN_TOP_K = 3
 
 
 @dataclass
 class Shown:
-    """One picture: what has arrived of it, and the answer after each plane."""
+    """One picture, to be answered at the point `target`."""
 
     number: int
-    level: int
-    payload_bytes: int = 0
-    answers: list[tuple[int, Answer]] = field(default_factory=list)
-    """Bytes that had arrived, and the answer made from them."""
+    target: int
+    answers: list[tuple[int, Decoded]] = field(default_factory=list)
+    """Bytes that had arrived, and what was decoded from them."""
 
 
 @dataclass
@@ -39,6 +39,7 @@ class Edge:
 
     number: int
     name: str
+    manifest: Manifest
     pictures: int = 0
     active: float = field(default_factory=time.monotonic)
     newest: Shown | None = None
@@ -47,13 +48,14 @@ class Edge:
     thumbnail: bytes = b""
     thumbnails: int = 0
 
-    def answered(self, shown: Shown, answer: Answer, *, final: bool) -> None:
+    def answered(self, note: Answered) -> None:
         """A picture's next answer. Of several pictures in flight the newest is shown."""
-        shown.answers.append((shown.payload_bytes, answer))
-        self.pictures += final
+        self.pictures += note.final
         self.active = time.monotonic()
-        if self.newest is None or shown.number >= self.newest.number:
-            self.newest = shown
+        if self.newest is None or note.picture_id > self.newest.number:
+            self.newest = Shown(note.picture_id, note.target)
+        if note.picture_id == self.newest.number:
+            self.newest.answers.append((note.payload_bytes, note.decoded))
 
     def report(self, report: pb.Report) -> None:
         """What the edge says of its newest picture.
@@ -82,9 +84,9 @@ class Edges:
         self.connected: dict[int, Edge] = {}
         self.viewers = 0
 
-    def join(self, name: str, peer: str) -> Edge:
-        """A new stream, from a gRPC peer such as "ipv4:10.0.0.7:50123"."""
-        edge = Edge(next(self._numbers), name[:NAME_LENGTH] or host_of(peer))
+    def join(self, name: str, host: str, manifest: Manifest) -> Edge:
+        """A new stream; an edge without a name is called by its host."""
+        edge = Edge(next(self._numbers), name[:NAME_LENGTH] or host, manifest)
         self.connected[edge.number] = edge
         return edge
 
@@ -96,8 +98,8 @@ class Edges:
 class View:
     """What one viewer has seen already, so that only news is sent."""
 
-    def __init__(self, edges: Edges, classes: Sequence[str], most: int) -> None:
-        self._edges, self._classes, self._most = edges, classes, most
+    def __init__(self, edges: Edges, most: int) -> None:
+        self._edges, self._most = edges, most
         self._seen: dict[int, tuple[int, int]] = {}
 
     def news(self) -> dict[str, Any]:
@@ -114,33 +116,30 @@ class View:
         row = {
             "number": edge.number,
             "name": edge.name,
+            "model": edge.manifest.name,
+            "points": len(edge.manifest.points),
             "pictures": edge.pictures,
-            "picture": self._picture(edge.newest) if edge.newest else None,
+            "picture": _picture(edge.manifest, edge.newest) if edge.newest else None,
             "reports": [_report(at, report) for at, report in new],
         }
         if edge.thumbnails > thumbnails:
             row["thumbnail"] = "data:image/webp;base64," + base64.b64encode(edge.thumbnail).decode()
         return row
 
-    def _picture(self, shown: Shown) -> dict[str, Any]:
-        answers = [
-            {
-                "planes": answer.level,
-                "payload_bytes": payload,
-                "classes": [
-                    {"name": self._classes[i], "probability": round(float(answer.probabilities[i]), 4)}
-                    for i in answer.probabilities.argsort()[::-1][:SHOWN_CLASSES]
-                ],
-            }
-            for payload, answer in shown.answers
-        ]
-        return {"number": shown.number, "level": shown.level, "answers": answers}
+
+def _picture(manifest: Manifest, shown: Shown) -> dict[str, Any]:
+    task = task_of(manifest)
+    answers = []
+    for payload_bytes, decoded in shown.answers:
+        value = task.read(answer_message(decoded, task, manifest, SHOWN_TOP_K))
+        answers.append({"point": decoded.point, "payload_bytes": payload_bytes, **task.describe(value)})
+    return {"number": shown.number, "point": shown.target, "answers": answers}
 
 
 def _report(at: float, report: pb.Report) -> dict[str, Any]:
     return {
         "at": round(at, 3),
-        "planes": report.planes,
+        "point": report.point,
         "payload_bytes": report.payload_bytes,
         "capacity": report.capacity or None,
         "true_capacity": report.true_capacity or None,

@@ -11,9 +11,9 @@ from fastapi.responses import StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from inference_server.edges import View
-from inference_server.engine import Engine
-from inference_server.identity import caller_of
+from inference_server.deployment import Deployment
+from inference_server.page.edges import View
+from inference_server.rest.identity import caller_of
 from wire.exceptions import ServerOverloaded
 
 FILES = Path(__file__).parent / "static"
@@ -32,7 +32,7 @@ class Page(StaticFiles):
         return response
 
 
-def page_routes(engine: Engine) -> APIRouter:
+def page_routes(deployment: Deployment) -> APIRouter:
     """Events for viewers of the page."""
     router = APIRouter()
 
@@ -55,21 +55,22 @@ def page_routes(engine: Engine) -> APIRouter:
         },
         tags=["watch"],
     )
-    async def watch_edges(_: Annotated[str, Depends(caller_of(engine))]) -> Response:
-        """The edges that are connected: newest answers, levels, capacities, deadlines."""
-        engine.refuse_when_draining()
-        if engine.edges.viewers >= engine.settings.viewers:
-            raise ServerOverloaded(f"{engine.edges.viewers} viewers are watching already; close one.")
+    async def watch_edges(_: Annotated[str, Depends(caller_of(deployment))]) -> Response:
+        """The edges that are connected: newest answers, operating points, capacities, deadlines."""
+        deployment.refuse_when_draining()
+        if deployment.edges.viewers >= deployment.settings.viewers:
+            raise ServerOverloaded(f"{deployment.edges.viewers} viewers are watching already; close one.")
         return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     async def events() -> AsyncIterator[str]:
-        view = View(engine.edges, engine.manifest.classes, SHOWN_EDGES)
-        engine.edges.viewers += 1
+        view = View(deployment.edges, SHOWN_EDGES)
+        deployment.edges.viewers += 1
         try:
-            while not engine.draining:
-                yield f"event: edges\ndata: {json.dumps({'waiting': engine.batcher.waiting, **view.news()})}\n\n"
+            while not deployment.draining:
+                waiting = sum(model.decoder.waiting for model in deployment.models)
+                yield f"event: edges\ndata: {json.dumps({'waiting': waiting, **view.news()})}\n\n"
                 await asyncio.sleep(INTERVAL_S)
         finally:
-            engine.edges.viewers -= 1
+            deployment.edges.viewers -= 1
 
     return router

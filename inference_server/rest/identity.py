@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from urllib.parse import unquote
 
@@ -9,20 +10,20 @@ from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inference_server.engine import Engine
+from inference_server.deployment import Deployment
 from wire.tracing import REQUEST_ID, request_id_of
 
 COOKIE = "artoveq_token"
 """The page's script sets it: a browser's event streams carry no header of ours."""
 
 
-def caller_of(engine: Engine) -> Callable[[Request], str]:
+def caller_of(deployment: Deployment) -> Callable[[Request], str]:
     """A dependency that gives the caller's name, and refuses those that are nobody we know."""
 
     def caller(request: Request) -> str:
         cookie = request.cookies.get(COOKIE)
         sent = request.headers.get("authorization") or (f"Bearer {unquote(cookie)}" if cookie else None)
-        return engine.access.caller(sent, request.client.host if request.client else "")
+        return deployment.access.caller(sent, request.client.host if request.client else "", time.monotonic())
 
     return caller
 

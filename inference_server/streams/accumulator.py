@@ -1,49 +1,77 @@
-"""What of a picture has arrived: its planes, packed or entropy-coded, as the first bits of its indices."""
+"""What of a picture has arrived: its planes in order, or its block, as indices."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
-from wire.bitplanes import Indices, plane_bytes, split_planes, unpack_planes
-from wire.entropy import EntropyCoder
-from wire.exceptions import ProtocolError
+from wire.exceptions import PointError, ProtocolError
+from wire.payload import Indices, PayloadCodec
 
 
-@dataclass(frozen=True)
-class Received:
-    """The first `planes` bits of the level-l indices of one picture."""
+class PlaneAccumulator:
+    """The indices of one picture, at the point that has arrived of it."""
 
-    level: int
-    sub_vectors: int
-    planes: int = 0
-    bits: Indices | None = None
+    __slots__ = ("_codec", "_due", "closed", "indices", "planes", "point", "target")
 
-    @property
-    def indices(self) -> Indices:
-        """The first bits of every index, shape (M,); zeros where nothing has arrived."""
-        return np.zeros(self.sub_vectors, np.uint8) if self.bits is None else self.bits
-
-    def add(self, payload: bytes, coded: int, coder: EntropyCoder | None) -> Received:
-        """With the next planes: `coded` of them entropy-coded, or, where that is 0, packed.
+    def __init__(self, codec: PayloadCodec, target: int, *, by_planes: bool) -> None:
+        """target: the point of the last plane that may come, or of the block.
 
         Raises:
-            ProtocolError: if the payload is not so many whole planes, or more than the level has.
+            PointError: if the model does not have this point, or no planes.
+            ProtocolError: if no planes end in this point.
         """
-        size, due = plane_bytes(self.sub_vectors), self.level - self.planes
-        count, rest = (coded, 0) if coded else divmod(len(payload), size)
-        if rest or not count or count > due:
-            kind = f"{count} coded planes" if coded else f"{len(payload)} bytes"
-            raise ProtocolError(
-                f"{kind} are not whole planes of this picture ({due} more at this level, {size} bytes each if packed)."
-            )
+        manifest = codec.manifest
+        manifest.point(target)
+        if by_planes and not manifest.refinable:
+            raise PointError(f"{manifest.name} is not refinable: it has no planes; send the block of a point.")
+        if by_planes and target not in manifest.chain:
+            raise ProtocolError(f"No planes end in point {target}; send its block, or take a point of the chain.")
+        self._codec, self.target = codec, target
+        self._due = manifest.chain.index(target) + 1 if by_planes else 0
+        self.indices: Indices = np.zeros(0, np.int32)
+        """(M,), once something has arrived."""
+        self.point = 0
+        """The point that they are at; 0: nothing has arrived."""
+        self.planes = 0
+        """How many of the chain have arrived; 0 for a block."""
+        self.closed = False
+        """Whether nothing further will come."""
+
+    def add_block(self, data: bytes, packed: bool) -> None:
+        """The block of `target`, in which all is.
+
+        Raises:
+            ProtocolError: if it is none of this point, or was not due.
+        """
+        if self._due or self.closed:
+            raise ProtocolError(f"A block came where {self._expected()} was due; send each picture once.")
+        self.indices = self._codec.read_block(data, packed, self.target)
+        self.point, self.closed = self.target, True
+
+    def add_planes(self, data: bytes, packed: bool, first: int, count: int) -> None:
+        """The next planes of the chain.
+
+        Raises:
+            ProtocolError: if they are not so many planes, or others were due.
+        """
+        if self.closed or not self._due or first != self.planes + 1:
+            raise ProtocolError(f"Plane {first} came where {self._expected()} was due; send each plane once, in order.")
         last = self.planes + count
-        if not coded:
-            new = unpack_planes(split_planes(payload, self.sub_vectors), self.sub_vectors)
-            bits = (self.indices << np.uint8(count)) | new
-        elif coder is None:
-            raise ProtocolError("This server reads packed planes alone; send planes without `coded`.")
-        else:
-            bits = coder.decode(payload, self.level, self.indices, self.planes + 1, last)
-        return replace(self, planes=last, bits=bits)
+        if not 1 <= count <= self._due - self.planes:
+            raise ProtocolError(
+                f"{count} planes came where 1 to {self._due - self.planes} were due; point {self.target} has "
+                f"{self._due} in all."
+            )
+        known = self.indices if self.planes else np.zeros(self._codec.manifest.sub_vectors, np.int32)
+        self.indices = self._codec.read_run(data, packed, known, first, count)
+        self.planes, self.point = last, self._codec.manifest.chain[last - 1]
+        self.closed = last == self._due
+
+    def put(self, indices: Indices) -> None:
+        """What the server encoded itself, at `target`."""
+        self.indices, self.point, self.closed = indices, self.target, True
+
+    def _expected(self) -> str:
+        if self.closed:
+            return "nothing"
+        return f"plane {self.planes + 1}" if self._due else "the block"

@@ -1,69 +1,133 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from inference_server.decoder import OnnxDecoder, TorchDecoder, open_decoder, softmax, trial
-from wire.artifact import Artifact
+from inference_server.decoder import Decoder, OnnxDecoder, TorchDecoder, open_decoder, trial
+from inference_server.encoder import PictureEncoder
+from tests import tiny
+from tests.inference_server.conftest import png
+from wire.artifact import Artifact, write_artifact
+from wire.exceptions import PictureError, PointError, SettingsError
+from wire.manifest import DECODER, ENCODER, TORCH_DECODER
+from wire.pictures import MAX_PIXELS
 
 RANDOM = np.random.default_rng(7)
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning"
+)  # torch's own
 
 
-def some_indices(count: int, levels: np.ndarray, m: int) -> np.ndarray:
-    return (RANDOM.integers(0, 256, (count, m)) >> (8 - levels[:, None])).astype(np.uint8)
+def some(artifact: Artifact, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Random indices (B, M), sizes (B, S) of these points (B,)."""
+    rows = [artifact.manifest.point(int(point)).sizes for point in points]
+    of_groups = np.array([row if len(row) == tiny.GROUPS else row * tiny.GROUPS for row in rows])
+    largest = np.tile(of_groups, tiny.POSITIONS)
+    return (RANDOM.random(largest.shape) * largest).astype(np.int32), np.array(rows, np.int32), points
 
 
-def test_a_prediction_does_not_depend_on_what_shares_its_batch(artifact: Artifact) -> None:
-    levels = np.array([1 + i % 8 for i in range(24)], np.int64)
-    indices = some_indices(24, levels, artifact.manifest.sub_vectors)
-    decoder = OnnxDecoder(artifact)
-    together = decoder.decode(indices, levels)
+def some_points(artifact: Artifact, count: int) -> np.ndarray:
+    return RANDOM.integers(1, 1 + len(artifact.manifest.points), count)
+
+
+def with_torch(artifact: Artifact, folder: Path, runtimes: tuple[str, ...] = (DECODER, TORCH_DECODER)) -> Artifact:
+    """The same with the decoder for torch, which averages red and green as `tiny` says."""
+    torch = pytest.importorskip("torch")
+    segment = torch.from_numpy(np.tile(np.arange(tiny.GROUPS), tiny.POSITIONS))
+    weights = torch.from_numpy(np.tile(tiny.SIGNS * np.float32(8 / tiny.POSITIONS), (tiny.POSITIONS, 1)))
+
+    class ServerHalf(torch.nn.Module):  # type: ignore[name-defined, misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("segment", segment)
+            self.register_buffer("weights", weights)
+
+        def forward(self, indices: object, sizes: object) -> object:
+            return ((indices + 0.5) / sizes[:, self.segment] - 0.5) @ self.weights  # type: ignore[index, operator]
+
+    example = torch.zeros(2, tiny.SUB_VECTORS, dtype=torch.int32), torch.ones(2, tiny.GROUPS, dtype=torch.int32)
+    axis = {0: torch.export.Dim("batch")}
+    data = io.BytesIO()
+    torch.export.save(torch.export.export(ServerHalf(), example, dynamic_shapes=(axis, axis)), data)
+    values = json.loads((artifact.folder / "manifest.json").read_text())
+    for key in ("format_version", "files", "fingerprint"):
+        del values[key]
+    files = {name: artifact.path(name).read_bytes() for name in (ENCODER, DECODER)} | {TORCH_DECODER: data.getvalue()}
+    return write_artifact(folder, values, {name: files[name] for name in (ENCODER, *runtimes)})
+
+
+def test_an_answer_does_not_depend_on_what_shares_its_batch(any_size: Artifact) -> None:
+    batch = some(any_size, some_points(any_size, 24))
+    decoder = OnnxDecoder(any_size)
+    together = decoder.decode(*batch)
     for i in range(24):
-        alone = decoder.decode(indices[i : i + 1], levels[i : i + 1])
+        alone = decoder.decode(*(part[i : i + 1] for part in batch))
         np.testing.assert_allclose(alone[0], together[i], atol=1e-5)
     order = RANDOM.permutation(24)
-    np.testing.assert_allclose(decoder.decode(indices[order], levels[order]), together[order], atol=1e-5)
+    np.testing.assert_allclose(decoder.decode(*(part[order] for part in batch)), together[order], atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
-def test_torch_and_onnx_decode_alike(artifact: Artifact) -> None:
-    pytest.importorskip("torch")
-    levels = np.array([1, 4, 8, 2, 8], np.int64)
-    indices = some_indices(5, levels, artifact.manifest.sub_vectors)
-    expected = OnnxDecoder(artifact).decode(indices, levels)
-    np.testing.assert_allclose(TorchDecoder(artifact, "cpu").decode(indices, levels), expected, atol=1e-4)
+def test_torch_and_onnx_decode_alike(any_size: Artifact, tmp_path: Path) -> None:
+    artifact = with_torch(any_size, tmp_path / "both")
+    batch = some(artifact, some_points(artifact, 5))
+    np.testing.assert_allclose(
+        TorchDecoder(artifact, "cpu").decode(*batch), OnnxDecoder(artifact).decode(*batch), atol=1e-4
+    )
 
 
-def test_on_a_gpu_every_batch_size_decodes_as_on_the_cpu(artifact: Artifact) -> None:
+def test_on_a_gpu_every_batch_size_decodes_as_on_the_cpu(any_size: Artifact, tmp_path: Path) -> None:
     """In bfloat16, through captured graphs that are called with fewer pictures than they hold, over and over."""
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("wants a GPU")
+    artifact = with_torch(any_size, tmp_path / "both")
     decoder, reference = TorchDecoder(artifact, "cuda"), OnnxDecoder(artifact)
     for count in (1, 2, 3, 5, 8, 13, 32, 50, 64, 7, 1):
-        levels = RANDOM.integers(1, 9, count)
-        indices = some_indices(count, levels, artifact.manifest.sub_vectors)
-        np.testing.assert_allclose(decoder.decode(indices, levels), reference.decode(indices, levels), atol=0.05)
+        batch = some(artifact, some_points(artifact, count))
+        np.testing.assert_allclose(decoder.decode(*batch), reference.decode(*batch), atol=0.05)
 
 
-def test_softmax_of_large_logits() -> None:
-    np.testing.assert_allclose(softmax(np.array([[1000.0, 1000.0]], np.float32)), [[0.5, 0.5]])
+def test_the_fastest_decoder_is_one_of_both(
+    any_size: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = with_torch(any_size, tmp_path / "both")
+    assert trial(OnnxDecoder(artifact), artifact.manifest) > 0
+    for fastest in (OnnxDecoder, TorchDecoder):
+
+        def timed(decoder: Decoder, _: object, fastest: type = fastest) -> float:
+            return 0.0 if isinstance(decoder, fastest) else 1.0
+
+        monkeypatch.setattr("inference_server.decoder.trial", timed)
+        assert isinstance(open_decoder(artifact, 1, "fastest"), fastest)
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
-def test_the_fastest_decoder_is_one_of_both(artifact: Artifact) -> None:
-    pytest.importorskip("torch")
-    fastest = open_decoder(artifact, 1, "fastest")
-    assert isinstance(fastest, OnnxDecoder | TorchDecoder)
-    others = [OnnxDecoder(artifact, 1), TorchDecoder(artifact, "cpu")]
-    times = [trial(decoder, artifact.manifest.sub_vectors) for decoder in others]
-    if max(times) > 2 * min(times):  # else either will do
-        assert isinstance(fastest, type(others[times.index(min(times))]))
+def test_the_runtimes_that_the_artifact_has_are_used(any_size: Artifact, tmp_path: Path) -> None:
+    assert isinstance(open_decoder(any_size, 1), OnnxDecoder)
+    assert isinstance(open_decoder(any_size, 1, "fastest"), OnnxDecoder)
+    with pytest.raises(SettingsError, match="has no decoder for torch; it has one for onnx"):
+        open_decoder(any_size, 1, "torch")
+    assert isinstance(open_decoder(with_torch(any_size, tmp_path / "torch", (TORCH_DECODER,)), 1), TorchDecoder)
 
 
-def test_a_temperature_makes_answers_less_sure_and_changes_none(artifact: Artifact) -> None:
-    levels = np.array([1, 4, 8], np.int64)
-    indices = some_indices(3, levels, artifact.manifest.sub_vectors)
-    rows = tuple(row.model_copy(update={"temperature": 3.0}) for row in artifact.manifest.levels)
-    warm = Artifact(artifact.folder, artifact.manifest.model_copy(update={"levels": rows}))
-    before, after = OnnxDecoder(artifact).decode(indices, levels), OnnxDecoder(warm).decode(indices, levels)
+def test_a_temperature_makes_answers_less_sure_and_changes_none(any_size: Artifact) -> None:
+    batch = some(any_size, np.array([1, 4, 7]))
+    rows = tuple(row.model_copy(update={"temperature": 3.0}) for row in any_size.manifest.points)
+    warm = Artifact(any_size.folder, any_size.manifest.model_copy(update={"points": rows}))
+    before, after = OnnxDecoder(any_size).decode(*batch), OnnxDecoder(warm).decode(*batch)
     assert (before.argmax(1) == after.argmax(1)).all()
     assert (after.max(1) < before.max(1)).all()
+
+
+def test_picture_files_are_encoded_at_any_point(any_size: Artifact) -> None:
+    encoder = PictureEncoder(any_size, threads=1, max_pixels=MAX_PIXELS)
+    for point, row in enumerate(any_size.manifest.points, 1):
+        expected = tiny.indices_of(tiny.picture("yellow"), row.sizes)
+        assert np.array_equal(encoder.encode(png("yellow"), point), expected)
+    with pytest.raises(PointError, match="Point 8 does not exist"):
+        encoder.encode(png("yellow"), 8)
+    with pytest.raises(PictureError, match="8×8 pixels are more"):
+        PictureEncoder(any_size, threads=1, max_pixels=63).encode(png("yellow"), 1)

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from inference_server.once import Once
-from wire.exceptions import ServerOverloaded
+from inference_server.idempotency import IdempotencyCache
+from wire.exceptions import ProtocolError, ServerOverloaded
 
 
 def test_an_answer_is_made_once_and_repeated() -> None:
@@ -13,17 +13,19 @@ def test_an_answer_is_made_once_and_repeated() -> None:
 
     async def make(name: str) -> str:
         made.append(name)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         return name.upper()
 
     async def run() -> None:
-        once: Once[str] = Once(2)
-        both = await asyncio.gather(*(once.get("a", lambda: make("a")) for _ in range(5)))
-        assert both == ["A"] * 5 and await once.get("a", lambda: make("a")) == "A"
-        assert made == ["a"]
-        for name in ("b", "c"):
-            await once.get(name, lambda name=name: make(name))  # type: ignore[misc]
-        await once.get("a", lambda: make("a"))  # forgotten meanwhile: two are remembered
+        cache: IdempotencyCache[str] = IdempotencyCache(2)
+
+        async def get(name: str) -> str:
+            return await cache.get(name, b"", lambda: make(name))
+
+        assert await asyncio.gather(*(get("a") for _ in range(5))) == ["A"] * 5
+        assert await get("a") == "A" and made == ["a"]
+        for name in ("b", "c", "a"):  # when "a" comes again it is forgotten: two are remembered
+            await get(name)
         assert made == ["a", "b", "c", "a"]
 
     asyncio.run(run())
@@ -31,7 +33,7 @@ def test_an_answer_is_made_once_and_repeated() -> None:
 
 def test_a_failure_is_not_remembered() -> None:
     async def run() -> None:
-        once: Once[str] = Once(10)
+        cache: IdempotencyCache[str] = IdempotencyCache(10)
         failing = True
 
         async def make() -> str:
@@ -41,27 +43,48 @@ def test_a_failure_is_not_remembered() -> None:
 
         for _ in range(2):
             with pytest.raises(ServerOverloaded):
-                await once.get("a", make)
+                await cache.get("a", b"", make)
         failing = False
-        assert await once.get("a", make) == "answer"
+        assert await cache.get("a", b"", make) == "answer"
 
     asyncio.run(run())
 
 
 def test_a_caller_who_goes_away_leaves_the_answer_to_the_next() -> None:
     async def run() -> None:
-        once: Once[str] = Once(10)
-        count = 0
+        cache: IdempotencyCache[str] = IdempotencyCache(10)
+        begun, go, count = asyncio.Event(), asyncio.Event(), 0
 
         async def make() -> str:
             nonlocal count
             count += 1
-            await asyncio.sleep(0.05)
+            begun.set()
+            await go.wait()
             return "answer"
 
-        first = asyncio.ensure_future(once.get("a", make))
-        await asyncio.sleep(0.01)
+        first = asyncio.ensure_future(cache.get("a", b"", make))
+        await begun.wait()
         first.cancel()
-        assert await once.get("a", make) == "answer" and count == 1
+        second = asyncio.ensure_future(cache.get("a", b"", make))
+        go.set()
+        assert await second == "answer" and count == 1
+
+    asyncio.run(run())
+
+
+def test_a_key_is_bound_to_what_was_asked() -> None:
+    async def run() -> None:
+        cache: IdempotencyCache[str] = IdempotencyCache(10)
+
+        async def make() -> str:
+            return "answer"
+
+        making = asyncio.ensure_future(cache.get("a", b"one", make))
+        await asyncio.sleep(0)
+        for _ in range(2):  # while it is being made, and after
+            with pytest.raises(ProtocolError, match="has been used for another picture"):
+                await cache.get("a", b"other", make)
+            assert await making == "answer"
+        assert await cache.get("a", b"one", make) == "answer"
 
     asyncio.run(run())

@@ -3,116 +3,143 @@
 from __future__ import annotations
 
 import json
+import queue
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import httpx
+import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
-from artoveq.processes import ServerProcess, server_process
-from edge_client import Client
-from inference_server.edges import THUMBNAIL_BYTES, Edges, View
-from tests.conftest import MODEL, PICTURES
+from inference_server.answers import Decoded
+from inference_server.page.edges import THUMBNAIL_BYTES, Edges, View
+from inference_server.streams.actions import Answered
+from tests.inference_server.serving import Running, serving
+from tests.inference_server.test_stream import finals, hello, payload, planes
+from tests.wire.manifests import manifest_of
+from wire.artifact import Artifact
 from wire.exceptions import ProtocolError
 from wire.generated import remote_inference_pb2 as pb
-from wire.pictures import read_picture
+from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
+
+MANIFEST = manifest_of((1,), [(2,), (4,)])
 
 
-def events(server: ServerProcess) -> Iterator[dict[str, Any]]:
-    with httpx.stream("GET", f"http://127.0.0.1:{server.http_port}/v1/edges", timeout=20) as answer:
+def events(server: Running) -> Iterator[dict[str, Any]]:
+    with httpx.stream("GET", f"{server.url}/v1/edges", timeout=20) as answer:
         for line in answer.iter_lines():
             if line.startswith("data: "):
                 yield json.loads(line.removeprefix("data: "))
 
 
-def test_the_page_loads_nothing_from_elsewhere(server: ServerProcess) -> None:
-    page = httpx.get(f"http://127.0.0.1:{server.http_port}/")
+def test_the_page_loads_nothing_from_elsewhere(http: httpx.Client) -> None:
+    page = http.get("/")
     assert page.headers["content-type"].startswith("text/html")
     assert page.headers["content-security-policy"].startswith("default-src 'self'")
     assert "://" not in page.text
-    script = httpx.get(f"http://127.0.0.1:{server.http_port}/page.js")
-    assert script.headers["content-type"].startswith("text/javascript")
+    assert http.get("/page.js").headers["content-type"].startswith("text/javascript")
 
 
-def test_an_edge_is_shown_while_it_is_connected(server: ServerProcess) -> None:
-    picture = read_picture(PICTURES / "dingo.png")
+def test_an_edge_is_shown_while_it_is_connected(server: Running, progressive: Artifact) -> None:
     feed = events(server)
-    with Client(server.address, str(MODEL), name="gate") as client:
-        result = client.predict(picture, budget=1.0, progressive=True)
-        client.report(result, picture, thumbnail=True, true_capacity=9600)
-        seen: dict[str, Any] = {}
-        for _ in range(20):  # the first thing said after the report has arrived
-            found = [e for e in next(feed)["edges"] if e["name"] == "gate"]
-            seen |= found[0] if found else {}
-            if seen.get("thumbnail"):
-                break
-        assert seen["thumbnail"].startswith("data:image/webp;base64,")
-        answers = seen["picture"]["answers"]
-        assert answers[-1]["planes"] == 8 and answers[-1]["payload_bytes"] == result.payload_bytes
-        assert answers[-1]["classes"][0]["name"] == "dingo" and len(answers[-1]["classes"]) == 3
-        (report,) = seen["reports"]
-        assert report["true_capacity"] == 9600 and report["payload_bytes"] == result.payload_bytes
-        assert report["jpeg_bytes"] > report["webp_bytes"] > 0
-        news = next(e for e in next(feed)["edges"] if e["name"] == "gate")
-        assert news["reports"] == [] and "thumbnail" not in news  # nothing is said twice
-    assert any(all(e["name"] != "gate" for e in next(feed)["edges"]) for _ in range(20))
-
-
-def test_the_metrics_count_levels_deadlines_and_first_answers() -> None:
-    def counted(name: str) -> float:
-        text = httpx.get(f"http://127.0.0.1:{server.http_port}/metrics").text
-        return float(next(line.rsplit(" ", 1)[1] for line in text.splitlines() if line.startswith(name)))
-
-    picture = read_picture(PICTURES / "dingo.png")
-    with server_process(MODEL) as server, Client(server.address, str(MODEL)) as client:
-        for budget in (10.0, 10.0, 1e-6):
-            client.report(client.predict(picture, budget=budget, level=3), picture)
-        assert counted('artoveq_level_selected_total{level="3"}') == 3
-        assert counted("artoveq_reported_total") == 3
-        assert counted("artoveq_deadline_missed_total") == 1
-        assert counted("artoveq_time_to_first_prediction_seconds_count") == 3
-        assert 0 < counted("artoveq_time_to_first_prediction_seconds_sum") < 10
-
-
-def test_events_end_when_the_server_stops() -> None:
-    with server_process(MODEL) as server:
-        feed = events(server)
-        next(feed)
-        server.process.terminate()
-        for _ in feed:
+    said: queue.Queue[pb.StreamRequest | None] = queue.Queue()
+    said.put(hello(progressive, name="gate"))
+    said.put(planes(1, 1, 2, bytes(4), 4, top_k=1))
+    with grpc.insecure_channel(server.address) as channel:
+        call = RemoteInferenceServiceStub(channel).Stream(iter(said.get, None))
+        while not next(call).HasField("answer"):
             pass
-        assert server.process.wait(10) == 0
+        said.put(planes(1, 3, 2, bytes(4), 4))
+        while not next(call).answer.final:
+            pass
+        report = pb.Report(point=5, payload_bytes=8, true_capacity=9600, latency_us=1500, budget_us=50000, jpeg_bytes=9)
+        report.thumbnail = b"webp"
+        said.put(pb.StreamRequest(report=report))
+        seen: dict[str, Any] = {}
+        while "thumbnail" not in seen:  # the first thing said after the report has arrived
+            seen = next((edge for edge in next(feed)["edges"] if edge["name"] == "gate" and edge["reports"]), seen)
+        assert seen["thumbnail"].startswith("data:image/webp;base64,")
+        assert (seen["model"], seen["points"], seen["pictures"]) == (progressive.manifest.name, 10, 1)
+        assert (seen["picture"]["number"], seen["picture"]["point"]) == (1, 4)
+        first, last = seen["picture"]["answers"]
+        assert (first["point"], first["payload_bytes"], last["point"], last["payload_bytes"]) == (2, 4, 4, 8)
+        assert last["classes"][0]["name"] == "black" and len(last["classes"]) == 3
+        (shown,) = seen["reports"]
+        assert (shown["point"], shown["payload_bytes"], shown["jpeg_bytes"]) == (5, 8, 9)
+        assert (shown["true_capacity"], shown["capacity"], shown["latency_ms"]) == (9600, None, 1.5)
+        news = next(edge for edge in next(feed)["edges"] if edge["name"] == "gate")
+        assert news["reports"] == [] and "thumbnail" not in news  # nothing is said twice
+        said.put(None)
+    assert any(all(edge["name"] != "gate" for edge in next(feed)["edges"]) for _ in range(20))
 
 
-def test_only_so_many_viewers_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ARTOVEQ_VIEWERS", "1")
-    with server_process(MODEL) as server:
+def test_the_metrics_count_points_deadlines_and_first_answers(server: Running, progressive: Artifact) -> None:
+    point = {"model": progressive.manifest.name, "point": "6"}
+    names: list[tuple[str, dict[str, str]]] = [
+        ("artoveq_point_selected_total", point),
+        ("artoveq_pictures_total", point),
+        ("artoveq_reported_total", {}),
+        ("artoveq_deadline_missed_total", {}),
+        ("artoveq_time_to_first_answer_seconds_count", {}),
+    ]
+    requests = [hello(progressive)]
+    for number, latency in ((1, 10), (2, 10), (3, 30)):
+        requests.append(payload(number, 6, bytes(8)))
+        requests.append(pb.StreamRequest(report=pb.Report(latency_us=latency, budget_us=20)))
+    before = [REGISTRY.get_sample_value(*one) or 0 for one in names]
+    with grpc.insecure_channel(server.address) as channel:
+        assert len(finals(list(RemoteInferenceServiceStub(channel).Stream(iter(requests))))) == 3
+    after = [REGISTRY.get_sample_value(*one) or 0 for one in names]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [3, 3, 3, 1, 3]
+
+
+def test_events_end_when_the_server_stops(progressive: Artifact) -> None:
+    with serving(progressive.folder) as server:
         feed = events(server)
         next(feed)
-        answer = httpx.get(f"http://127.0.0.1:{server.http_port}/v1/edges")
+        server.stop()
+        assert len(list(feed)) < 10
+
+
+def test_only_so_many_viewers_are_served(progressive: Artifact) -> None:
+    with serving(progressive.folder, viewers=1) as server:
+        feed = events(server)
+        next(feed)
+        answer = httpx.get(f"{server.url}/v1/edges")
         assert answer.status_code == 429 and "viewers" in answer.json()["detail"]
+        feed.close()  # type: ignore[attr-defined]
 
 
 def test_an_edge_without_a_name_is_called_by_its_host() -> None:
     edges = Edges()
-    assert edges.join("", "ipv4:10.0.0.7:50123").name == "10.0.0.7"
-    assert edges.join("", "ipv6:[::1]:50123").name == "[::1]"
-    assert len(edges.join("x" * 1000, "ipv4:10.0.0.7:1").name) == 64
+    assert edges.join("", "10.0.0.7", MANIFEST).name == "10.0.0.7"
+    assert len(edges.join("x" * 1000, "10.0.0.7", MANIFEST).name) == 64
 
 
 def test_of_many_edges_those_active_last_are_shown() -> None:
     edges = Edges()
-    joined = [edges.join(str(i), "ipv4:10.0.0.7:1") for i in range(5)]
+    joined = [edges.join(str(i), "host", MANIFEST) for i in range(5)]
     for i, edge in enumerate(joined):
         edge.active = float(i)
-    news = View(edges, ["a"], 2).news()
+    news = View(edges, 2).news()
     assert news["connected"] == 5
     assert [e["name"] for e in news["edges"]] == ["3", "4"]
     edges.leave(joined[4])
-    assert [e["name"] for e in View(edges, ["a"], 2).news()["edges"]] == ["2", "3"]
+    assert [e["name"] for e in View(edges, 2).news()["edges"]] == ["2", "3"]
+
+
+def test_of_several_pictures_in_flight_the_newest_is_shown() -> None:
+    edge = Edges().join("", "host", MANIFEST)
+    for number, point, final in ((2, 1, False), (1, 2, True), (2, 2, True)):
+        decoded = Decoded(point, np.array([0.2, 0.8], np.float32), 0.0, 0.0)
+        edge.answered(Answered(number, 2, 4 * point, decoded, 0.1, not final, final))
+    assert edge.pictures == 2 and edge.newest is not None
+    assert [(edge.newest.number, bytes_, one.point) for bytes_, one in edge.newest.answers] == [(2, 4, 1), (2, 8, 2)]
 
 
 def test_a_large_thumbnail_is_refused() -> None:
-    edge = Edges().join("", "ipv4:10.0.0.7:1")
+    edge = Edges().join("", "host", MANIFEST)
     with pytest.raises(ProtocolError, match="A thumbnail has at most"):
         edge.report(pb.Report(thumbnail=bytes(THUMBNAIL_BYTES + 1)))

@@ -1,43 +1,64 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 
-from artoveq.processes import ServerProcess, server_process
-from tests.conftest import MODEL, PICTURES
+from inference_server.rest.predictions import shown_points
+from tests import tiny
+from tests.inference_server.conftest import png
+from tests.inference_server.serving import serving
+from tests.wire.manifests import chained, manifest_of
 from wire.artifact import Artifact
 
-DINGO = (PICTURES / "dingo.png").read_bytes()
+GREEN = png("green")
 
 
-@pytest.fixture
-def http(server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.http_port}") as client:
-        yield client
-
-
-def test_a_picture_is_classified(http: httpx.Client) -> None:
-    answer = http.post("/v1/predictions", content=DINGO, params={"top_k": 3, "level": 4})
-    assert answer.status_code == 200
-    body = answer.json()
-    assert (body["planes"], body["final"]) == (4, True) and 128 < body["payload_bytes"] <= 256
-    assert body["classes"][0]["name"] == "dingo" and len(body["classes"]) == 3
-    assert http.post("/v1/predictions", content=DINGO).json()["planes"] == 8
-
-
-def test_the_answer_is_streamed_plane_by_plane(http: httpx.Client) -> None:
-    events = []
-    with http.stream("POST", "/v1/predictions/stream", content=DINGO) as answer:
+def events(http: httpx.Client, **params: object) -> list[dict[str, Any]]:
+    with http.stream("POST", "/v1/predictions/stream", content=GREEN, params=params) as answer:  # type: ignore[arg-type]
         assert answer.headers["content-type"].startswith("text/event-stream")
-        for line in answer.iter_lines():
-            if line.startswith("data: "):
-                events.append(json.loads(line.removeprefix("data: ")))
-    assert [e["planes"] for e in events] == list(range(1, 9))
-    assert [e["final"] for e in events] == [False] * 7 + [True]
-    assert events[-1]["classes"][0]["name"] == "dingo"
+        lines = [line for line in answer.iter_lines() if line.startswith("data: ")]
+    return [json.loads(line.removeprefix("data: ")) for line in lines]
+
+
+def test_a_picture_is_answered_at_the_point_that_is_named(http: httpx.Client, any_size: Artifact) -> None:
+    model = any_size.manifest.name
+    for params, point in (({}, 7), ({"point": 2}, 2), ({"level": 3}, 4)):
+        answer = http.post("/v1/predictions", content=GREEN, params={"model": model, "top_k": 3, **params})
+        assert answer.status_code == 200
+        body = answer.json()
+        assert (body["point"], body["final"]) == (point, True)
+        assert body["payload_bytes"] == any_size.manifest.point(point).payload_bytes
+        assert body["classes"][0]["name"] == "green" and len(body["classes"]) == 3
+
+
+def test_coded_bytes_are_those_an_edge_would_send(http: httpx.Client, coded: Artifact) -> None:
+    answer = http.post("/v1/predictions", content=GREEN, params={"model": coded.manifest.fingerprint})
+    assert 0 < answer.json()["payload_bytes"] <= coded.manifest.points[-1].payload_bytes
+
+
+def test_the_answer_is_streamed_over_the_whole_levels(http: httpx.Client) -> None:
+    """A refinable model, one that is not, and one with a single whole level."""
+    found = events(http)
+    assert [e["point"] for e in found] == [3, 6, 8, 10]
+    assert [e["payload_bytes"] for e in found] == [4, 8, 12, 16]
+    assert [e["final"] for e in found] == [False] * 3 + [True]
+    assert {e["classes"][0]["name"] for e in found} == {"green"}
+    assert [e["point"] for e in events(http, point=7)] == [3, 6, 7]
+    assert [e["point"] for e in events(http, model="tiny-nested")] == [1, 2, 3, 4]
+    assert [e["point"] for e in events(http, model="tiny-any-size")] == [4, 7]
+
+
+def test_points_that_are_shown_are_few() -> None:
+    chain = chained((1, 1, 1), [(0,), (1,), (2,)] * 8, largest=256)
+    assert shown_points(chain, 24) == [3, 6, 9, 12, 15, 18, 21, 24]  # whole levels
+    odd = chained((1, 1), [(0,)] * 8 + [(1,)] * 7, largest=256)
+    assert shown_points(odd, 15) == [1, 3, 5, 7, 9, 11, 13, 15]
+    assert shown_points(odd, 2) == [1, 2] and shown_points(odd, 1) == [1]
+    blocks = manifest_of((1,), [(k,) for k in (3, 5, 6)], any_size=True)
+    assert shown_points(blocks, 3) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("path", ["/v1/predictions", "/v1/predictions/stream"])
@@ -46,11 +67,13 @@ def test_the_answer_is_streamed_plane_by_plane(http: httpx.Client) -> None:
     [
         (b"no picture", {}, "is not a picture"),
         (b"", {}, "is not a picture"),
-        (DINGO[:3000], {}, "is damaged or cut short"),
-        (DINGO, {"level": 0}, "Level 0 does not exist"),
-        (DINGO, {"level": 9}, "Level 9 does not exist"),
-        (DINGO, {"level": "fast"}, "valid integer"),
-        (DINGO, {"top_k": 0}, "greater than or equal to 1"),
+        (GREEN[:45], {}, "is damaged or cut short"),
+        (GREEN, {"point": 0}, "Point 0 does not exist"),
+        (GREEN, {"point": 11}, "Point 11 does not exist"),
+        (GREEN, {"point": "fast"}, "valid integer"),
+        (GREEN, {"level": 5}, "Level 5 does not exist; tiny-progressive has level 1, 2, 3, 4"),
+        (GREEN, {"level": 1, "point": 1}, "a point or a level, not both"),
+        (GREEN, {"top_k": 0}, "greater than or equal to 1"),
     ],
 )
 def test_bad_requests_are_answered_in_a_sentence(
@@ -58,29 +81,47 @@ def test_bad_requests_are_answered_in_a_sentence(
 ) -> None:
     answer = http.post(path, content=content, params=params)  # type: ignore[arg-type]
     assert answer.status_code == 422
-    assert said in answer.text
+    assert said in answer.json()["detail"]
 
 
-def test_too_large_a_file_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ARTOVEQ_MAX_UPLOAD_BYTES", "1000")
-    with server_process(MODEL) as server:
-        answer = httpx.post(f"http://127.0.0.1:{server.http_port}/v1/predictions", content=DINGO)
+@pytest.mark.parametrize("path", ["/v1/predictions", "/v1/predictions/stream", "/v1/model"])
+def test_a_model_that_is_not_served_is_not_found(http: httpx.Client, path: str) -> None:
+    answer = http.request("GET" if path == "/v1/model" else "POST", path, content=GREEN, params={"model": "x"})
+    assert answer.status_code == 404
+    assert "has no model 'x'" in answer.json()["detail"]
+
+
+def test_too_large_a_file_is_not_read_to_its_end(progressive: Artifact) -> None:
+    with serving(progressive.folder, max_upload_bytes=60) as server:
+        answer = httpx.post(f"{server.url}/v1/predictions", content=GREEN)
         assert answer.status_code == 413
-        assert "more than 1,000 bytes" in answer.json()["detail"]
+        assert "more than 60 bytes" in answer.json()["detail"]
 
 
-def test_model_health_and_metrics(http: httpx.Client, artifact: Artifact) -> None:
-    assert http.get("/v1/model").json()["fingerprint"] == artifact.manifest.fingerprint
+def test_models_health_and_metrics(http: httpx.Client, progressive: Artifact, nested: Artifact) -> None:
+    assert http.get("/v1/model").json()["fingerprint"] == progressive.manifest.fingerprint
+    name = nested.manifest.name
+    assert http.get("/v1/model", params={"model": name}).json()["fingerprint"] == nested.manifest.fingerprint
+    rows = http.get("/v1/models").json()
+    assert [row["name"] for row in rows][:2] == [progressive.manifest.name, "tiny-coded"]
+    assert rows[0] == {
+        "name": "tiny-progressive",
+        "fingerprint": progressive.manifest.fingerprint,
+        "task": "classification",
+        "points": len(tiny.PROGRESSIVE),
+        "refinable": True,
+    }
     assert http.get("/healthz").json() == {"status": "ok"}
     assert http.get("/readyz").json() == {"status": "ready"}
-    http.post("/v1/predictions", content=DINGO, params={"level": 3})
-    assert 'artoveq_pictures_total{level="3"}' in http.get("/metrics").text
+    http.post("/v1/predictions", content=GREEN, params={"point": 3})
+    assert 'artoveq_pictures_total{model="tiny-progressive",point="3"}' in http.get("/metrics").text
 
 
 def test_the_description_has_examples(http: httpx.Client) -> None:
     described = http.get("/openapi.json").json()
     assert set(described["paths"]) == {
-        "/v1/predictions", "/v1/predictions/stream", "/v1/edges", "/v1/model", "/healthz", "/readyz", "/metrics",
+        "/v1/predictions", "/v1/predictions/stream", "/v1/edges", "/v1/model", "/v1/models",
+        "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
     assert described["components"]["schemas"]["PredictionBody"]["examples"]
     body = described["paths"]["/v1/predictions"]["post"]["requestBody"]

@@ -1,137 +1,121 @@
-import asyncio
-import threading
+"""Which pictures are decoded together, and when: in virtual time, without a decoder."""
+
+from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from inference_server.batcher import Answer, Batcher
-from wire.exceptions import ArtoveqError, ServerError, ServerOverloaded
+from inference_server.scheduler import Scheduler, Work
+from wire.exceptions import ServerOverloaded
 
 
-class HeldDecoder:
-    """Answers each picture with its first index, once it is let go; remembers its batches."""
-
-    device = "test"
-
-    def __init__(self) -> None:
-        self.go = threading.Event()
-        self.batches: list[list[int]] = []
-
-    def decode(self, indices: np.ndarray, levels: np.ndarray) -> np.ndarray:
-        self.go.wait(5)
-        self.batches.append([int(level) for level in levels])
-        if (indices == 255).any():
-            raise ValueError("a bad batch")
-        return indices[:, :1].astype(np.float32)
+def work(point: int = 1, since: float = 0.0) -> Work:
+    return Work(point, np.zeros(4, np.int32), since, lambda _: None)
 
 
-def one(value: int) -> np.ndarray:
-    return np.full(4, value, np.uint8)
+def scheduler(batch: int = 4, window: float = 0.0, queue: int = 100) -> Scheduler:
+    return Scheduler(batch_pictures=batch, window=window, queue_pictures=queue)
 
 
-def batcher(decoder: HeldDecoder, queue: int = 100) -> Batcher:
-    made = Batcher(decoder, pictures=4, window=0.0, queue=queue)
-    made.start()
-    return made
+def points(batch: list[Work] | None) -> list[int] | None:
+    return None if batch is None else [one.point for one in batch]
 
 
-def test_each_picture_gets_its_own_answer() -> None:
-    async def run() -> None:
-        decoder = HeldDecoder()
-        decoder.go.set()
-        batch = batcher(decoder)
-        answers = await asyncio.gather(*(batch.predict("a", 1, one(i)) for i in range(50)))
-        assert [a.probabilities[0] for a in answers] == list(range(50))
-        assert max(map(len, decoder.batches)) == 4
-        await batch.stop()
-
-    asyncio.run(run())
+def test_what_waits_goes_together() -> None:
+    one = scheduler()
+    for point in range(1, 8):
+        one.submit("a", point, work(point))
+    assert one.due() == 0
+    assert points(one.next_batch(0)) == [1, 2, 3, 4]
+    assert one.waiting == 3
 
 
-def test_newer_planes_replace_a_waiting_request() -> None:
-    async def run() -> None:
-        decoder = HeldDecoder()
-        batch = batcher(decoder)
-        got: list[Answer | ArtoveqError] = []
-        batch.submit("a", "busy", 1, one(0), got.append)
-        await asyncio.sleep(0.05)
-        for level in (1, 2, 3):
-            batch.submit("a", "picture", level, one(level), got.append)
-        decoder.go.set()
-        await batch.stop()
-        assert decoder.batches == [[1], [3]]
-        assert [a.level for a in got if isinstance(a, Answer)] == [1, 3]
-
-    asyncio.run(run())
-
-
-def test_a_full_queue_refuses_and_a_withdrawn_picture_makes_room() -> None:
-    async def run() -> None:
-        decoder = HeldDecoder()
-        batch = batcher(decoder, queue=2)
-        for key in ("a", "b"):
-            batch.submit("x", key, 1, one(1), lambda _: None)
-        with pytest.raises(ServerOverloaded, match="2 pictures are waiting"):
-            batch.submit("x", "c", 1, one(1), lambda _: None)
-        batch.withdraw("x", "a")
-        batch.submit("x", "c", 1, one(1), lambda _: None)
-        decoder.go.set()
-        await batch.stop()
-        assert sum(map(len, decoder.batches)) == 2
-
-    asyncio.run(run())
+def test_a_second_batch_is_given_out_only_where_it_is_full() -> None:
+    one = scheduler()
+    for point in range(1, 8):
+        one.submit("a", point, work(point))
+    one.next_batch(0)
+    assert one.due() is None and one.next_batch(9) is None  # three wait
+    for point in (8, 9):
+        one.submit("a", point, work(point))
+    assert points(one.next_batch(0)) == [5, 6, 7, 8]
+    for point in range(10, 20):
+        one.submit("a", point, work(point))
+    assert one.next_batch(9) is None  # two are with the decoder
+    one.finished(4, 0.01)
+    assert points(one.next_batch(9)) == [9, 10, 11, 12]
+    one.finished(4, 0.01)
+    one.finished(4, 0.01)
+    assert points(one.next_batch(9)) == [13, 14, 15, 16]
+    one.finished(4, 0.01)
+    assert points(one.next_batch(9)) == [17, 18, 19]
+    assert not one.idle
+    one.finished(3, 0.01)
+    assert one.idle and one.due() is None
 
 
-def test_a_fault_of_one_batch_does_not_end_the_service() -> None:
-    async def run() -> None:
-        decoder = HeldDecoder()
-        decoder.go.set()
-        batch = batcher(decoder)
-        with pytest.raises(ServerError, match="a bad batch"):
-            await batch.predict("a", 1, one(255))
-        assert (await batch.predict("a", 1, one(3))).probabilities[0] == 3
-        await batch.stop()
-
-    asyncio.run(run())
+def test_newer_planes_replace_a_waiting_request_and_keep_its_place() -> None:
+    one = scheduler()
+    assert not one.submit("a", "first", work(1))
+    assert not one.submit("a", "second", work(7))
+    assert one.submit("a", "first", work(2))
+    assert one.submit("a", "first", work(3))
+    assert one.waiting == 2
+    assert points(one.next_batch(0)) == [3, 7]
+    assert not one.submit("a", "first", work(4))  # its older state is being decoded, and no longer waits
 
 
 def test_one_owner_with_many_pictures_does_not_keep_another_waiting() -> None:
-    async def run() -> None:
-        decoder = HeldDecoder()
-        batch = batcher(decoder)
-        answered: list[str] = []
-        batch.submit("busy", 0, 1, one(0), lambda _: None)
-        await asyncio.sleep(0.05)
-        for i in range(10):
-            batch.submit("greedy", i, 1, one(0), lambda _: answered.append("greedy"))
-        for i in range(3):
-            batch.submit("modest", i, 1, one(0), lambda _: answered.append("modest"))
-        assert batch.waiting == 13
-        decoder.go.set()
-        await batch.stop()
-        assert answered[:6].count("modest") == 3
-        assert answered.count("greedy") == 10
-        assert batch.waiting == 0
+    one = scheduler()
+    for number in range(10):
+        one.submit("greedy", number, work(1))
+    for number in range(3):
+        one.submit("modest", number, work(2))
+    assert points(one.next_batch(0)) == [1, 2, 1, 2]
+    one.finished(4, 0.01)
+    assert points(one.next_batch(0)) == [1, 2, 1, 1]
 
-    asyncio.run(run())
+
+def test_a_full_queue_refuses_and_a_withdrawn_picture_makes_room() -> None:
+    one = scheduler(queue=2)
+    for key in ("a", "b"):
+        one.submit("x", key, work())
+    with pytest.raises(ServerOverloaded, match="2 pictures are waiting"):
+        one.submit("x", "c", work())
+    assert one.submit("x", "b", work(2))  # what waits already may be replaced
+    one.withdraw("x", "a")
+    one.withdraw("x", "a")
+    one.withdraw("nobody", "a")
+    assert not one.submit("x", "c", work(3))
+    assert points(one.next_batch(0)) == [2, 3]
 
 
 def test_a_refusal_says_how_long_the_queue_takes() -> None:
-    async def run() -> None:
-        decoder = HeldDecoder()
-        batch = batcher(decoder, queue=3)
-        first = asyncio.create_task(batch.predict("a", 1, one(1)))
-        await asyncio.sleep(0.2)
-        decoder.go.set()
-        await first
-        decoder.go.clear()
-        for i in range(4):
-            batch.submit("a", i, 1, one(1), lambda _: None)
-            await asyncio.sleep(0.02)
-        with pytest.raises(ServerOverloaded) as full:
-            batch.submit("a", "more", 1, one(1), lambda _: None)
-        assert 0.01 < full.value.retry_after < 1
-        decoder.go.set()
-        await batch.stop()
+    one = scheduler(batch=1, queue=3)
+    for _ in range(200):
+        one.submit("x", 0, work())
+        one.next_batch(0)
+        one.finished(1, 0.02)
+    for key in range(3):
+        one.submit("x", key, work())
+    with pytest.raises(ServerOverloaded) as full:
+        one.submit("x", "more", work())
+    assert full.value.retry_after == pytest.approx(3 * 0.02, rel=0.01)
 
-    asyncio.run(run())
+
+def test_the_first_picture_waits_for_company_while_the_decoder_is_free() -> None:
+    one = scheduler(window=0.01)
+    one.submit("a", 1, work(1, since=5.0))
+    one.submit("b", 1, work(2, since=5.004))
+    assert one.due() == pytest.approx(5.01) and one.next_batch(5.009) is None
+    assert points(one.next_batch(5.01)) == [1, 2]
+    one.submit("a", 2, work(3, since=5.011))
+    one.finished(2, 0.01)
+    assert points(one.next_batch(5.012)) == [3]  # it has waited for the decoder
+
+
+def test_a_full_batch_waits_for_no_window() -> None:
+    one = scheduler(window=10.0)
+    for number in range(4):
+        one.submit("a", number, work(1, since=5.0))
+    assert points(one.next_batch(5.0)) == [1, 1, 1, 1]

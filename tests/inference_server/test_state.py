@@ -1,64 +1,293 @@
-"""One stream's answers, in which order, whoever reads them and when."""
+"""A stream as a plan: what the edge says and what the decoder finds, in virtual time, and what is said about it."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from inference_server.engine import Engine
-from inference_server.session import Session
-from inference_server.settings import Settings
-from tests.conftest import MODEL
-from wire.bundles import MOST
+import numpy as np
+import pytest
+
+from inference_server.answers import Decoded
+from inference_server.streams.actions import (
+    Action,
+    Answered,
+    Begun,
+    Decode,
+    EncodeFile,
+    End,
+    Failed,
+    Report,
+    Respond,
+    Withdraw,
+)
+from inference_server.streams.state import StreamState
+from tests import tiny
+from tests.wire.manifests import chained, manifest_of
+from wire.bundles import MOST, bundled
+from wire.exceptions import ProtocolError, ServerError, ServerOverloaded, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
-from wire.tracing import Trace
+from wire.payload import PayloadCodec
+from wire.tasks import task_of
 
-PLANE = bytes(64)
-
-
-def opened() -> Session:
-    """Of an engine that decodes nothing."""
-    engine = Engine(Settings(model=MODEL))
-    return Session(engine, engine.edges.join("", "ipv4:1.2.3.4:5"), "", "id", Trace("test", "id"), bundles=True)
+REFINABLE = chained((1, 1), tiny.CHAIN, positions=16, largest=16)
+"""Points 1 to 8 are the first 1 to 8 planes, of 2 bytes each."""
+BLOCKS = manifest_of((2,), [(2,), (3,), (4,)], positions=16, any_size=True)
+PLANE = bytes(2)
 
 
-def hand_over(session: Session, picture_id: int, level: int, first_plane: int = 1) -> None:
-    message = pb.Planes(picture_id=picture_id, level=level, first_plane=first_plane, planes=PLANE)
-    session.handle(pb.StreamRequest(planes=message))
+@dataclass
+class Plan:
+    """Runs steps at virtual times; what is said is kept in words."""
+
+    manifest: object = REFINABLE
+    bundles: bool = False
+    most: int = 4
+    admit: Callable[[float], None] = lambda now: None
+    now: float = 0.0
+    decodes: dict[int, Decode] = field(default_factory=dict)
+    actions: list[Action] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.state = StreamState(
+            PayloadCodec(self.manifest),  # type: ignore[arg-type]
+            task_of(self.manifest),  # type: ignore[arg-type]
+            admit=self.admit,
+            most_pictures=self.most,
+            bundles=self.bundles,
+        )
+
+    def take(self, actions: list[Action]) -> list[str]:
+        """What the actions say, in words; work and notes are kept."""
+        self.actions = actions
+        self.decodes |= {action.picture_id: action for action in actions if isinstance(action, Decode)}
+        return [_words(action.response) for action in actions if isinstance(action, Respond)] + [
+            "end" for action in actions if isinstance(action, End)
+        ]
+
+    def say(self, request: pb.StreamRequest, after: float = 0.001) -> list[str]:
+        """The edge's message, so long after the last step."""
+        self.now += after
+        return self.take(self.state.receive(request, self.now))
+
+    def planes(self, picture_id: int, first: int, count: int, point: int = 8, **more: object) -> list[str]:
+        message = pb.Payload(
+            picture_id=picture_id,
+            point=point,
+            first_plane=first,
+            plane_count=count,
+            data=PLANE * count,
+            **more,  # type: ignore[arg-type]
+        )
+        return self.say(pb.StreamRequest(payload=message))
+
+    def block(self, picture_id: int, point: int = 1, **more: object) -> list[str]:
+        size = self.manifest.point(point).payload_bytes  # type: ignore[attr-defined]
+        message = pb.Payload(picture_id=picture_id, point=point, data=bytes(size), **more)  # type: ignore[arg-type]
+        return self.say(pb.StreamRequest(payload=message))
+
+    def decode(self, picture_id: int, after: float = 0.001) -> list[str]:
+        """The decoder is done with the newest state of a picture."""
+        work = self.decodes.pop(picture_id)
+        return self.decoded(picture_id, work.point, after)
+
+    def decoded(self, picture_id: int, point: int, after: float = 0.001) -> list[str]:
+        self.now += after
+        output = np.array([0.25, 0.75], np.float32)
+        return self.take(self.state.decoded(picture_id, Decoded(point, output, 0.002, 0.003), self.now))
+
+    def notes(self, kind: type[Action]) -> list[Action]:
+        """Actions of the last step."""
+        return [action for action in self.actions if isinstance(action, kind)]
 
 
-async def read(session: Session) -> list[pb.StreamResponse]:
-    """What lies ready."""
-    found: list[pb.StreamResponse] = []
-    while not session.outbox.empty():
-        response = await session.next()
-        assert response is not None
-        found += response.bundle.responses or [response]
-    return found
+def _words(response: pb.StreamResponse) -> str:
+    kind = response.WhichOneof("message")
+    if kind == "receipt":
+        return f"receipt {response.receipt.picture_id} planes {response.receipt.planes}"
+    if kind == "answer":
+        final = " final" if response.answer.final else ""
+        return f"answer {response.answer.picture_id} point {response.answer.point}{final}"
+    if kind == "failure":
+        return f"failure {response.failure.picture_id}"
+    return str(kind)
 
 
-def test_receipts_come_in_the_order_of_the_messages_however_late_they_are_read() -> None:
+def test_a_picture_is_refined_until_its_last_plane() -> None:
+    plan = Plan()
+    assert plan.planes(1, 1, 2) == ["receipt 1 planes 2"]
+    assert plan.decode(1) == ["answer 1 point 2"]
+    assert plan.planes(1, 3, 6) == ["receipt 1 planes 8"]
+    assert plan.decode(1) == ["answer 1 point 8 final"]
+    (note,) = plan.notes(Answered)
+    assert isinstance(note, Answered)
+    assert (note.target, note.payload_bytes, note.first, note.final) == (8, 16, False, True)
+    assert note.seconds == pytest.approx(0.003)
+
+
+def test_an_older_state_is_answered_and_is_not_final() -> None:
+    plan = Plan()
+    plan.planes(1, 1, 1)
+    plan.planes(1, 2, 7)
+    assert plan.decoded(1, 1) == ["answer 1 point 1"]
+    assert plan.decoded(1, 8) == ["answer 1 point 8 final"]
+    assert plan.decoded(1, 8) == []
+
+
+def test_an_edge_that_stops_early_gets_its_final_answer() -> None:
+    plan = Plan()
+    plan.planes(1, 1, 3, last=True)
+    assert plan.planes(1, 4, 1) == ["failure 1", "receipt 1 planes 0"]
+    plan.planes(2, 1, 3, last=True)
+    assert plan.decode(2) == ["answer 2 point 3 final"]
+
+
+def test_blocks_of_any_point_are_final() -> None:
+    plan = Plan(BLOCKS)
+    for number, point in ((1, 2), (2, 3), (5, 1)):
+        assert plan.block(number, point) == [f"receipt {number} planes 0"]
+        assert plan.notes(Begun) == [Begun(point)]
+        assert plan.decode(number) == [f"answer {number} point {point} final"]
+
+
+def test_receipts_tell_bytes_and_the_time_of_arrival() -> None:
+    plan = Plan()
+    messages = [
+        pb.StreamRequest(payload=pb.Payload(picture_id=1, point=1, data=PLANE)),
+        pb.StreamRequest(ping=pb.Ping(id=1, padding=bytes(50))),
+        pb.StreamRequest(ping=pb.Ping(id=2)),
+    ]
+    found = []
+    for message in messages:
+        plan.say(message, after=0.5)
+        (action,) = plan.notes(Respond)
+        assert isinstance(action, Respond)
+        found.append(action.response)
+    sizes = [message.ByteSize() for message in messages]
+    assert (found[0].receipt.received_bytes, found[0].receipt.received_us) == (sizes[0], 500_000)
+    assert (found[1].pong.received_bytes, found[1].pong.received_us) == (sizes[0] + sizes[1], 1_000_000)
+    assert (found[2].pong.received_bytes, plan.state.last_activity) == (sizes[0] + sizes[1], 1.5)
+
+
+def test_receipts_come_in_the_order_of_the_messages() -> None:
     """Those of whole pictures wait for company, those of others do not."""
-
-    async def run() -> None:
-        session = opened()
-        for picture_id, level in ((1, 2), (2, 1), (3, 2), (4, 1)):
-            hand_over(session, picture_id, level)
-        hand_over(session, 1, 2, 2)
-        assert [one.receipt.picture_id for one in await read(session)] == [1, 2, 3]
-        hand_over(session, 5, 2)
-        assert [one.receipt.picture_id for one in await read(session)] == [4, 1, 5]
-        session.close()
-
-    asyncio.run(run())
+    plan = Plan(bundles=True)
+    assert plan.planes(1, 1, 1, 2) == ["receipt 1 planes 1"]
+    assert plan.block(2) == []
+    assert plan.planes(3, 1, 1, 2) == ["receipt 2 planes 0", "receipt 3 planes 1"]
+    assert plan.block(4) == []
+    assert plan.planes(1, 2, 1, 2) == []
+    assert plan.decode(2) == ["receipt 4 planes 0", "receipt 1 planes 2", "answer 2 point 1 final"]
 
 
 def test_an_edge_that_gives_everything_up_leaves_no_heap_of_receipts() -> None:
-    async def run() -> None:
-        session = opened()
-        for picture_id in range(1, 3 * MOST):
-            hand_over(session, picture_id, 1)
-            session.handle(pb.StreamRequest(cancel=pb.Cancel(picture_id=picture_id)))
-        receipts = [one.receipt.picture_id for one in await read(session)]
-        assert receipts == list(range(1, len(receipts) + 1)) and len(receipts) > 2 * MOST - 2
+    plan, said = Plan(bundles=True), []
+    for picture_id in range(1, 3 * MOST):
+        said += plan.block(picture_id)
+        said += plan.say(pb.StreamRequest(cancel=pb.Cancel(picture_id=picture_id)))
+    assert said == [f"receipt {number} planes 0" for number in range(1, len(said) + 1)]
+    assert len(said) > 2 * MOST - 2
 
-    asyncio.run(run())
+
+def test_a_bundle_has_one_receipt_and_its_bad_payload_one_failure() -> None:
+    plan = Plan()
+    payloads = [pb.Payload(picture_id=n, point=1, data=PLANE if n != 3 else b"x") for n in (1, 3, 4)]
+    ((request, _),) = bundled(payloads)
+    assert plan.say(request) == ["failure 3", "receipt 4 planes 0"]
+    assert sorted(plan.decodes) == [1, 4]
+
+
+@pytest.mark.parametrize("give_up", ["cancel", "given_up"])
+def test_what_is_given_up_is_withdrawn_and_never_answered(give_up: str) -> None:
+    plan = Plan()
+    plan.planes(1, 1, 1)
+    if give_up == "cancel":
+        assert plan.say(pb.StreamRequest(cancel=pb.Cancel(picture_id=1))) == []
+    else:
+        assert plan.block(2, given_up=[1, 77]) == ["receipt 2 planes 0"]
+    assert plan.notes(Withdraw) == [Withdraw(1)]
+    assert plan.decode(1) == []
+    assert plan.planes(1, 2, 1) == ["failure 1", "receipt 1 planes 0"]
+
+
+def test_a_file_is_encoded_then_decoded() -> None:
+    plan = Plan()
+    request = pb.StreamRequest(file=pb.PictureFile(picture_id=1, file=b"file"))
+    assert plan.say(request) == ["receipt 1 planes 0"]
+    assert plan.notes(EncodeFile) == [EncodeFile(1, 8, b"file")]
+    assert plan.take(plan.state.encoded(1, np.zeros(32, np.int32))) == []
+    assert plan.decode(1) == ["answer 1 point 8 final"]
+    assert plan.take(plan.state.encoded(1, np.zeros(32, np.int32))) == [] and plan.actions == []
+
+
+def test_failed_work_fails_its_picture() -> None:
+    plan = Plan()
+    plan.planes(1, 1, 1)
+    plan.block(2)
+    full = ServerOverloaded("The queue is full.", 0.25)
+    assert plan.take(plan.state.failed(1, full)) == ["failure 1"]
+    (said,) = plan.notes(Respond)
+    assert isinstance(said, Respond) and said.response.failure.retry_after_ms == 250
+    assert plan.notes(Failed) == [Failed(1, full)]
+    assert plan.take(plan.state.failed(1, ServerError("Once more."))) == []
+    assert plan.decode(2) == ["answer 2 point 1 final"]
+
+
+def test_so_many_pictures_may_be_unfinished() -> None:
+    plan = Plan(most=2)
+    plan.planes(1, 1, 1)
+    plan.planes(2, 1, 1)
+    assert plan.block(3) == ["failure 3", "receipt 3 planes 0"]
+    assert plan.planes(2, 2, 7) == ["receipt 2 planes 8"]
+    plan.decode(2)
+    assert plan.block(4) == ["receipt 4 planes 0"]
+
+
+def test_a_picture_that_is_not_admitted_fails() -> None:
+    def admit(now: float) -> None:
+        if now > 1:
+            raise ServerUnavailable("The server is stopping.")
+
+    plan = Plan(admit=admit)
+    plan.planes(1, 1, 1)
+    plan.now = 1.0
+    assert plan.block(2) == ["failure 2", "receipt 2 planes 0"]
+    assert plan.planes(1, 2, 7) == ["receipt 1 planes 8"]  # what was begun may be finished
+
+
+def test_the_stream_ends_when_everything_is_answered() -> None:
+    plan = Plan()
+    plan.planes(1, 1, 1)
+    plan.block(2)
+    assert plan.take(plan.state.input_ended()) == []
+    assert plan.notes(Withdraw) == [Withdraw(1)]  # it would never be complete
+    assert plan.decode(2) == ["answer 2 point 1 final", "end"]
+    assert plan.take(plan.state.drain()) == []
+
+
+def test_a_draining_stream_finishes_what_is_there() -> None:
+    plan = Plan()
+    plan.planes(1, 1, 1)
+    assert plan.take(plan.state.drain()) == []
+    assert plan.planes(1, 2, 7) == ["receipt 1 planes 8"]
+    assert plan.decode(1) == ["answer 1 point 8 final", "end"]
+    assert Plan().take(Plan().state.drain()) == ["end"]
+
+
+def test_a_stream_that_is_gone_wants_nothing_any_more() -> None:
+    plan = Plan()
+    plan.planes(1, 1, 1)
+    assert plan.state.close() == [Withdraw(1)]
+    assert plan.decode(1) == []
+
+
+def test_reports_are_handed_on() -> None:
+    plan = Plan()
+    report = pb.Report(point=3)
+    assert plan.say(pb.StreamRequest(report=report)) == [] and plan.notes(Report) == [Report(report)]
+
+
+@pytest.mark.parametrize("request_", [pb.StreamRequest(), pb.StreamRequest(hello=pb.Hello())])
+def test_what_is_not_expected_ends_the_stream(request_: pb.StreamRequest) -> None:
+    with pytest.raises(ProtocolError, match="is not expected here"):
+        Plan().say(request_)

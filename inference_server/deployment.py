@@ -1,0 +1,41 @@
+"""What gRPC and REST share of one running server."""
+
+from __future__ import annotations
+
+import time
+
+from inference_server.access import Access
+from inference_server.model import Model
+from inference_server.page.edges import Edges
+from inference_server.registry import ModelRegistry
+from inference_server.settings import Settings
+from wire.exceptions import ServerUnavailable
+
+
+class Deployment:
+    """Its settings, models, callers and edges, and whether it is about to stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.access = Access(settings)
+        self.models = ModelRegistry([Model(folder, settings) for folder in settings.model])
+        self.edges = Edges()
+        self.leaving = False
+        """The server is about to stop; still, it takes new work."""
+        self.draining = False
+
+    def admit(self, caller: str, now: float | None = None) -> None:
+        """Takes one picture from the caller's allowance; now: of the monotonic clock.
+
+        Raises:
+            ServerUnavailable: once the server is stopping.
+            AccessDenied: if the caller has no token any more.
+            ServerOverloaded: if nothing of the allowance is left.
+        """
+        self.refuse_when_draining()
+        self.access.spend(caller, time.monotonic() if now is None else now)
+
+    def refuse_when_draining(self) -> None:
+        """Raises ServerUnavailable once the server is stopping."""
+        if self.draining:
+            raise ServerUnavailable("The server is stopping and takes no new work; try another one.")

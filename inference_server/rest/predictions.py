@@ -1,0 +1,157 @@
+"""A picture in, an answer out: at one operating point, or at several of them, each better than the one before."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.requests import ClientDisconnect
+
+from inference_server.answers import answer_message
+from inference_server.deployment import Deployment
+from inference_server.model import Model
+from inference_server.rest.bodies import ERRORS, EVENT, PICTURE_BODY, Level, ModelName, Point, PredictionBody, TopK
+from wire.exceptions import ArtoveqError, PictureError, PointError
+from wire.manifest import Manifest
+from wire.payload import Indices
+
+SHOWN_POINTS = 8
+"""Answers that a stream has where the points are not a few whole levels."""
+
+
+def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], str]) -> APIRouter:
+    """/v1/predictions and its stream."""
+    router = APIRouter(tags=["predict"])
+
+    async def body(request: Request) -> bytes | None:
+        """The request's body, None where it is larger than the limit: then nothing more of it is read."""
+        data = bytearray()
+        try:
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > deployment.settings.max_upload_bytes:
+                    return None
+        except ClientDisconnect:  # nobody reads the answer
+            raise PictureError("The picture file was cut short.") from None
+        return bytes(data)
+
+    Caller = Annotated[str, Depends(caller_of)]  # noqa: N806
+    Body = Annotated[bytes | None, Depends(body)]  # noqa: N806
+
+    def too_large() -> JSONResponse:
+        limit = deployment.settings.max_upload_bytes
+        return JSONResponse({"detail": f"The picture file has more than {limit:,} bytes."}, 413)
+
+    @router.post("/v1/predictions", response_model=PredictionBody, responses=ERRORS, openapi_extra=PICTURE_BODY)
+    async def predict(
+        caller: Caller,
+        picture: Body,
+        model: ModelName = "",
+        point: Point = None,
+        level: Level = None,
+        top_k: TopK = 1,
+    ) -> Any:
+        """Answers about a picture at one operating point."""
+        if picture is None:
+            return too_large()
+        served = deployment.models.named(model)
+        chosen = chosen_point(served.manifest, point, level)
+        deployment.admit(caller)
+        indices = await served.encode(picture, chosen)
+        return await _answered(served, caller, indices, chosen, top_k, final=True)
+
+    @router.post(
+        "/v1/predictions/stream",
+        response_class=StreamingResponse,
+        responses={
+            **ERRORS,
+            200: {
+                "description": "Server-sent events: one `prediction` for each of some operating points, each like the "
+                "answer of /v1/predictions; the last has `final` true.",
+                "content": {"text/event-stream": {"schema": EVENT}},
+            },
+        },
+        openapi_extra=PICTURE_BODY,
+    )
+    async def predict_stream(
+        caller: Caller,
+        picture: Body,
+        model: ModelName = "",
+        point: Point = None,
+        level: Level = None,
+        top_k: TopK = 1,
+    ) -> Response:
+        """Answers about a picture at one operating point after the other, the cheapest first."""
+        if picture is None:
+            return too_large()
+        served = deployment.models.named(model)
+        points = shown_points(served.manifest, chosen_point(served.manifest, point, level))
+        deployment.admit(caller)
+        first = await _encoded(served, picture, points[0])
+        return StreamingResponse(events(served, caller, picture, points, first, top_k), media_type="text/event-stream")
+
+    async def events(
+        served: Model, caller: str, picture: bytes, points: list[int], first: Indices, top_k: int
+    ) -> AsyncIterator[str]:
+        for point in points:
+            try:
+                indices = await _derived(served, picture, first, points[0], point)
+                body = await _answered(served, caller, indices, point, top_k, final=point == points[-1])
+            except ArtoveqError as error:
+                yield f"event: error\ndata: {json.dumps({'detail': str(error)})}\n\n"
+                return
+            yield f"event: prediction\ndata: {json.dumps(body)}\n\n"
+
+    return router
+
+
+async def _encoded(model: Model, picture: bytes, point: int) -> Indices:
+    """Where the model is refinable, at the end of the chain, from which all other points follow; else at the point."""
+    manifest = model.manifest
+    return await model.encode(picture, manifest.chain[-1] if manifest.refinable else point)
+
+
+async def _derived(model: Model, picture: bytes, first: Indices, first_point: int, point: int) -> Indices:
+    if model.manifest.refinable:
+        return model.codec.at_point(first, point)
+    return first if point == first_point else await model.encode(picture, point)
+
+
+async def _answered(
+    model: Model, caller: str, indices: Indices, point: int, top_k: int, *, final: bool
+) -> dict[str, Any]:
+    """The answer to indices at a point, with what an edge would have sent for it."""
+    decoded = await model.decoder.decode(caller, point, indices)
+    if final:
+        model.count(point)
+    value = model.task.read(answer_message(decoded, model.task, model.manifest, top_k))
+    payload, _ = model.codec.write_block(indices, point)
+    return {"point": point, "payload_bytes": len(payload), "final": final, **model.task.describe(value)}
+
+
+def chosen_point(manifest: Manifest, point: int | None, level: int | None) -> int:
+    """The operating point that was asked for, by either name; the best one where none was.
+
+    Raises:
+        PointError: if the model does not have it, or both are given.
+    """
+    if point is not None and level is not None:
+        raise PointError("Give a point or a level, not both.")
+    if level is not None:
+        return manifest.point_of_level(level)
+    if point is None:
+        return len(manifest.points)
+    manifest.point(point)
+    return point
+
+
+def shown_points(manifest: Manifest, last: int) -> list[int]:
+    """The points up to `last` that are worth an answer of their own, cheapest first: the whole levels where there are
+    some, else a few of the chain, or of all points."""
+    levels = [point for point in manifest.levels.values() if point < last]
+    if levels:
+        return [*levels, last]
+    candidates = [point for point in manifest.chain or range(1, len(manifest.points) + 1) if point < last]
+    count = min(SHOWN_POINTS - 1, len(candidates))
+    return [*(candidates[len(candidates) * i // count] for i in range(count)), last]

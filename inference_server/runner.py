@@ -1,0 +1,140 @@
+"""Runs what the scheduler says: the decoder in a thread of its own, everything else on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from inference_server import metrics
+from inference_server.answers import Decoded
+from inference_server.decoder import Decoder
+from inference_server.scheduler import Scheduler, Work
+from wire.exceptions import ArtoveqError, ServerError
+from wire.manifest import Manifest
+from wire.payload import Indices
+from wire.tasks import Output
+
+log = logging.getLogger(__name__)
+
+_Outcome = tuple[Output | ArtoveqError, float, float]
+"""A batch's output, when its decoding began, and how long it took."""
+
+
+class DecoderRunner:
+    """One decoder and its scheduler. Use from the event loop only."""
+
+    def __init__(self, manifest: Manifest, decoder: Decoder, scheduler: Scheduler) -> None:
+        self._decoder, self._scheduler = decoder, scheduler
+        self._sizes = np.array([[1] * len(manifest.segments), *(point.sizes for point in manifest.points)], np.int32)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="artoveq-decoder")
+        self._wake: asyncio.Handle | None = None
+        self._window: asyncio.TimerHandle | None = None
+        self._idle = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """Pictures that wait to be decoded."""
+        return self._scheduler.waiting
+
+    def submit(
+        self,
+        owner: Hashable,
+        key: Hashable,
+        point: int,
+        indices: Indices,
+        deliver: Callable[[Decoded | ArtoveqError], None],
+    ) -> None:
+        """Queues the newest state of an owner's picture; `deliver` is called on the event loop with its output.
+
+        Raises:
+            ServerOverloaded: if the queue is full.
+        """
+        if self._scheduler.submit(owner, key, Work(point, indices, time.monotonic(), deliver)):
+            metrics.COALESCED.inc()
+        if self._wake is None:  # later, so that all pictures of a message go together
+            self._wake = asyncio.get_running_loop().call_soon(self._feed)
+
+    def withdraw(self, owner: Hashable, key: Hashable) -> None:
+        """Forgets a waiting picture; one that is being decoded is still delivered."""
+        self._scheduler.withdraw(owner, key)
+
+    async def decode(self, owner: Hashable, point: int, indices: Indices) -> Decoded:
+        """The output for one picture on its own.
+
+        Raises:
+            ServerOverloaded: if the queue is full.
+        """
+        future: asyncio.Future[Decoded] = asyncio.get_running_loop().create_future()
+
+        def deliver(outcome: Decoded | ArtoveqError) -> None:
+            if future.done():
+                return
+            if isinstance(outcome, Decoded):
+                future.set_result(outcome)
+            else:
+                future.set_exception(outcome)
+
+        self.submit(owner, future, point, indices, deliver)
+        try:
+            return await future
+        finally:
+            self.withdraw(owner, future)
+
+    async def stop(self) -> None:
+        """Decodes what waits, then ends."""
+        while not self._scheduler.idle:
+            self._idle.clear()
+            self._feed()
+            await self._idle.wait()
+        self._thread.shutdown()
+
+    def _feed(self) -> None:
+        """Gives the decoder what it may have now, and comes again when a window ends."""
+        self._wake = None
+        if self._window is not None:
+            self._window.cancel()
+            self._window = None
+        loop, now = asyncio.get_running_loop(), time.monotonic()
+        while (batch := self._scheduler.next_batch(now)) is not None:
+            running = loop.run_in_executor(self._thread, self._decode, batch)
+            running.add_done_callback(lambda outcome, batch=batch: self._finish(batch, outcome.result()))  # type: ignore[misc]
+        if (due := self._scheduler.due()) is not None:
+            self._window = loop.call_later(due - now, self._feed)
+        if self._scheduler.idle:
+            self._idle.set()
+
+    def _decode(self, batch: list[Work]) -> _Outcome:
+        """In the decoder's thread."""
+        began = time.monotonic()
+        points = np.array([work.point for work in batch], np.int64)
+        try:
+            output: Output | ArtoveqError = self._decoder.decode(
+                np.stack([work.indices for work in batch]), self._sizes[points], points
+            )
+        except Exception as error:  # a fault of one batch must not end the service
+            log.exception("The decoder failed on a batch of %d.", len(batch))
+            output = ServerError(f"The decoder failed ({error}); the server's log has more.")
+        return output, began, time.monotonic() - began
+
+    def _finish(self, batch: list[Work], outcome: _Outcome) -> None:
+        output, began, duration = outcome
+        self._scheduler.finished(len(batch), duration)
+        self._feed()  # first of all: the decoder does not wait while answers are handed out
+        metrics.BATCH_SIZE.observe(len(batch))
+        metrics.DECODE_SECONDS.observe(duration)
+        for i, work in enumerate(batch):
+            try:
+                work.deliver(output if isinstance(output, ArtoveqError) else _decoded(work, output[i], began, duration))
+            except Exception:  # of one picture; the batch's others get theirs
+                log.exception("An answer could not be handed out.")
+
+
+def _decoded(work: Work, output: Output, began: float, duration: float) -> Decoded:
+    queue = max(0.0, began - work.since)
+    metrics.QUEUE_SECONDS.observe(queue)
+    return Decoded(work.point, output.copy(), queue, duration)  # a copy lets the batch go

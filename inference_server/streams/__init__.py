@@ -1,0 +1,1 @@
+"""Streams: what has arrived of their pictures, and what is said and done about it."""

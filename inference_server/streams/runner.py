@@ -1,0 +1,191 @@
+"""Does what a stream's state says: the one place where a stream touches the decoder, the page and the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import grpc
+
+from inference_server import metrics
+from inference_server.answers import Decoded
+from inference_server.deployment import Deployment
+from inference_server.model import Model
+from inference_server.page.edges import Edge
+from inference_server.streams.actions import (
+    Action,
+    Answered,
+    Begun,
+    Decode,
+    EncodeFile,
+    End,
+    Failed,
+    Report,
+    Respond,
+    Withdraw,
+)
+from inference_server.streams.state import StreamState
+from inference_server.streams.status import status_of
+from wire.bundles import MOST
+from wire.exceptions import ArtoveqError, ServerError
+from wire.generated import remote_inference_pb2 as pb
+from wire.tracing import Trace
+
+log = logging.getLogger(__name__)
+
+FAILURE_LEVELS = {grpc.StatusCode.INVALID_ARGUMENT: logging.DEBUG, grpc.StatusCode.NOT_FOUND: logging.DEBUG}
+"""What a caller does wrong fills no log; what the server does is worth a line."""
+OUTBOX_LIMIT = 1024
+"""With so many responses unread, no more requests are read: a slow reader slows itself alone."""
+
+
+class StreamRunner:
+    """One stream between its state and the rest of the server. Use from the event loop only."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        model: Model,
+        hello: pb.Hello,
+        edge: Edge,
+        caller: str,
+        request_id: str,
+        trace: Trace,
+    ) -> None:
+        self._model, self._edge, self._caller = model, edge, caller
+        self._request_id, self._trace = request_id, trace
+        self._bundles = hello.reads_bundles
+        self.state = StreamState(
+            model.codec,
+            model.task,
+            admit=lambda now: deployment.admit(caller, now),
+            most_pictures=deployment.settings.stream_pictures,
+            bundles=hello.reads_bundles,
+        )
+        self.state.last_activity = time.monotonic()
+        self._outbox: asyncio.Queue[pb.StreamResponse | None] = asyncio.Queue()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._encoding: set[asyncio.Task[None]] = set()
+
+    async def receive(self, request: pb.StreamRequest) -> None:
+        """Takes one message after the hello; returns when there is room for the next one.
+
+        Raises:
+            ProtocolError: if the stream as a whole cannot go on.
+        """
+        before = self.state.received_bytes
+        self._perform(self.state.receive(request, time.monotonic()))
+        metrics.RECEIVED_BYTES.inc(self.state.received_bytes - before)
+        await self._room.wait()
+
+    def input_ended(self) -> None:
+        """The edge will send nothing more."""
+        self._perform(self.state.input_ended())
+
+    def drain(self) -> None:
+        """Ends the stream once its pictures are answered."""
+        self._perform(self.state.drain())
+
+    async def drain_when_idle(self, seconds: float) -> None:
+        """Waits until the edge has said nothing for so long, then ends the stream."""
+        while (left := self.state.last_activity + seconds - time.monotonic()) > 0:  # noqa: ASYNC110 (it moves)
+            await asyncio.sleep(left)
+        self.drain()
+
+    def end(self) -> None:
+        """Nothing more is said than what lies ready."""
+        self._outbox.put_nowait(None)
+
+    def close(self) -> None:
+        """The stream is gone."""
+        self._perform(self.state.close())
+
+    async def next_response(self) -> pb.StreamResponse | None:
+        """What is to be said next, None at the end: one response, or, where that is understood, all that are ready."""
+        first = await self._outbox.get()
+        if first is None:
+            return None
+        ready = [first]
+        while self._bundles and len(ready) < MOST and not self._outbox.empty():
+            if (response := self._outbox.get_nowait()) is None:
+                self._outbox.put_nowait(None)
+                break
+            ready.append(response)
+        if self._outbox.qsize() < OUTBOX_LIMIT // 2:
+            self._room.set()
+        return first if len(ready) == 1 else pb.StreamResponse(bundle=pb.ResponseBundle(responses=ready))
+
+    def _perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Respond(response):
+                    self._outbox.put_nowait(response)
+                    if self._outbox.qsize() >= OUTBOX_LIMIT:
+                        self._room.clear()
+                case Decode():
+                    self._decode(action)
+                case Answered():
+                    self._answered(action)
+                case Begun(point):
+                    metrics.POINT_SELECTED.labels(self._model.manifest.name, point).inc()
+                case Withdraw(picture_id):
+                    self._model.decoder.withdraw(self, picture_id)
+                case EncodeFile():
+                    task = asyncio.create_task(self._encode(action))
+                    self._encoding.add(task)
+                    task.add_done_callback(self._encoding.discard)
+                case Failed(picture_id, error):
+                    self._failed(picture_id, error)
+                case Report(report):
+                    self._edge.report(report)
+                case End():
+                    self.end()
+
+    def _decode(self, action: Decode) -> None:
+        picture_id = action.picture_id
+
+        def deliver(outcome: Decoded | ArtoveqError) -> None:
+            if isinstance(outcome, Decoded):
+                self._perform(self.state.decoded(picture_id, outcome, time.monotonic()))
+            else:
+                self._perform(self.state.failed(picture_id, outcome))
+
+        try:
+            self._model.decoder.submit(self, picture_id, action.point, action.indices, deliver)
+        except ArtoveqError as error:
+            self._perform(self.state.failed(picture_id, error))
+
+    async def _encode(self, action: EncodeFile) -> None:
+        try:
+            indices = await self._model.encode(action.file, action.point)
+        except ArtoveqError as error:
+            self._perform(self.state.failed(action.picture_id, error))
+        except Exception as error:  # a fault of one picture must not leave its caller waiting
+            log.exception("The encoder failed on a picture.")
+            failure = ServerError(f"The encoder failed ({error}); the server's log has more.")
+            self._perform(self.state.failed(action.picture_id, failure))
+        else:
+            self._perform(self.state.encoded(action.picture_id, indices))
+
+    def _answered(self, note: Answered) -> None:
+        self._edge.answered(note)
+        if note.first:
+            metrics.FIRST_ANSWER_SECONDS.observe(note.seconds)
+        if note.final:
+            self._model.count(note.decoded.point)
+            self._trace.record(
+                "artoveq.picture",
+                note.seconds,
+                request_id=f"{self._request_id}-{note.picture_id}",
+                point=note.decoded.point,
+                queue_ms=1000 * note.decoded.queue,
+                decode_ms=1000 * note.decoded.decode,
+            )
+
+    def _failed(self, picture_id: int, error: ArtoveqError) -> None:
+        code = status_of(error)
+        named = {"request_id": f"{self._request_id}-{picture_id}", "caller": self._caller, "code": code.name}
+        log.log(FAILURE_LEVELS.get(code, logging.INFO), "A picture failed: %s", error, extra=named)
+        metrics.FAILURES.labels(code.name).inc()

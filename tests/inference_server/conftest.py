@@ -1,0 +1,61 @@
+"""Tiny artifacts of each kind, and a server of all of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import grpc
+import httpx
+import pytest
+from PIL import Image
+
+from tests import tiny
+from tests.inference_server.serving import Running, serving
+from wire.artifact import Artifact
+from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
+
+
+@pytest.fixture(scope="session")
+def progressive(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return tiny.progressive(tmp_path_factory.mktemp("models") / "progressive")
+
+
+@pytest.fixture(scope="session")
+def coded(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return tiny.progressive(tmp_path_factory.mktemp("models") / "coded", coded=True)
+
+
+@pytest.fixture(scope="session")
+def nested(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return tiny.nested(tmp_path_factory.mktemp("models") / "nested", coded=True)
+
+
+@pytest.fixture(scope="session")
+def any_size(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return tiny.any_size(tmp_path_factory.mktemp("models") / "any-size")
+
+
+@pytest.fixture(scope="session")
+def server(progressive: Artifact, coded: Artifact, nested: Artifact, any_size: Artifact) -> Iterator[Running]:
+    with serving(*(one.folder for one in (progressive, coded, nested, any_size))) as running:
+        yield running
+
+
+@pytest.fixture
+def stub(server: Running) -> Iterator[RemoteInferenceServiceStub]:
+    with grpc.insecure_channel(server.address) as channel:
+        yield RemoteInferenceServiceStub(channel)
+
+
+@pytest.fixture
+def http(server: Running) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url) as client:
+        yield client
+
+
+def png(colour: str) -> bytes:
+    """A picture file in the colour of a class."""
+    data = io.BytesIO()
+    Image.fromarray(tiny.picture(colour)).save(data, "PNG")
+    return data.getvalue()
