@@ -1,4 +1,7 @@
-"""The edge half: encode a picture, choose how many bits the link can carry, stream them. No torch."""
+"""The edge half: encode a picture, choose how many bits the link can carry, stream them. No torch.
+
+A picture's way: client → preparation (rate/, encoder) → request → stream → transport/, and its answers back.
+"""
 
 import os
 
@@ -6,10 +9,25 @@ import os
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from edge_client.blocking import Client
-from edge_client.channel import Security
 from edge_client.client import AsyncClient
 from edge_client.encoder import Encoder
-from edge_client.results import ClassProbability, Prediction, Result
+from edge_client.modes import File, OneShot, Progressive
+from edge_client.results import Answer, Result
 from edge_client.spool import Kept, Spool
+from edge_client.transport.security import Security
+from wire.tasks.classification import ClassProbability
 
-__all__ = ["AsyncClient", "ClassProbability", "Client", "Encoder", "Kept", "Prediction", "Result", "Security", "Spool"]
+__all__ = [
+    "Answer",
+    "AsyncClient",
+    "ClassProbability",
+    "Client",
+    "Encoder",
+    "File",
+    "Kept",
+    "OneShot",
+    "Progressive",
+    "Result",
+    "Security",
+    "Spool",
+]

@@ -5,34 +5,54 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from edge_client.client import AsyncClient
+from edge_client.client import AsyncClient, OnAnswer
 from edge_client.encoder import Encoder
-from edge_client.results import Prediction, Result
+from edge_client.modes import Mode, OneShot, PictureSource
+from edge_client.rate import RatePolicy
+from edge_client.results import Answer, Result
 from edge_client.spool import Kept, Spool
-from wire.pictures import Picture
+from edge_client.transport.base import OpenTransport
+from edge_client.transport.security import PLAIN, Security
+from wire.exceptions import UsageError
 
 T = TypeVar("T")
 
 
 class Client:
-    """The synchronous form of `AsyncClient`, with its options; safe to share between threads.
+    """The synchronous form of `AsyncClient`, with its parameters; safe to share between threads.
 
     with Client("localhost:50051") as client:
-        print(client.predict(read_picture("dog.jpg"), budget=0.05).best.name)
+        print(client.predict("dog.jpg", budget="50ms").best.name)
     """
 
     def __init__(
         self,
         address: str,
-        model: str | None = None,
-        **options: Any,
+        model: str | Path | Encoder | None = None,
+        *,
+        name: str = "",
+        policy: RatePolicy | None = None,
+        security: Security = PLAIN,
+        connect_timeout: float = 5.0,
+        probe: float = 0.0,
+        transport: OpenTransport | None = None,
     ) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="artoveq-client", daemon=True)
-        self._client = AsyncClient(address, model, **options)
+        self._client = AsyncClient(
+            address,
+            model,
+            name=name,
+            policy=policy,
+            security=security,
+            connect_timeout=connect_timeout,
+            probe=probe,
+            transport=transport,
+        )
 
     def __enter__(self) -> Client:
         self._thread.start()
@@ -55,11 +75,14 @@ class Client:
         self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if not self._thread.is_alive():
+            work.close()
+            raise UsageError("A client connects when it is entered; use it in a `with`.")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     @property
     def encoder(self) -> Encoder:
-        assert self._client.encoder is not None
+        """The edge half of the model."""
         return self._client.encoder
 
     @property
@@ -67,18 +90,27 @@ class Client:
         """Bits per second as measured so far."""
         return self._client.capacity
 
-    def predict(self, picture: Picture, **options: Any) -> Result:
-        """As `AsyncClient.predict`."""
-        return self._run(self._client.predict(picture, **options))
+    def predict(
+        self,
+        picture: PictureSource,
+        mode: Mode = OneShot(),  # noqa: B008 (frozen)
+        budget: float | str = 0.05,
+        top_k: int = 1,
+        on_answer: OnAnswer | None = None,
+    ) -> Result:
+        """As `AsyncClient.predict`; `on_answer` is called in the client's own thread."""
+        return self._run(self._client.predict(picture, mode, budget, top_k, on_answer))
 
-    def keep(self, spool: Spool, picture: Picture, context: dict[str, Any]) -> list[Kept]:
+    def keep(self, spool: Spool, picture: PictureSource, context: dict[str, Any]) -> list[Kept]:
         """As `AsyncClient.keep`; the spool belongs to the calling thread."""
         return self._client.keep(spool, picture, context)
 
-    def deliver(self, kept: Kept, **options: Any) -> Prediction:
+    def deliver(self, kept: Kept, *, top_k: int = 1) -> Answer:
         """As `AsyncClient.deliver`."""
-        return self._run(self._client.deliver(kept, **options))
+        return self._run(self._client.deliver(kept, top_k=top_k))
 
-    def report(self, result: Result, picture: Picture, **options: Any) -> None:
+    def report(
+        self, result: Result, picture: PictureSource, *, thumbnail: bool = False, true_capacity: float | None = None
+    ) -> None:
         """As `AsyncClient.report`."""
-        self._run(self._client.report(result, picture, **options))
+        self._run(self._client.report(result, picture, thumbnail=thumbnail, true_capacity=true_capacity))

@@ -7,10 +7,12 @@ from typing import cast
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
-from wire.artifact import ENCODER, Artifact, Manifest
-from wire.bitplanes import Indices
+from wire.artifact import Artifact
 from wire.entropy import open_coder
+from wire.manifest import ENCODER, Manifest
+from wire.payload import Indices, PayloadCodec
 from wire.pictures import Picture, fit_picture
 
 log = logging.getLogger(__name__)
@@ -32,24 +34,32 @@ class Encoder:
         options.log_severity_level = 3
         available = [p for p in PROVIDERS if p in ort.get_available_providers()]
         self._session = ort.InferenceSession(artifact.path(ENCODER), options, providers=available)
-        self.coder = open_coder(artifact)
-        """Entropy coder of the planes, None where they travel packed."""
+        self.codec = PayloadCodec(artifact.manifest, open_coder(artifact))
+        """Indices to payloads."""
         self.provider: str = self._session.get_providers()[0]
         log.info("The encoder of %s runs on %s.", self.manifest.name, self.provider)
 
-    def encode(self, picture: Picture, level: int) -> Indices:
-        """A picture of any size to its level-l indices, shape (M,).
+    @property
+    def finest(self) -> int:
+        """The point to encode at: where the model is refinable, others are prefixes (`PayloadCodec.at_point`)."""
+        return self.manifest.chain[-1] if self.manifest.refinable else len(self.manifest.points)
+
+    def encode(self, picture: Picture, point: int) -> Indices:
+        """A picture of any size to its indices at an operating point, shape (M,).
 
         Raises:
-            LevelError: if the model does not have this level.
+            PointError: if the model does not have this point.
         """
-        return cast(Indices, self.encode_batch(self.fit(picture)[None], level)[0])
+        return cast(Indices, self.encode_batch(self.fit(picture)[None], point)[0])
 
     def fit(self, picture: Picture) -> Picture:
         """The picture at the encoder's input size."""
         return fit_picture(picture, self.manifest.preprocessing.size)
 
-    def encode_batch(self, pictures: Picture, level: int) -> Indices:
-        """Pictures (B, S, S, 3) that already have the encoder's size, to indices (B, M)."""
-        feed = {"picture": pictures, "level": np.array(self.manifest.check_level(level), np.int64)}
-        return cast(Indices, self._session.run(["indices"], feed)[0])
+    def encode_batch(self, pictures: Picture, point: int) -> Indices:
+        """Pictures (B, S, S, 3) that already have the encoder's size, to indices (B, M) at an operating point."""
+        return self.encode_sizes(pictures, self.codec.sizes(point))
+
+    def encode_sizes(self, pictures: Picture, sizes: NDArray[np.int32]) -> Indices:
+        """As `encode_batch`, at codebook sizes (S,) of the segments."""
+        return cast(Indices, self._session.run(["indices"], {"picture": pictures, "sizes": sizes})[0])

@@ -1,4 +1,4 @@
-"""gRPC statuses as sentences."""
+"""Statuses as sentences. Codes are those of google.rpc.Code."""
 
 from __future__ import annotations
 
@@ -14,28 +14,31 @@ from wire.exceptions import (
     ServerUnavailable,
 )
 
+CANCELLED, INVALID_ARGUMENT, DEADLINE_EXCEEDED, PERMISSION_DENIED = 1, 3, 4, 7
+RESOURCE_EXHAUSTED, FAILED_PRECONDITION, UNAVAILABLE, UNAUTHENTICATED = 8, 9, 14, 16
+
 
 def translated(error: grpc.RpcError, address: str) -> ArtoveqError:
     """The exception that tells the user what to do about a failed call."""
     if not isinstance(error, grpc.aio.AioRpcError):
         return status_error(None, "", address)
     hint = next((value for key, value in error.trailing_metadata() or () if key == "retry-after-ms"), "0")
-    return status_error(error.code(), error.details() or "", address, int(hint) / 1000)
+    return status_error(error.code().value[0], error.details() or "", address, int(hint) / 1000)
 
 
-def status_error(code: grpc.StatusCode | None, details: str, address: str, retry_after: float = 0.0) -> ArtoveqError:
+def status_error(code: int | None, details: str, address: str, retry_after: float = 0.0) -> ArtoveqError:
     """As `translated`, from a code and its details. retry_after: seconds, where the server named them."""
-    if code == grpc.StatusCode.FAILED_PRECONDITION:
+    if code == FAILED_PRECONDITION:
         return ModelMismatch(f"{address}: {details}")
-    if code == grpc.StatusCode.UNAUTHENTICATED:
+    if code in (UNAUTHENTICATED, PERMISSION_DENIED):
         return AccessDenied(f"{address}: {details}")
-    if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
+    if code == RESOURCE_EXHAUSTED:
         return ServerOverloaded(f"{address} is busy: {details}", retry_after)
-    if code == grpc.StatusCode.INVALID_ARGUMENT:
+    if code == INVALID_ARGUMENT:
         return ProtocolError(details)
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
+    if code in (UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED):
         return ServerUnavailable(
             f"No server answers at {address} ({details or 'no connection'}); check the address, and that "
             "`artoveq serve` runs there."
         )
-    return ServerError(f"{address} failed: {details or code}")
+    return ServerError(f"{address} failed: {details or f'code {code}'}")

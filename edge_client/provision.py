@@ -8,12 +8,13 @@ from pathlib import Path
 
 import grpc
 
-from edge_client.channel import Metadata
 from edge_client.errors import translated
-from wire.artifact import MANIFEST, Artifact, check_file, load_artifact, parse_manifest
+from edge_client.transport.base import Metadata
+from wire.artifact import Artifact, check_file, load_artifact
 from wire.exceptions import ArtifactError
 from wire.generated import remote_inference_pb2 as pb
-from wire.generated.remote_inference_pb2_grpc import RemoteInferenceStub
+from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
+from wire.manifest import MANIFEST, parse_manifest
 
 
 def cache_folder() -> Path:
@@ -29,7 +30,7 @@ async def provision(channel: grpc.aio.Channel, address: str, timeout: float, met
         ServerUnavailable: if nobody answers.
         ArtifactError: if what came does not have the hashes that the manifest names.
     """
-    stub = RemoteInferenceStub(channel)  # type: ignore[no-untyped-call]
+    stub = RemoteInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
     try:
         described = await stub.DescribeModel(pb.DescribeModelRequest(), timeout=timeout, metadata=metadata)
         manifest = parse_manifest(described.manifest, f"The manifest from {address}")

@@ -28,11 +28,11 @@ def report_of(
     fitted = fit_picture(picture, size)
     small = file_bytes(fit_picture(fitted, THUMBNAIL_SIDE), "WebP", THUMBNAIL_QUALITY) if thumbnail else b""
     return pb.Report(
-        planes=result.predictions[-1].planes,
+        point=result.answers[-1].point,
         payload_bytes=result.payload_bytes,
         capacity=round(result.capacity or 0),
         true_capacity=round(true_capacity or 0),
-        latency_us=round(result.predictions[0].after * 1e6),
+        latency_us=round(result.answers[0].after * 1e6),
         budget_us=round(result.budget * 1e6),
         jpeg_bytes=len(file_bytes(fitted, "JPEG")),
         webp_bytes=len(file_bytes(fitted, "WebP")),

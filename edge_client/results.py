@@ -2,95 +2,157 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from wire.exceptions import UsageError
 from wire.generated import remote_inference_pb2 as pb
+from wire.tasks import Task
+from wire.tasks.classification import Classification, ClassificationTask, ClassProbability
 
 
 @dataclass(frozen=True)
-class ClassProbability:
-    """A class of the model, and how probable the server holds it."""
+class Answer:
+    """One answer, made from operating point `point`, `after` seconds after the picture was handed over.
 
-    index: int
-    name: str
-    probability: float
+    value: the task's own type; `wire.tasks.classification.Classification` where classes are told apart.
+    payload_bytes: sent for the picture until then. queue, decode: seconds on the server.
+    final: no further one will come. partial: further parts of this same answer will come.
+    """
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """One answer: made from the first `planes` bit-planes, `after` seconds after the picture was handed over."""
-
-    planes: int
-    classes: tuple[ClassProbability, ...]
+    point: int
+    value: Any
     final: bool
     after: float
-    queue: float
-    decode: float
+    queue: float = 0.0
+    decode: float = 0.0
+    payload_bytes: int = 0
+    partial: bool = False
+    task: Task = field(default_factory=ClassificationTask, repr=False, compare=False)
+
+    @classmethod
+    def from_message(cls, message: pb.Answer, task: Task, after: float, payload_bytes: int) -> Answer:
+        """As the server sent it.
+
+        Raises:
+            ProtocolError: if it is another task's.
+        """
+        return cls(
+            message.point,
+            task.read(message),
+            message.final,
+            after,
+            message.queue_us / 1e6,
+            message.decode_us / 1e6,
+            payload_bytes,
+            message.partial,
+            task,
+        )
+
+    @property
+    def classes(self) -> tuple[ClassProbability, ...]:
+        """The most probable classes, best first.
+
+        Raises:
+            UsageError: if the model does not tell classes apart.
+        """
+        if not isinstance(self.value, Classification):
+            raise UsageError("This model's answers are no classes; read `value` in place of `best` or `classes`.")
+        return self.value.classes
 
     @property
     def best(self) -> ClassProbability:
+        """The most probable class."""
         return self.classes[0]
 
-    @classmethod
-    def from_message(cls, message: pb.Prediction, after: float) -> Prediction:
-        classes = tuple(ClassProbability(c.index, c.name, c.probability) for c in message.classes)
-        return cls(message.planes_used, classes, message.final, after, message.queue_us / 1e6, message.decode_us / 1e6)
+    @property
+    def confidence(self) -> float:
+        """How probably it is right, 0 … 1."""
+        return self.task.confidence(self.value)
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        if isinstance(self.value, Classification):
+            return ", ".join(f"{c.name} {c.probability:.0%}" for c in self.classes)
+        return json.dumps(_rounded(self.task.describe(self.value)), ensure_ascii=False)
+
+    def as_record(self) -> dict[str, Any]:
+        """As JSON values: times in milliseconds."""
+        return {
+            **self.headline(),
+            "point": self.point,
+            "payload_bytes": self.payload_bytes,
+            "after_ms": round(self.after * 1000, 2),
+            **_rounded(self.task.describe(self.value)),
+        }
+
+    def headline(self) -> dict[str, Any]:
+        """What it comes to, as JSON values."""
+        if isinstance(self.value, Classification):
+            return {"class": self.best.name, "probability": round(self.best.probability, 4)}
+        return {"confidence": round(self.confidence, 4)}
 
 
 @dataclass
 class Result:
-    """Everything about one picture. `predictions` holds one answer, or one per plane in progressive mode.
+    """Everything about one picture. `answers` holds one, or in progressive mode one for each state that was decoded.
 
-    capacity: bits per second as measured when the level was chosen, None before any measurement.
-    round_trip, encode, latency, budget: seconds. latency is the time of the last prediction.
-    webp: side and quality, where the picture was sent as a file; the level is then the server's.
+    point: what was sent for it at most; with a file, what the server made of it.
+    capacity: bits per second as measured when the point was chosen, None before any measurement.
+    round_trip, encode, latency, budget: seconds. latency is the time of the last answer.
+    file: side and quality, where the picture was sent as a WebP file.
     request_id: names the picture in the server's log, too.
     """
 
-    level: int
+    point: int
     budget: float
     capacity: float | None
     round_trip: float
     encode: float = 0.0
     payload_bytes: int = 0
-    webp: tuple[int, int] | None = None
+    file: tuple[int, int] | None = None
     request_id: str = ""
-    predictions: list[Prediction] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
 
     @property
     def best(self) -> ClassProbability:
         """The newest answer's most probable class."""
-        return self.predictions[-1].best
+        return self.answers[-1].best
 
     @property
     def latency(self) -> float:
-        return self.predictions[-1].after
+        """Seconds from the picture to its newest answer."""
+        return self.answers[-1].after
 
     @property
     def deadline_met(self) -> bool:
         """Whether an answer came within the budget."""
-        return self.predictions[0].after <= self.budget
+        return self.answers[0].after <= self.budget
 
     def as_record(self) -> dict[str, Any]:
         """As JSON values: times in milliseconds."""
         return {
             "request_id": self.request_id,
-            "class": self.best.name,
-            "probability": round(self.best.probability, 4),
-            "level": self.level,
-            "webp": None if self.webp is None else {"side": self.webp[0], "quality": self.webp[1]},
+            **self.answers[-1].headline(),
+            "point": self.point,
+            "file": None if self.file is None else {"side": self.file[0], "quality": self.file[1]},
             "payload_bytes": self.payload_bytes,
             "latency_ms": round(self.latency * 1000, 2),
             "budget_ms": round(self.budget * 1000, 2),
             "deadline_met": self.deadline_met,
             "capacity_bits_per_second": None if self.capacity is None else round(self.capacity),
-            "predictions": [
-                {
-                    "planes": p.planes,
-                    "after_ms": round(p.after * 1000, 2),
-                    "classes": [{"name": c.name, "probability": round(c.probability, 4)} for c in p.classes],
-                }
-                for p in self.predictions
-            ],
+            "answers": [answer.as_record() for answer in self.answers],
         }
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to four digits."""
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(one) for one in value]
+    return value

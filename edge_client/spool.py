@@ -12,13 +12,16 @@ from typing import Any
 from wire.exceptions import SpoolError
 
 KEY_BYTES = 16
+VERSION = 2
+"""Of the file's form."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS pictures (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     key BLOB NOT NULL UNIQUE,
     fingerprint TEXT NOT NULL,
-    level INTEGER NOT NULL,
-    planes BLOB NOT NULL,
+    point INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    packed INTEGER NOT NULL,
     context TEXT NOT NULL
 )
 """
@@ -26,14 +29,15 @@ CREATE TABLE IF NOT EXISTS pictures (
 
 @dataclass(frozen=True)
 class Kept:
-    """A picture as it was encoded: packed planes of a level, for the model of a fingerprint.
+    """A picture as it was encoded: the block of a point (`wire.payload`), for the model of a fingerprint.
 
     key: names it to the server, so that sending it again does no harm. context: the caller's, as JSON values.
     """
 
     fingerprint: str
-    level: int
-    planes: bytes
+    point: int
+    data: bytes
+    packed: bool
     context: dict[str, Any]
     key: bytes
 
@@ -51,18 +55,30 @@ class Spool:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._run("PRAGMA journal_mode = WAL")
             self._run("PRAGMA synchronous = FULL")
+            self._check_version()
             self._run(SCHEMA)
+            self._run(f"PRAGMA user_version = {VERSION}")
         except sqlite3.Error as error:
             raise self._fault(error) from error
+
+    def _check_version(self) -> None:
+        """Older files hold planes of models of format 1, which no server of this version serves."""
+        ((version,),) = self._run("PRAGMA user_version")
+        ((tables,),) = self._run("SELECT count(*) FROM sqlite_master WHERE name = 'pictures'")
+        if tables and version != VERSION:
+            raise SpoolError(
+                f"The spool {self._path} was written by another version of artoveq; deliver its pictures with that "
+                "one, or name another file."
+            )
 
     def __len__(self) -> int:
         (count,) = self._run("SELECT count(*) FROM pictures")[0]
         return int(count)
 
-    def keep(self, fingerprint: str, level: int, planes: bytes, context: dict[str, Any]) -> list[Kept]:
+    def keep(self, fingerprint: str, point: int, data: bytes, packed: bool, context: dict[str, Any]) -> list[Kept]:
         """Puts a picture last. Where it is one too many the oldest go, and are returned."""
-        values = (secrets.token_bytes(KEY_BYTES), fingerprint, level, planes, json.dumps(context))
-        self._run("INSERT INTO pictures (key, fingerprint, level, planes, context) VALUES (?, ?, ?, ?, ?)", *values)
+        values = (secrets.token_bytes(KEY_BYTES), fingerprint, point, data, packed, json.dumps(context))
+        self._run(f"INSERT INTO pictures ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", *values)
         gone = [
             self._kept(row) for row in self._run(f"{SELECT} ORDER BY number LIMIT max(0, ?)", len(self) - self._most)
         ]
@@ -84,8 +100,8 @@ class Spool:
         self._db.close()
 
     def _kept(self, row: tuple[Any, ...]) -> Kept:
-        key, fingerprint, level, planes, context = row
-        return Kept(fingerprint, level, planes, json.loads(context), key)
+        key, fingerprint, point, data, packed, context = row
+        return Kept(fingerprint, point, data, bool(packed), json.loads(context), key)
 
     def _run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         try:
@@ -97,4 +113,5 @@ class Spool:
         return SpoolError(f"The spool {self._path} cannot be used ({error}); free some space, or name another file.")
 
 
-SELECT = "SELECT key, fingerprint, level, planes, context FROM pictures"
+COLUMNS = "key, fingerprint, point, data, packed, context"
+SELECT = f"SELECT {COLUMNS} FROM pictures"

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import grpc
 
+from edge_client.transport.base import Metadata
 from wire.exceptions import SettingsError
-
-Metadata = tuple[tuple[str, str], ...]
 
 OPTIONS = [
     ("grpc.enable_retries", 0),
@@ -25,13 +24,13 @@ OPTIONS = [
 class Security:
     """How a server is spoken to. Paths are those of PEM files.
 
-    tls: whether the connection is encrypted. authority: whose certificates are trusted, in place of the
+    tls: whether the connection is encrypted. ca_file: whose certificates are trusted, in place of the
     system's. certificate, key: the edge's own, for a server that wants them (mutual TLS).
     token: sent with every call; over TLS alone can nobody on the way read it.
     """
 
     tls: bool = False
-    authority: Path | None = None
+    ca_file: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
     token: str | None = None
@@ -47,12 +46,12 @@ class Security:
             SettingsError: if a file cannot be read, or the files do not belong together.
         """
         if not self.tls:
-            if self.authority or self.certificate or self.key:
+            if self.ca_file or self.certificate or self.key:
                 raise SettingsError("Certificates are for TLS; ask for it with --tls.")
             return grpc.aio.insecure_channel(address, options=OPTIONS)
         if (self.certificate is None) != (self.key is None):
             raise SettingsError("Mutual TLS takes a certificate and its key; give both.")
-        files = (self.authority, self.key, self.certificate)
+        files = (self.ca_file, self.key, self.certificate)
         credentials = grpc.ssl_channel_credentials(*(_read(path) for path in files))
         return grpc.aio.secure_channel(address, credentials, options=OPTIONS)
 

@@ -10,23 +10,34 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from artoveq.demo.link import UNLIMITED, Link, Trace
+from artoveq.demo.link import Link
 from artoveq.processes import ServerProcess, server_process
-from edge_client import AsyncClient, Client
+from edge_client import AsyncClient, Client, File, OneShot, Progressive
+from edge_client.modes import Mode, point_for
 from edge_client.provision import cache_folder
-from edge_client.rate import Fate, Forecast
+from edge_client.rate import LinkEstimator, Outcome
+from edge_client.transport.emulated import UNLIMITED, CapacityTrace
 from tests.conftest import MODEL, NESTED, PICTURES
-from wire.artifact import ENCODER, Artifact
-from wire.exceptions import LevelError, ModelMismatch, ServerUnavailable
-from wire.generated import remote_inference_pb2 as pb
+from wire.artifact import Artifact, load_artifact
+from wire.exceptions import ModelMismatch, PointError, ServerUnavailable
+from wire.manifest import ENCODER
 from wire.pictures import read_picture
 
 DINGO = read_picture(PICTURES / "dingo.png")
+
+
+MANIFEST = load_artifact(MODEL, edge=True).manifest
+
+
+def at_level(level: int) -> OneShot:
+    return OneShot(point_for(MANIFEST, level=level))
+
+
+BEST = at_level(8)
 
 
 def free_port() -> int:
@@ -37,50 +48,50 @@ def free_port() -> int:
 
 def test_one_shot_and_progressive(server: ServerProcess) -> None:
     seen = []
-    with Client(server.address, str(MODEL)) as client:
-        result = client.predict(DINGO, level=4, top_k=2)
-        assert (result.best.name, result.level) == ("dingo", 4) and 128 < result.payload_bytes < 256
-        assert len(result.predictions) == 1 and len(result.predictions[0].classes) == 2
-        refined = client.predict(DINGO, progressive=True, budget=5.0, on_prediction=seen.append)
-        planes = [p.planes for p in refined.predictions]  # a state that newer planes overtook is not decoded
-        assert planes == sorted(set(planes)) and planes[-1] == 8
-        assert seen == refined.predictions and seen[-1].final
+    with Client(server.address, MODEL) as client:
+        result = client.predict(DINGO, at_level(4), top_k=2)
+        assert (result.best.name, result.point) == ("dingo", at_level(4).point) and 128 < result.payload_bytes < 256
+        assert len(result.answers) == 1 and len(result.answers[0].classes) == 2
+        refined = client.predict(DINGO, Progressive(), budget="5s", on_answer=seen.append)
+        points = [answer.point for answer in refined.answers]  # a state that newer planes overtook is not decoded
+        assert points == sorted(set(points)) and points[-1] == refined.point
+        assert seen == refined.answers and seen[-1].final
         assert refined.best.name == "dingo" and refined.deadline_met
 
 
-def test_an_edge_without_the_coder_sends_packed_planes(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edge_without_the_coder_sends_packed_bits(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     with Client(server.address) as client:
-        coded = client.predict(DINGO, level=4, budget=5)
+        coded = client.predict(DINGO, at_level(4), budget=5)
     monkeypatch.setattr("wire.entropy.importlib.util.find_spec", lambda name: None)
     with Client(server.address) as client:
-        assert client.encoder.coder is None
-        packed = client.predict(DINGO, level=4, budget=5)
+        assert client.encoder.codec.coder is None
+        packed = client.predict(DINGO, at_level(4), budget=5)
     assert coded.payload_bytes < packed.payload_bytes == 256
     assert coded.best.name == packed.best.name
     assert coded.best.probability == pytest.approx(packed.best.probability, abs=1e-3)
 
 
-def test_on_a_fast_link_the_most_accurate_level_is_chosen_from_the_second_picture_on(server: ServerProcess) -> None:
-    with Client(server.address, str(MODEL)) as client:
-        levels = [client.predict(DINGO, budget=1.0).level for _ in range(3)]
-        figures = {row.level: row.top1 for row in client.encoder.manifest.levels}
-    assert levels[0] == 1
-    assert [figures[level] for level in levels[1:]] == [max(figures.values())] * 2
+def test_on_a_fast_link_the_most_accurate_point_is_chosen_from_the_second_picture_on(server: ServerProcess) -> None:
+    with Client(server.address, MODEL) as client:
+        points = [client.predict(DINGO, budget=1.0).point for _ in range(3)]
+    assert points[0] == 1
+    best = max(point.metric for point in MANIFEST.points)
+    assert [MANIFEST.point(point).metric for point in points[1:]] == [best] * 2
 
 
-def test_on_a_slow_link_the_level_is_what_arrives_in_time(server: ServerProcess) -> None:
+def test_on_a_slow_link_the_point_is_what_arrives_in_time(server: ServerProcess) -> None:
     async def run() -> None:
         async with (
-            Link(Trace([(0, 16_000)]), server.port) as link,
-            AsyncClient(f"127.0.0.1:{link.port}", str(MODEL)) as client,
+            Link(CapacityTrace([(0, 16_000)]), server.port) as link,
+            AsyncClient(f"127.0.0.1:{link.port}", MODEL) as client,
         ):
             results = [await client.predict(DINGO, budget=0.25) for _ in range(8)]
             assert client.capacity is not None and 8_000 < client.capacity < 24_000
-            assert all(1 <= r.level <= 6 for r in results)
-            assert sum(r.deadline_met for r in results) >= 6
-            refined = await client.predict(DINGO, budget=0.25, progressive=True)
-            assert refined.deadline_met and 1 <= len(refined.predictions) < 8
-            sure = await client.predict(DINGO, budget=5.0, progressive=True, enough=0.3)
+            assert all(result.payload_bytes < 400 for result in results)
+            assert sum(result.deadline_met for result in results) >= 6
+            refined = await client.predict(DINGO, Progressive(), budget=0.25)
+            assert refined.deadline_met and refined.payload_bytes < 512
+            sure = await client.predict(DINGO, Progressive(min_confidence=0.3), budget=5.0)
             assert sure.best.probability >= 0.3 and sure.payload_bytes < 512
 
     asyncio.run(run())
@@ -92,9 +103,9 @@ def test_what_has_not_arrived_by_the_deadline_tells_about_the_link(server: Serve
     async def run() -> None:
         async with (
             Link(UNLIMITED, server.port) as link,
-            AsyncClient(f"127.0.0.1:{link.port}", str(MODEL)) as client,
+            AsyncClient(f"127.0.0.1:{link.port}", MODEL) as client,
         ):
-            await client.predict(DINGO, budget=0.2, progressive=True, on_prediction=lambda _: link.cut(0.5))
+            await client.predict(DINGO, Progressive(), budget=0.2, on_answer=lambda _: link.cut(0.5))
             assert client.capacity is not None
             assert client.capacity < 50_000
 
@@ -106,36 +117,36 @@ def test_planes_that_a_link_turns_out_too_slow_for_are_not_sent(server: ServerPr
 
     async def run() -> None:
         async with (
-            Link(Trace([(0, 1e6), (1, 8_000)]), server.port) as link,
-            AsyncClient(f"127.0.0.1:{link.port}", str(MODEL)) as client,
+            Link(CapacityTrace([(0, 1e6), (1, 8_000)]), server.port) as link,
+            AsyncClient(f"127.0.0.1:{link.port}", MODEL) as client,
         ):
             link.restart()
             await client.predict(DINGO, budget=0.5)
             await asyncio.sleep(1)
-            client.forecast = Forecast(80_000, fates=deque(Fate(0.01, 1.0, 80_000) for _ in range(20)))
-            result = await client.predict(DINGO, budget=0.58, progressive=True)
-            assert result.deadline_met
-            assert client._stream is not None and client._stream.queued_bits == 0
+            known = deque((Outcome(0.01, 1.0, 80_000) for _ in range(20)), maxlen=100)
+            client.control.estimator = LinkEstimator(80_000, outcomes=known)
+            result = await client.predict(DINGO, Progressive(), budget=0.58)
+            assert result.deadline_met and result.payload_bytes < 512
 
     asyncio.run(run())
 
 
 def test_progressive_stops_at_the_deadline_and_the_stream_goes_on(server: ServerProcess) -> None:
-    with Client(server.address, str(MODEL)) as client:
-        late = client.predict(DINGO, progressive=True, budget=1e-4)
-        assert len(late.predictions) >= 1 and not late.deadline_met
+    with Client(server.address, MODEL) as client:
+        late = client.predict(DINGO, Progressive(), budget=1e-4)
+        assert len(late.answers) >= 1 and not late.deadline_met
         assert late.payload_bytes < 512
-        assert client.predict(DINGO, level=8).best.name == "dingo"
+        assert client.predict(DINGO, BEST).best.name == "dingo"
 
 
 def test_many_pictures_at_once_get_their_own_answers(server: ServerProcess) -> None:
     pictures = [np.random.default_rng(i).integers(0, 256, (64, 64, 3), np.uint8) for i in range(40)]
 
     async def run() -> None:
-        async with AsyncClient(server.address, str(MODEL)) as client:
-            together = await asyncio.gather(*(client.predict(p, level=1 + i % 8) for i, p in enumerate(pictures)))
+        async with AsyncClient(server.address, MODEL) as client:
+            together = await asyncio.gather(*(client.predict(p, at_level(1 + i % 8)) for i, p in enumerate(pictures)))
             for i, picture in enumerate(pictures):
-                alone = await client.predict(picture, level=1 + i % 8)
+                alone = await client.predict(picture, at_level(1 + i % 8))
                 assert together[i].best.index == alone.best.index
                 assert together[i].best.probability == pytest.approx(alone.best.probability, abs=1e-4)
 
@@ -146,23 +157,21 @@ def test_an_edge_with_nothing_but_an_address_fetches_the_encoder(server: ServerP
     folder = cache_folder() / artifact.manifest.fingerprint
     shutil.rmtree(folder, ignore_errors=True)
     with Client(server.address) as client:
-        assert client.predict(DINGO, level=8).best.name == "dingo"
+        assert client.predict(DINGO, BEST).best.name == "dingo"
     (folder / ENCODER).write_bytes(b"damaged")
     with Client(server.address) as client:
-        assert client.predict(DINGO, level=8).best.name == "dingo"
+        assert client.predict(DINGO, BEST).best.name == "dingo"
 
 
-def test_levels_are_refused_before_anything_is_sent(server: ServerProcess) -> None:
-    with Client(server.address, str(MODEL)) as client:
-        for level in (0, 9):
-            with pytest.raises(LevelError, match=f"Level {level} does not exist"):
-                client.predict(DINGO, level=level)
+def test_points_are_refused_before_anything_is_sent(server: ServerProcess) -> None:
+    with Client(server.address, MODEL) as client, pytest.raises(PointError, match="Point 999 does not exist"):
+        client.predict(DINGO, OneShot(point=999))
 
 
 def test_a_server_that_is_not_there() -> None:
     began = time.monotonic()
     with pytest.raises(ServerUnavailable, match=r"No server answers at 127\.0\.0\.1"):
-        Client(f"127.0.0.1:{free_port()}", str(MODEL), connect_timeout=2).__enter__()
+        Client(f"127.0.0.1:{free_port()}", MODEL, connect_timeout=2).__enter__()
     assert time.monotonic() - began < 10
 
 
@@ -170,36 +179,37 @@ def test_a_listener_that_never_answers() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        for model in (None, str(MODEL)):
+        for model in (None, MODEL):
             with pytest.raises(ServerUnavailable, match="No server answers at"):
                 Client(f"127.0.0.1:{silent.getsockname()[1]}", model, connect_timeout=0.5).__enter__()
 
 
 def test_a_server_with_another_model(server: ServerProcess) -> None:
-    with pytest.raises(ModelMismatch, match="start both with the same model"), Client(server.address, str(NESTED)):
+    with pytest.raises(ModelMismatch, match="start both with the same model"), Client(server.address, NESTED):
         pass
 
 
 def test_a_nested_model_answers_one_shot_alone() -> None:
     with server_process(NESTED) as server, Client(server.address) as client:
-        assert client.predict(DINGO, level=8).best.name == "dingo"
-        with pytest.raises(LevelError, match="needs all planes of a level"):
-            client.predict(DINGO, progressive=True)
+        best = OneShot(point_for(client.encoder.manifest, level=8))
+        assert client.predict(DINGO, best).best.name == "dingo"
+        with pytest.raises(PointError, match="is not refinable"):
+            client.predict(DINGO, Progressive())
 
 
 def test_it_reconnects_to_a_restarted_server() -> None:
     port = str(free_port())
     with server_process(MODEL, "--port", port) as first:
-        client = Client(first.address, str(MODEL))
+        client = Client(first.address, MODEL)
         client.__enter__()
-        assert client.predict(DINGO, level=8).best.name == "dingo"
+        assert client.predict(DINGO, BEST).best.name == "dingo"
         first.process.send_signal(signal.SIGKILL)
         first.process.wait()
     try:
         with server_process(MODEL, "--port", port):
-            assert client.predict(DINGO, level=8).best.name == "dingo"
+            assert client.predict(DINGO, BEST).best.name == "dingo"
         with pytest.raises(ServerUnavailable):
-            client.predict(DINGO, level=8)
+            client.predict(DINGO, BEST)
     finally:
         client.__exit__(None, None, None)
 
@@ -207,8 +217,8 @@ def test_it_reconnects_to_a_restarted_server() -> None:
 def test_a_server_that_dies_in_the_middle_of_a_stream_fails_every_picture() -> None:
     async def run() -> None:
         with server_process(MODEL) as server:
-            async with AsyncClient(server.address, str(MODEL), connect_timeout=1) as client:
-                work = [asyncio.create_task(client.predict(DINGO, progressive=True, budget=20)) for _ in range(64)]
+            async with AsyncClient(server.address, MODEL, connect_timeout=1) as client:
+                work = [asyncio.create_task(client.predict(DINGO, Progressive(), budget=20)) for _ in range(64)]
                 await asyncio.sleep(0.05)
                 server.process.send_signal(signal.SIGKILL)
                 outcomes = await asyncio.wait_for(asyncio.gather(*work, return_exceptions=True), 30)
@@ -224,9 +234,9 @@ def test_sigterm_finishes_what_it_has_and_refuses_new_work(tmp_path: Path) -> No
 
         def work() -> None:
             try:
-                with Client(server.address, str(MODEL), connect_timeout=1) as client:
+                with Client(server.address, MODEL, connect_timeout=1) as client:
                     while True:
-                        answered.append(client.predict(DINGO, level=8).best.name)
+                        answered.append(client.predict(DINGO, BEST).best.name)
             except ServerUnavailable as error:
                 refused.append(str(error))
 
@@ -243,36 +253,25 @@ def test_sigterm_finishes_what_it_has_and_refuses_new_work(tmp_path: Path) -> No
         assert set(answered) == {"dingo"}
 
 
-def test_a_file_in_place_of_planes(server: ServerProcess) -> None:
-    with Client(server.address, str(MODEL)) as client:
-        chosen = client.predict(DINGO, budget=5, webp=True)
-        again = client.predict(DINGO, budget=5, webp=True)
-        fixed = client.predict(DINGO, budget=5, webp=(64, 90))
-        with pytest.raises(LevelError):
-            client.predict(DINGO, level=2, webp=True)
-    points = [(row.side, row.quality) for row in client.encoder.manifest.codec]
-    assert chosen.webp == points[0]  # nothing was known of the link
-    assert again.webp == points[-1] == (64, 90) and again.best.name == "dingo"
-    assert fixed.payload_bytes == again.payload_bytes > 1000
-    assert fixed.as_record()["webp"] == {"side": 64, "quality": 90}
+def test_a_file_in_place_of_a_payload(server: ServerProcess) -> None:
+    with Client(server.address, MODEL) as client:
+        chosen = client.predict(DINGO, File(), budget=5)
+        again = client.predict(DINGO, File(), budget=5)
+        fixed = client.predict(DINGO, File(side=64, quality=90), budget=5)
+    files = [(row.side, row.quality) for row in MANIFEST.codec]
+    assert chosen.file == files[0]  # nothing was known of the link
+    assert again.file == files[-1] == (64, 90) and again.best.name == "dingo"
+    assert fixed.payload_bytes == again.payload_bytes > 1000 and fixed.point == len(MANIFEST.points)
+    assert fixed.as_record()["file"] == {"side": 64, "quality": 90}
 
 
-def test_pictures_of_many_callers_share_messages(server: ServerProcess) -> None:
+def test_pictures_of_many_callers_that_are_sent_in_every_way(server: ServerProcess) -> None:
     async def run() -> None:
-        async with AsyncClient(server.address, str(MODEL)) as client:
-            await client.predict(DINGO, level=2, budget=5)
-            written: list[pb.StreamRequest] = []
-            stream = client._stream
-            assert stream is not None
-            write = stream._call.write
-            stream._call.write = lambda message: (written.append(message), write(message))[1]  # type: ignore[method-assign]
-            results = await asyncio.gather(*(client.predict(DINGO, level=2, budget=5) for _ in range(20)))
-            assert len(written) <= 6
-            ways: list[dict[str, Any]] = [{"level": 2}, {"level": 5}, {"webp": True}, {"progressive": True}]
-            mixed = await asyncio.gather(*(client.predict(DINGO, budget=5, **ways[i % 4]) for i in range(40)))
-        assert all(r.best.name for r in mixed)
-        assert len({(r.best.name, round(r.best.probability, 4)) for r in results}) == 1
-        assert len({r.request_id for r in results}) == 20
+        async with AsyncClient(server.address, MODEL) as client:
+            modes: list[Mode] = [at_level(2), at_level(5), File(), Progressive()]
+            results = await asyncio.gather(*(client.predict(DINGO, modes[i % 4], budget=5) for i in range(40)))
+        assert all(result.best.name for result in results)
+        assert len({result.request_id for result in results}) == 40
 
     asyncio.run(run())
 
@@ -280,11 +279,11 @@ def test_pictures_of_many_callers_share_messages(server: ServerProcess) -> None:
 def test_a_probe_finds_out_what_small_pictures_do_not(server: ServerProcess) -> None:
     async def run() -> None:
         async with (
-            Link(Trace([(0, 2_000_000)]), server.port) as link,
-            AsyncClient(f"127.0.0.1:{link.port}", str(MODEL), probe=20.0) as probing,
+            Link(CapacityTrace([(0, 2_000_000)]), server.port) as link,
+            AsyncClient(f"127.0.0.1:{link.port}", MODEL, probe=20.0) as probing,
         ):
             for _ in range(12):
-                await probing.predict(DINGO, level=1, budget=1)
+                await probing.predict(DINGO, at_level(1), budget=1)
             assert probing.capacity is not None and 700_000 < probing.capacity < 3_000_000
 
     asyncio.run(run())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ def spool(tmp_path: Path) -> Spool:
 
 
 def put(spool: Spool, number: int) -> list[Kept]:
-    return spool.keep("f" * 64, 8, bytes([number]) * 512, {"frame": number})
+    return spool.keep("f" * 64, 8, bytes([number]) * 512, True, {"frame": number})
 
 
 def test_the_newest_comes_first_and_stays_until_it_is_forgotten(spool: Spool) -> None:
@@ -30,7 +32,7 @@ def test_the_newest_comes_first_and_stays_until_it_is_forgotten(spool: Spool) ->
     found = []
     while (kept := spool.newest()) is not None:
         assert spool.newest() == kept
-        assert kept.planes == bytes([kept.context["frame"]]) * 512
+        assert kept.data == bytes([kept.context["frame"]]) * 512
         found.append(kept.context["frame"])
         spool.forget(kept)
     assert found == [3, 2, 1]
@@ -79,17 +81,29 @@ def test_what_is_no_spool_is_refused(tmp_path: Path) -> None:
             Spool(path, 10)
 
 
+def test_a_spool_of_an_older_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("CREATE TABLE pictures (number INTEGER PRIMARY KEY, key BLOB, level INTEGER, planes BLOB)")
+        old.execute("INSERT INTO pictures VALUES (1, x'00', 8, x'00')")
+        old.commit()
+    with pytest.raises(SpoolError, match="another version of artoveq; deliver its pictures with that one"):
+        Spool(path, 10)
+    with closing(sqlite3.connect(path)) as old:
+        assert old.execute("SELECT count(*) FROM pictures").fetchone() == (1,)
+
+
 def test_a_kept_picture_is_answered_and_counted_once(server: ServerProcess, tmp_path: Path) -> None:
     spool = Spool(tmp_path / "s.db", 10)
-    with Client(server.address, str(MODEL)) as client:
+    with Client(server.address, MODEL) as client:
         assert client.keep(spool, read_picture(PICTURES / "dingo.png"), {"frame": 1}) == []
         kept = spool.newest()
-        assert kept is not None and len(kept.planes) == 512
+        assert kept is not None and len(kept.data) == 512 and kept.packed
         first, again = client.deliver(kept, top_k=2), client.deliver(kept, top_k=2)
         assert first.best.name == "dingo" and first.classes == again.classes
-        other = Kept("0" * 64, kept.level, kept.planes, {}, b"other")
+        other = Kept("0" * 64, kept.point, kept.data, kept.packed, {}, b"other")
         with pytest.raises(ModelMismatch):
             client.deliver(other)
         with pytest.raises(ProtocolError, match="at most 64 bytes"):
-            client.deliver(Kept(kept.fingerprint, kept.level, kept.planes, {}, bytes(65)))
+            client.deliver(Kept(kept.fingerprint, kept.point, kept.data, kept.packed, {}, bytes(65)))
     spool.close()

@@ -1,0 +1,28 @@
+"""What the link can carry, and what to send over it. Pure: every event carries its time, there is no clock inside."""
+
+from edge_client.rate.adaptive import AdaptiveOneShot, AdaptiveProgressive
+from edge_client.rate.estimator import DeliveryDistribution, LinkEstimator, Outcome
+from edge_client.rate.fixed import FixedFile, FixedPoint
+from edge_client.rate.points import RatedPoint, RatedPoints
+from edge_client.rate.policy import Completed, Event, Link, Plan, Progress, RatePolicy
+from edge_client.rate.uplink import Sample, Uplink
+
+__all__ = [
+    "AdaptiveOneShot",
+    "AdaptiveProgressive",
+    "Completed",
+    "DeliveryDistribution",
+    "Event",
+    "FixedFile",
+    "FixedPoint",
+    "Link",
+    "LinkEstimator",
+    "Outcome",
+    "Plan",
+    "Progress",
+    "RatePolicy",
+    "RatedPoint",
+    "RatedPoints",
+    "Sample",
+    "Uplink",
+]

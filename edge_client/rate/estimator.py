@@ -1,0 +1,125 @@
+"""What is known of a link: its capacity, and how pictures fared on it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import median
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_client.rate.uplink import Sample
+
+Floats = NDArray[np.float64]
+
+RISE_S = 0.15
+"""Half-life of the estimate's way up; it comes down at once."""
+AT_LEAST = 2.0
+"""By what "at least" raises it, at most: a token bucket lets a packet pass at once on the slowest link."""
+REMEMBERED = 100
+"""Pictures whose outcome the estimator remembers."""
+ALIKE, OTHERWISE = 1.4, 0.2
+"""What was sent at a capacity within this factor counts fully; anything else by so much: a slow link seldom drops
+as a fast one does."""
+PRIOR = np.array((0.25, 0.5, 0.8, 0.95, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0))
+"""What may become of a capacity, before anything was seen; all of them together weigh as much as one picture."""
+NOTHING = np.empty(0)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a picture met. overhead_s: seconds on other things than sending. ratio: capacity, by the one that was
+    expected. expected: that one, in bits per second; None where nothing was known."""
+
+    overhead_s: float
+    ratio: float
+    expected: float | None
+
+
+@dataclass
+class LinkEstimator:
+    """Whether so many bits will be there in time: as it went with each of the newest pictures.
+
+    The capacity is the newest one measured where that is lower, else it rises within about `RISE_S`.
+    Each picture leaves what it spent on other things than sending (round trip, queue, decoding), and
+    the ratio of the capacity that it met to the one that was expected. The next one is taken to fare like one of
+    them, rather one that was sent at about this capacity: so a link that drops once in twenty pictures makes the
+    twentieth count.
+    """
+
+    capacity: float | None = None
+    """Bits per second, None before the first sample."""
+    newest: float = 0.0
+    outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    """Of the newest pictures; `learn` adds to them."""
+    _table: Floats | None = field(default=None, repr=False)
+    """Outcomes as rows of (overhead_s, ratio, expected), until there is another one."""
+    _overhead_s: float = 0.0
+
+    def learn(self, sample: Sample | None, overhead_s: float, expected: float | None, now: float) -> None:
+        """One picture: its time on the link, its latency without that, and the capacity that was expected for it."""
+        ratio = 1.0
+        if sample is not None and expected and not (sample.app_limited and sample.capacity < expected):
+            ratio = sample.capacity / expected
+        self.outcomes.append(Outcome(overhead_s, ratio, expected))
+        self._table = None
+        self.measured(sample, now)
+
+    def measured(self, sample: Sample | None, now: float) -> None:
+        """Follows the capacity."""
+        known = self.capacity
+        if sample is not None and (known is None or not sample.app_limited or sample.capacity > known):
+            met = min(sample.capacity, AT_LEAST * known) if known and sample.app_limited else sample.capacity
+            keep = 0.5 ** (max(0.0, now - self.newest) / RISE_S) if known and met > known else 0.0
+            self.capacity = keep * (known or 0.0) + (1 - keep) * met
+        self.newest = now
+
+    def at_most(self, sample: Sample | None) -> None:
+        """What a picture in the midst of being sent says: what has arrived of it, or is overdue."""
+        if sample is not None and not sample.app_limited and self.capacity is not None:
+            self.capacity = min(self.capacity, sample.capacity)
+
+    def overhead_s(self, unknown: float) -> float:
+        """Seconds that a picture usually takes beside its bits; `unknown` before the first."""
+        return self._overhead_s if len(self._seen()) else unknown
+
+    def _seen(self) -> Floats:
+        if self._table is None:
+            rows = [(one.overhead_s, one.ratio, one.expected or 0.0) for one in self.outcomes]
+            self._table = np.array(rows).reshape(-1, 3)
+            self._overhead_s = median(row[0] for row in rows) if rows else 0.0
+        return self._table
+
+    def delivery(self, budget: float, overhead_s: float) -> DeliveryDistribution:
+        """How many bits arrive and are answered within `budget` seconds.
+
+        overhead_s: seconds that other things take, as long as nothing has been learnt.
+        """
+        known = self.capacity
+        if known is None:
+            return DeliveryDistribution(NOTHING, np.zeros(1), NOTHING)
+        overhead, ratio, expected = self._seen().T
+        prior = known * PRIOR * (budget - (self._overhead_s if len(overhead) else overhead_s))
+        weight = np.where((known < ALIKE * expected) & (expected < ALIKE * known), 1.0, OTHERWISE)
+        bits = known * ratio * (budget - overhead)
+        order = bits.argsort()
+        weights = np.concatenate([weight[order][::-1].cumsum()[::-1], np.zeros(1)])
+        return DeliveryDistribution(bits[order], weights, prior if prior[0] >= 0 else prior[::-1])
+
+
+@dataclass(frozen=True)
+class DeliveryDistribution:
+    """For how many bits there would have been time. seen: each time, sorted; weights: of it and all that follow."""
+
+    seen: Floats
+    weights: Floats
+    prior: Floats
+
+    def probability(self, bits: ArrayLike) -> Floats:
+        """The probability that so many bits are in time, of each."""
+        bits = np.asarray(bits, np.float64)
+        if not len(self.prior):
+            return np.zeros(bits.shape)
+        fit = 1.0 - self.prior.searchsorted(bits) / len(self.prior)
+        return np.asarray((self.weights[self.seen.searchsorted(bits)] + fit) / (self.weights[0] + 1))

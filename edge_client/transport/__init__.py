@@ -1,0 +1,1 @@
+"""What carries messages between the edge and a server."""

@@ -1,0 +1,69 @@
+"""Models that need no files: their manifests, and encoders that know every picture."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client import Encoder
+from tests.wire.manifests import signed, values_of
+from wire.entropy import EntropyCoder
+from wire.manifest import Manifest, parse_manifest
+from wire.payload import Indices, PayloadCodec
+from wire.pictures import Picture
+
+GROUPS, POSITIONS, BITS = 8, 64, 8
+
+
+def metric_of(payload_bytes: float) -> float:
+    """What answers of the shipped models are worth, about: weak at first, nearly all of it at 200 bytes."""
+    return round(0.1 + 0.735 * (1 - math.exp(-payload_bytes / 40)), 6)
+
+
+@cache
+def shipped_like(planes: int = GROUPS * BITS) -> Manifest:
+    """512 sub-vectors in 8 groups; a chain of 64 planes of 8 bytes, or of 8 whole levels of 64 bytes."""
+    whole = planes == BITS
+    chain = [range(GROUPS)] * BITS if whole else [[group] for _ in range(BITS) for group in range(GROUPS)]
+    return _manifest([tuple(one) for one in chain])
+
+
+@cache
+def nested_like() -> Manifest:
+    """The same, but not refinable: 8 levels."""
+    return _manifest([])
+
+
+def _manifest(chain: list[tuple[int, ...]]) -> Manifest:
+    sizes, points = [1] * GROUPS, []
+    for refined in chain or [tuple(range(GROUPS))] * BITS:
+        for s in refined:
+            sizes[s] *= 2
+        points.append(list(sizes))
+    values = values_of([1] * GROUPS, points, positions=POSITIONS, chain=chain)
+    for point in values["points"]:
+        point["metric"] = metric_of(point["payload_bytes"])
+    del values["fingerprint"]
+    return parse_manifest(json.dumps(signed(values)), "a manifest")
+
+
+class FakeEncoder(Encoder):
+    """The same indices for every picture, in no time."""
+
+    def __init__(self, manifest: Manifest, coder: EntropyCoder | None = None) -> None:
+        self.manifest, self.codec, self.provider = manifest, PayloadCodec(manifest, coder), "none"
+        self.encoded = 0
+        finest = np.array(manifest.point(self.finest).sizes, np.int32)
+        drawn = np.random.default_rng(0).random(manifest.sub_vectors)
+        self._share, self._segments = drawn, np.tile(np.repeat(np.arange(len(finest)), manifest.segments), POSITIONS)
+
+    def encode(self, picture: Picture, point: int) -> Indices:
+        self.encoded += 1
+        return self.encode_sizes(picture, np.array(self.manifest.point(point).sizes, np.int32))
+
+    def encode_sizes(self, pictures: Picture, sizes: NDArray[np.int32]) -> Indices:
+        return (self._share * sizes[self._segments]).astype(np.int32)
