@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from rich.console import Console
 from rich.progress import track
 
-from wire.exceptions import DataError
+from wire.exceptions import DataError, PictureError
 from wire.pictures import PICTURE_SUFFIXES, Picture, read_picture
 
+console = Console(stderr=True)
 KINDS = ("imagewoof", "cifar100", "folder")
 
 IMAGEWOOF_BREEDS = {
@@ -53,14 +56,15 @@ class Split:
         return Split(self.classes, [self.sources[i] for i in keep], self.labels[keep])
 
 
-def load_split(spec: str, split: str) -> Split:
+def load_split(spec: str, split: str, *, strict: bool = False) -> Split:
     """The "train" or "test" pictures of `spec`, for example "imagewoof:DIR", or a folder.
 
     An image folder either has DIR/train and DIR/val (or test), or DIR/CLASS alone: then every
     fifth picture, by the hash of its name, is test. CIFAR-100 is fetched to DIR where it is missing.
+    Files that are no whole picture are named, counted and left out; `strict` refuses them.
 
     Raises:
-        DataError: if there are no pictures, or fewer than two classes.
+        DataError: if there are no pictures, or fewer than two classes, or one cannot be read and `strict`.
     """
     kind, _, directory = ("folder", "", spec) if Path(spec).is_dir() else spec.partition(":")
     if kind not in KINDS or not directory:
@@ -81,6 +85,7 @@ def load_split(spec: str, split: str) -> Split:
         found = found.subset(np.flatnonzero(is_test == (split == "test")))
         if not len(found):
             raise DataError(f"{root} has too few pictures to set some aside for testing; add more.")
+    found = _readable(found, strict)
     if kind == "imagewoof":
         found = Split(tuple(IMAGEWOOF_BREEDS.get(c, c) for c in found.classes), found.sources, found.labels)
     return found
@@ -102,6 +107,32 @@ def _scan(root: Path) -> Split:
         sources += files
         labels += [label] * len(files)
     return Split(tuple(classes), sources, np.array(labels, np.int64))
+
+
+def _readable(split: Split, strict: bool) -> Split:
+    """The split without the pictures that cannot be read."""
+
+    def fault(i: int) -> PictureError | None:
+        try:
+            split.picture(i)
+        except PictureError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor() as pool:
+        faults = list(pool.map(fault, range(len(split))))
+    bad = [error for error in faults if error is not None]
+    if not bad:
+        return split
+    if strict:
+        raise DataError(f"{bad[0]} Remove or replace it; without strictness it is left out.") from bad[0]
+    for error in bad:
+        console.print(f"left out: {error}", style="yellow", highlight=False, markup=False)
+    console.print(f"left out: {len(bad)} of {len(split)} pictures", style="yellow")
+    kept = split.subset(np.flatnonzero([error is None for error in faults]))
+    if len(np.unique(kept.labels)) < len(split.classes):
+        raise DataError("A class has no picture that can be read; replace those that were left out.")
+    return kept
 
 
 def _hashed_fifth(path: Path | Picture) -> bool:

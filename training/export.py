@@ -2,65 +2,55 @@
 
 from __future__ import annotations
 
-import io
 import os
-import tempfile
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
-from training.codebooks import from_sub_vectors, lookup, to_sub_vectors
+from training.chain import unmeasured_point
+from training.codebooks.ops import Dequantiser, from_sub_vectors, segment_of_group, to_sub_vectors
 from training.data import Split
 from training.model import RateModel
+from training.program import BATCH, save_onnx, save_program
 from training.recipe import Recipe
-from wire.artifact import DECODER, ENCODER, TORCH_DECODER, Preprocessing
-from wire.bitplanes import plane_bytes
+from training.views import Batch
 from wire.exceptions import RecipeError
+from wire.manifest import DECODER, ENCODER, TORCH_DECODER, Preprocessing
 from wire.pictures import fit_picture
-
-OPSET = 18
 
 
 class EdgeHalf(nn.Module):
-    """picture uint8 (B, S, S, 3), level int64 () to indices uint8 (B, M)."""
+    """picture uint8 (B, side, side, 3), sizes int32 (S,) to indices int32 (B, M)."""
+
+    segment: Tensor
 
     def __init__(self, model: RateModel) -> None:
         super().__init__()
         self.model = model
+        self.register_buffer("segment", segment_of_group(model.codebook.segments))
 
-    def forward(self, picture: Tensor, level: Tensor) -> Tensor:
+    def forward(self, picture: Tensor, sizes: Tensor) -> Tensor:
         latent = self.model.network.encode(picture.permute(0, 3, 1, 2).to(torch.float32) / 255)
         x = to_sub_vectors(latent, self.model.recipe.codebook.d)
-        index = self.model.codebook.encode(x, level)
-        return index.reshape(picture.shape[0], -1).to(torch.uint8)
+        index = self.model.codebook.encode(x, sizes.to(torch.int64)[self.segment])
+        return index.reshape(picture.shape[0], -1).to(torch.int32)
 
 
 class ServerHalf(nn.Module):
-    """indices uint8 (B, M), levels int64 (B,) to logits (B, classes). Pictures of all levels mix in a batch."""
-
-    table: Tensor
-    starts: Tensor
+    """indices int32 (B, M), sizes int32 (B, S) to the task's output (B, …). Pictures of all points mix in a batch."""
 
     def __init__(self, model: RateModel) -> None:
         super().__init__()
-        network = model.network
-        self.shape = network.latent_shape
-        self.groups = self.shape[0] // model.recipe.codebook.d
-        self.network = network
-        table, starts = model.codebook.table()
-        self.register_buffer("table", table.detach().clone())
-        self.register_buffer("starts", starts)
+        self.network = model.network
+        self.dequantiser = Dequantiser(*model.codebook.table(), model.codebook.segments)
 
-    def forward(self, indices: Tensor, levels: Tensor) -> Tensor:
-        positions = indices.shape[1] // self.groups
-        index = indices.to(torch.int64).reshape(-1, self.groups)
-        vectors = lookup(self.table, self.starts, index, levels.repeat_interleave(positions))
-        return self.network.decode(from_sub_vectors(vectors, self.shape))
+    def forward(self, indices: Tensor, sizes: Tensor) -> Tensor:
+        vectors = self.dequantiser(indices, sizes)
+        return self.network.decode(from_sub_vectors(vectors, self.network.latent_shape))
 
 
 class UnquantisedHalves(nn.Module):
@@ -86,11 +76,6 @@ def check_exportable(recipe: Recipe) -> None:
             "A model normalised over the whole batch answers differently in other company, so it is not exported; "
             'set network.norm = "running".'
         )
-    if recipe.codebook.family == "mixed":
-        raise RecipeError(
-            "The wire carries one level for all segments, so a mixed-resolution model is not exported; "
-            "`python -m benchmarks.accuracy rerun` measures it."
-        )
 
 
 def export_files(model: RateModel) -> dict[str, bytes]:
@@ -101,72 +86,43 @@ def export_files(model: RateModel) -> dict[str, bytes]:
     """
     check_exportable(model.recipe)
     model = model.cpu().eval()
-    size, m = model.recipe.picture, model.sub_vectors
-    batch = torch.export.Dim("batch")
-    # Traced with two pictures: one would freeze the batch axis.
-    picture = torch.zeros(2, size, size, 3, dtype=torch.uint8)
-    level = torch.tensor(max(model.codebook.levels))
-    indices, levels = torch.zeros(2, m, dtype=torch.uint8), level.repeat(2)
-    server = ServerHalf(model).eval()
-    axis = {0: batch}
-    program = torch.export.export(server, (indices, levels), dynamic_shapes=(axis, axis))
-    program._example_inputs = None  # torch would store them as a pickle
-    archive = io.BytesIO()
-    torch.export.save(program, archive)
+    side, largest, segments = model.recipe.picture, model.codebook.largest, len(model.codebook.segments)
+    picture = torch.zeros(2, side, side, 3, dtype=torch.uint8)
+    sizes = torch.full((segments,), largest, dtype=torch.int32)
+    received = (torch.zeros(2, model.sub_vectors, dtype=torch.int32), sizes.expand(2, -1).clone())
+    edge, server = EdgeHalf(model).eval(), ServerHalf(model).eval()
     return {
-        ENCODER: _onnx(EdgeHalf(model).eval(), (picture, level), ["picture", "level"], "indices", (axis, None)),
-        DECODER: _onnx(server, (indices, levels), ["indices", "levels"], "logits", (axis, axis)),
-        TORCH_DECODER: archive.getvalue(),
+        ENCODER: save_onnx(edge, (picture, sizes), ["picture", "sizes"], "indices", (BATCH, None)),
+        DECODER: save_onnx(server, received, ["indices", "sizes"], model.task.output, (BATCH, BATCH)),
+        TORCH_DECODER: save_program(server, received),
     }
 
 
-def _onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], output: str, shapes: Any) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        torch.onnx.export(
-            module,
-            inputs,
-            str(path),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=names,
-            output_names=[output],
-            dynamic_shapes=shapes,
-            external_data=False,
-            optimize=True,
-            verbose=False,
-        )
-        graph = onnx.load(str(path))
-    # Names and stack traces of the exporting machine do not belong into an artifact.
-    for node in graph.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    for value in graph.graph.value_info:
-        del value.metadata_props[:]
-    del graph.metadata_props[:]
-    del graph.graph.metadata_props[:]
-    onnx.checker.check_model(graph, full_check=True)
-    return graph.SerializeToString()
+def manifest_values(model: RateModel, recipe: Recipe, minutes: float, classes: Sequence[str]) -> dict[str, Any]:
+    """What the manifest says of a model before it is measured: every figure is 0.
 
-
-def manifest_values(model: RateModel, recipe: Recipe, minutes: float, classes: tuple[str, ...]) -> dict[str, Any]:
-    """What the manifest says of a model before it is measured: every figure is 0."""
-    m = model.sub_vectors
-    codebook = model.codebook
+    A refinable model has its points for planes, of all segments at once; `training.chain.with_chain` makes
+    them finer.
+    """
+    codebook, shape = model.codebook, model.network.latent_shape
+    sub_vectors = [groups * shape[1] * shape[2] for groups in codebook.segments]
+    every = {"segments": list(range(len(sub_vectors))), "payload_bytes": (sum(sub_vectors) + 7) // 8}
+    points = [unmeasured_point(sub_vectors, sizes) for sizes in codebook.points()]
     return {
         "name": recipe.name,
         "profile": recipe.network.profile,
         "family": recipe.codebook.family,
-        "prefix_consistent": codebook.prefix_consistent,
         "dataset": recipe.dataset,
-        "d": recipe.codebook.d,
-        "sub_vectors": m,
-        "max_level": max(codebook.levels),
-        "latent_shape": list(model.network.latent_shape),
+        "latent": {"shape": list(shape), "d": recipe.codebook.d},
+        "segments": list(codebook.segments),
+        "largest_size": codebook.largest,
+        "any_size": codebook.any_size,
+        "points": sorted(points, key=lambda point: point["payload_bytes"]),
+        "planes": [every] * len(points) if codebook.refinable else [],
+        "task": {"name": recipe.task, "metric": model.task.metric, **model.task.manifest(classes)},
+        "backbone": {"name": recipe.network.backbone, "cut": recipe.network.cut, **model.network.operations()},
         "preprocessing": Preprocessing(size=recipe.picture).model_dump(),
-        "classes": list(classes),
-        "unquantised_top1": 0.0,
-        "levels": [{"level": l, "payload_bytes": l * plane_bytes(m), "top1": 0.0} for l in codebook.levels],
+        "unquantised_metric": 0.0,
         "recipe": {**recipe.model_dump(mode="json"), "minutes": round(minutes, 1), "hardware": hardware()},
     }
 
@@ -177,16 +133,17 @@ def hardware() -> str:
 
 
 @torch.no_grad()
-def unquantised_top1(model: RateModel, split: Split) -> float:
-    """Top-1 of the whole network without its quantiser, exported and run like the parts that ship."""
-    size = model.recipe.picture
+def unquantised_metric(model: RateModel, split: Split) -> float:
+    """The task's metric of the whole network without its quantiser, exported and run like the parts that ship."""
+    size, output = model.recipe.picture, model.task.output
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
-    file = _onnx(UnquantisedHalves(model).eval(), (example,), ["picture"], "logits", ({0: torch.export.Dim("batch")},))
+    file = save_onnx(UnquantisedHalves(model).eval(), (example,), ["picture"], output, (BATCH,))
     session = ort.InferenceSession(file, providers=["CPUExecutionProvider"])
-    right = 0
+    total = 0.0
     for start in range(0, len(split), 64):
-        labels = split.labels[start : start + 64]
-        pictures = [fit_picture(split.picture(i), size) for i in range(start, start + len(labels))]
-        (logits,) = session.run(["logits"], {"picture": np.stack(pictures)})
-        right += int((logits.argmax(1) == labels).sum())
-    return right / len(split)
+        labels = torch.from_numpy(split.labels[start : start + 64])
+        fitted = np.stack([fit_picture(split.picture(i), size) for i in range(start, start + len(labels))])
+        (found,) = session.run([output], {"picture": fitted})
+        pictures = torch.from_numpy(fitted).permute(0, 3, 1, 2).float() / 255
+        total += float(model.task.score(torch.from_numpy(found), Batch(pictures, labels)).sum())
+    return total / len(split)

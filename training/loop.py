@@ -1,9 +1,4 @@
-"""The one training loop, for every codebook family and stage (Alg. 1 and 2).
-
-stage 1   encoder and decoder without a quantiser
-stage 2   codewords placed on the latents (LBG, or two-means on residuals)
-stage 3   everything together: all levels at once, or level by level with a stage 2 before each
-"""
+"""One run of the training loop: AdamW, one cosine cycle, an average of the weights, a checkpoint every epoch."""
 
 from __future__ import annotations
 
@@ -18,100 +13,15 @@ from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from training.allocation import Allocation
 from training.checkpoint import load_checkpoint, save_checkpoint
-from training.data import Split
-from training.losses import quantised_loss, segment_distortion, unquantised_loss
+from training.codebooks import Sizes
 from training.model import RateModel
-from training.network import pretrained_weights
-from training.recipe import Recipe, StageRecipe
-from training.views import Batch, Views, make_views, precision
+from training.recipe import StageRecipe
+from training.views import Batch, Views, precision
 from wire.exceptions import TrainingError
 
-CALIBRATION_PICTURES = 512
-LATENT_PICTURES = 2048
 WARM_UP = 0.2
 console = Console(stderr=True)
-
-
-def train(recipe: Recipe, split: Split, runs: Path, *, weights_file: str | None, device: torch.device) -> None:
-    """Trains a recipe on the training pictures `split`, or goes on where a checkpoint in `runs` stops.
-
-    Its result is in `runs`; `trained_model` reads it.
-    """
-    torch.manual_seed(recipe.seed)
-    imagenet = recipe.network.weights == "imagenet"
-    weights = pretrained_weights(weights_file) if imagenet or recipe.teacher else None
-    views = make_views(recipe, split, runs, weights, device)
-    train_on(recipe, views, len(split.classes), runs, weights if imagenet else None)
-
-
-def train_on(recipe: Recipe, views: Views, classes: int, runs: Path, weights: dict[str, Tensor] | None) -> RateModel:
-    """As `train`, on views that are made; returns the model."""
-    model = first_stage(recipe, views, classes, runs, weights)
-    torch.manual_seed(recipe.stage3.seed)
-    levels = model.codebook.levels
-    if recipe.stage3.order == "joint":
-        for level in levels:
-            model.codebook.extend(_latents(model, views), level)
-        if recipe.codebook.family == "mixed":
-            rows = torch.randperm(len(views.labels), device=views.labels.device)[:CALIBRATION_PICTURES]
-            model.distortion.copy_(segment_distortion(model, [views.batch(r, 0) for r in rows.split(recipe.batch)]))
-        steps = [(recipe.name, levels[-1])]
-    else:
-        steps = [(recipe.name if level == levels[-1] else f"{recipe.name}-{level}", level) for level in levels]
-    for name, top in steps:
-        if recipe.stage3.order == "level by level":
-            model.codebook.extend(_latents(model, views), top)
-        shown = [a for a in model.allocations() if max(a) <= top]
-        stage3 = _Run(runs / f"{name}.pt", recipe.key(), recipe.stage3, model, model, [(), *shown], views)
-        stage3.train(lambda batch, top=top: quantised_loss(model, batch, top))  # type: ignore[misc]
-    return model.eval()
-
-
-def first_stage(recipe: Recipe, views: Views, classes: int, runs: Path, weights: dict[str, Tensor] | None) -> RateModel:
-    """The model after stage 1, trained unless `runs` has it: recipes that differ in later stages share it."""
-    device = views.labels.device
-    torch.manual_seed(recipe.seed)
-    model = RateModel(recipe, classes, weights)
-    model.to(device, memory_format=torch.channels_last)
-    path, key = runs / f"stage1-{recipe.stage1_key()}.pt", recipe.stage1_key()
-    if weights is not None and not path.exists():
-        rows = torch.randperm(len(views.labels), device=device)[:CALIBRATION_PICTURES]
-        model.network.start_from(views.batch(rows, 0).pictures)
-    stage1 = _Run(path, key, recipe.stage1, model, model.network, [()], views)
-    stage1.train(lambda batch: unquantised_loss(model, batch))
-    return model
-
-
-def fine_tune(model: RateModel, views: Views, runs: Path) -> None:
-    """Trains on without a quantiser, for as long as stage 3 has."""
-    recipe = model.recipe
-    torch.manual_seed(recipe.stage3.seed)
-    run = _Run(runs / f"{recipe.name}.pt", recipe.key(), recipe.stage3, model, model, [()], views)
-    run.train(lambda batch: unquantised_loss(model, batch))
-
-
-def trained_model(recipe: Recipe, classes: int, runs: Path) -> tuple[RateModel, float]:
-    """The averaged model that `train` left in `runs`, and the minutes that its training took.
-
-    Raises:
-        TrainingError: if the training has not come to its end.
-    """
-    minutes = 0.0
-    first = f"stage1-{recipe.stage1_key()}"
-    before = [f"{recipe.name}-{l}" for l in range(1, recipe.codebook.max_level)]
-    for name in [first, *(before if recipe.stage3.order == "level by level" else []), recipe.name]:
-        key = recipe.stage1_key() if name == first else recipe.key()
-        state = load_checkpoint(runs / f"{name}.pt", key)
-        if state is None:
-            raise TrainingError(f"There is no checkpoint {runs / name}.pt; run `artoveq train` first.")
-        minutes += state["minutes"]
-    if not state["done"]:
-        raise TrainingError(f"{recipe.name} is trained for {state['epoch']} epochs and not to its end; train on first.")
-    model = RateModel(recipe, classes, None)
-    model.load_state_dict(averaged(state["average"]))
-    return model.eval(), minutes
 
 
 def averaged(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -128,26 +38,17 @@ def one_cycle(progress: float) -> float:
 
 @torch.no_grad()
 @torch.compiler.set_stance("force_eager")
-def held_out_accuracy(model: RateModel, views: Views, allocations: list[Allocation]) -> dict[Allocation, float]:
-    """Top-1 at every allocation on the pictures set aside from the training set."""
+def held_out_metric(model: RateModel, views: Views, points: list[Sizes]) -> dict[Sizes, float]:
+    """The task's metric at every point, on the pictures set aside from the training set; at least one."""
     model.eval()
-    right = dict.fromkeys(allocations, 0)
+    total = dict.fromkeys(points, 0.0)
     for batch in views.held_batches():
-        for allocation in allocations:
-            right[allocation] += int((model(batch.pictures, allocation).argmax(1) == batch.labels).sum())
-    return {allocation: count / len(views.held_labels) for allocation, count in right.items()}
+        for point in points:
+            total[point] += float(model.task.score(model(batch.pictures, point).float(), batch).sum())
+    return {point: score / len(views.held_labels) for point, score in total.items()}
 
 
-@torch.no_grad()
-@torch.compiler.set_stance("force_eager")
-def _latents(model: RateModel, views: Views) -> Tensor:
-    model.eval()
-    rows = torch.randperm(len(views.labels), device=views.labels.device)[:LATENT_PICTURES]
-    parts = [model.sub_vectors_of(views.batch(r, 0).pictures) for r in rows.split(model.recipe.batch)]
-    return torch.cat(parts)
-
-
-class _Run:
+class StageRun:
     """One stage: trains `trained` (the model or a part of it), then gives it the averaged weights.
 
     A checkpoint after every epoch holds all that is needed to go on.
@@ -160,7 +61,7 @@ class _Run:
         stage: StageRecipe,
         model: RateModel,
         trained: nn.Module,
-        shown: list[Allocation],
+        shown: list[Sizes],
         views: Views,
     ) -> None:
         self.path, self.key, self.stage, self.model, self.trained, self.shown = path, key, stage, model, trained, shown
@@ -172,7 +73,9 @@ class _Run:
             {"params": [p for p in self.parameters if id(p) in fresh], "peak": stage.new_rate},
         ]
         self.optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
-        self.views, self.steps = views, len(views.labels) // recipe.batch
+        self.views = views
+        self.batch = min(recipe.batch, len(views.labels))
+        self.steps = len(views.labels) // self.batch
         if views.labels.is_cuda:
             model.compile_passes()
         span = max(1.0, stage.average * stage.epochs * self.steps)
@@ -191,31 +94,32 @@ class _Run:
         self.trained.load_state_dict(self.average.module.state_dict())
 
     def _epochs(self, loss_of: Callable[[Batch], Tensor]) -> None:
-        views, steps, size = self.views, self.steps, self.model.recipe.batch
+        views, steps, size = self.views, self.steps, self.batch
         columns = (*Progress.get_default_columns()[:-1], TimeElapsedColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task(self.path.stem, total=self.stage.epochs * steps, completed=self.epoch * steps)
             while not self.done:
-                began, before, total = time.monotonic(), self.minutes, 0.0
+                began, before, losses = time.monotonic(), self.minutes, []
                 order = torch.randperm(len(views.labels)).to(views.labels.device)
                 for step, rows in enumerate(order[: steps * size].split(size)):
                     progress = self._progress(step / steps)
                     if progress >= 1:
                         break
-                    total += self._step(loss_of, views.batch(rows, self.epoch), progress, step)
+                    losses.append(self._step(loss_of, views.batch(rows, self.epoch), progress, step))
                     self.minutes = before + (time.monotonic() - began) / 60
                     bar.advance(task)
                 self.epoch += 1
                 self.done = self._progress(0.0) >= 1
                 self._save()
                 console.print(
-                    f"{self.path.stem}: epoch {self.epoch}/{self.stage.epochs}, loss {total / max(1, step):.3f}, "
-                    f"{self.minutes:.1f} min"
+                    f"{self.path.stem}: epoch {self.epoch}/{self.stage.epochs}, "
+                    f"loss {sum(losses) / max(1, len(losses)):.3f}, {self.minutes:.1f} min"
                 )
         self.trained.load_state_dict(self.average.module.state_dict())
-        figures = held_out_accuracy(self.model, views, self.shown)
-        named = (f"{'/'.join(map(str, a)) or 'unquantised'}: {v:.1%}" for a, v in figures.items())
-        console.print(f"{self.path.stem}: held out {', '.join(named)}")
+        if len(views.held_labels):
+            figures = held_out_metric(self.model, views, self.shown)
+            named = (f"{'/'.join(map(str, p)) or 'unquantised'}: {v:.1%}" for p, v in figures.items())
+            console.print(f"{self.path.stem}: held out, {self.model.task.metric} {', '.join(named)}")
 
     def _progress(self, of_epoch: float) -> float:
         spent = self.minutes / self.stage.minutes if self.stage.minutes else 0.0

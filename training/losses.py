@@ -2,102 +2,102 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.allocation import Allocation
-from training.codebooks import at_allocation
+from training.codebooks import Sizes
+from training.codebooks.ops import at_point
 from training.model import RateModel
-from training.recipe import Recipe
 from training.views import Batch
 
 
-def task_loss(logits: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
-    """Cross-entropy with label smoothing, mixed with distillation from the teacher (Hinton et al. 2015)."""
-    loss = F.cross_entropy(logits, batch.labels, label_smoothing=recipe.label_smoothing)
-    if recipe.teacher is None or batch.taught is None:
+def task_loss(model: RateModel, output: Tensor, batch: Batch) -> Tensor:
+    """The task's own loss, mixed with distillation from the teacher (Hinton et al. 2015)."""
+    loss, teacher = model.task.loss(output, batch, model.recipe.label_smoothing), model.recipe.teacher
+    if teacher is None or batch.teacher_logits is None:
         return loss
-    taught = distillation(logits, batch.taught, recipe.teacher.temperature)
-    return (1 - recipe.teacher.weight) * loss + recipe.teacher.weight * taught
-
-
-def distillation(logits: Tensor, target: Tensor, temperature: float) -> Tensor:
-    """Kullback–Leibler divergence from softened targets, scaled by temperature²."""
-    log_p = F.log_softmax(logits / temperature, 1)
-    log_q = F.log_softmax(target / temperature, 1)
-    return F.kl_div(log_p, log_q, reduction="batchmean", log_target=True) * temperature**2
+    distilled = model.task.divergence(output, batch.teacher_logits, teacher.temperature)
+    return (1 - teacher.weight) * loss + teacher.weight * distilled
 
 
 def unquantised_loss(model: RateModel, batch: Batch) -> Tensor:
     """Stage 1: the task alone."""
-    return task_loss(model.decode(model.sub_vectors_of(batch.pictures)).float(), batch, model.recipe)
+    return task_loss(model, model.decode(model.sub_vectors_of(batch.pictures)).float(), batch)
 
 
-def quantised_loss(model: RateModel, batch: Batch, top: int) -> Tensor:
-    """Task loss at level `top` and at lower ones, plus the VQ loss of every level so far (eq. 2).
+def quantised_loss(model: RateModel, batch: Batch, largest: int) -> Tensor:
+    """Task loss at size `largest` and at lower points, plus the VQ loss of every size so far (eq. 2).
 
-    All decoded levels are one batch, so that BatchNorm sees in training the mixture that it meets in
+    L = Σ_p task(p) + mean_K ||sg(x) − z_K||² + β ||x − sg(z_K)||² + η Σ_k ||e_k − e_k before||²
+
+    All decoded points are one batch, so that BatchNorm sees in training the mixture that it meets in
     evaluation.
     """
-    recipe = model.recipe
+    recipe, codebook = model.recipe.codebook, model.codebook
     x = model.sub_vectors_of(batch.pictures).float()
-    levels = [level for level in model.codebook.levels if level <= top]
-    chosen = decoded_allocations(model, top)
+    trained = [size for size in codebook.sizes if size <= largest]
+    points = decoded_points(model, largest)
     with torch.autocast(x.device.type, enabled=False):  # bfloat16 cannot tell near codewords apart
-        z = model.codebook.quantise(x, sorted({*levels, *(level for a in chosen for level in a)}))
-    # Gradients pass the quantiser straight through, but at level 0, which tells nothing of x.
-    through = {level: x + (vectors - x).detach() if level else vectors for level, vectors in z.items()}
-    passed = [at_allocation(through, a) for a in chosen]
-    logits = model.decode(torch.cat(passed)).float()
-    high, *low = logits.split(len(batch.labels))
-    loss = task_loss(high, batch, recipe)
-    for one in low:
-        loss = loss + _lower_loss(one, high.detach(), batch, recipe)
-    sent = [z[level] for level in levels]
-    codebook = torch.stack([F.mse_loss(vectors, x.detach()) for vectors in sent]).mean()
-    commitment = torch.stack([F.mse_loss(x, vectors.detach()) for vectors in sent]).mean()
-    return loss + codebook + recipe.codebook.beta * commitment + recipe.codebook.eta * model.codebook.moved(top)
+        z = codebook.quantise(x, sorted({*trained, *(size for point in points for size in point)}))
+    # Gradients pass the quantiser straight through, but at size 1, which tells nothing of x.
+    through = {size: x + (vectors - x).detach() if size > 1 else vectors for size, vectors in z.items()}
+    outputs = model.decode(torch.cat([at_point(through, point, codebook.segments) for point in points])).float()
+    high, *low = outputs.split(len(batch.labels))
+    loss = task_loss(model, high, batch)
+    for output in low:
+        loss = loss + _lower_loss(model, output, high.detach(), batch)
+    sent = [z[size] for size in trained]
+    loss = loss + torch.stack([F.mse_loss(vectors, x.detach()) for vectors in sent]).mean()
+    loss = loss + recipe.beta * torch.stack([F.mse_loss(x, vectors.detach()) for vectors in sent]).mean()
+    return loss + recipe.eta * codebook.moved(largest) if recipe.eta else loss
 
 
-def decoded_allocations(model: RateModel, top: int) -> list[Allocation]:
-    """What one step decodes: all rates up to level `top`, or the highest and one lower.
+def decoded_points(model: RateModel, largest: int) -> list[Sizes]:
+    """What one step decodes: all points of sizes up to `largest`, or the highest and one lower.
 
     The second is the sandwich rule (Yu & Huang 2019) with two passes: the lower one is the lowest half
-    of the time, else a random one.
+    of the time, else a random one; or, skewed, the ⌊n·u²⌋-th of n from below, u uniform in 0..1.
     """
-    highest, *lower = sorted((a for a in model.allocations() if max(a) <= top), key=sum, reverse=True)
-    if model.recipe.stage3.decoded == "all" or not lower:
-        return [highest, *lower]
-    return [highest, lower[-1] if torch.rand(()) < 0.5 else lower[int(torch.randint(len(lower), ()))]]
+    *lower, highest = sorted((p for p in model.codebook.points() if max(p) <= largest), key=math.prod)
+    decoded = model.recipe.stage3.decoded
+    if decoded == "all" or not lower:
+        return [highest, *reversed(lower)]
+    if decoded == "skewed":
+        return [highest, lower[int(len(lower) * float(torch.rand(())) ** 2)]]
+    return [highest, lower[0] if torch.rand(()) < 0.5 else lower[int(torch.randint(len(lower), ()))]]
 
 
-def segment_distortion(model: RateModel, batches: list[Batch]) -> Tensor:
-    """Mixed resolution: what each segment of channels costs at each level, (segments, 1 + levels).
+def segment_distortion(model: RateModel, batches: list[Batch], sizes: Sequence[int]) -> Tensor:
+    """What each segment of channel groups costs at each size, (S, K).
 
-    A second-order estimate of the loss: the mean squared gradient of the cross-entropy with respect to
-    the segment (the diagonal of the Fisher information), times its squared quantisation error.
+    A second-order estimate of the loss: the mean squared gradient of the negative log-likelihood with
+    respect to the segment (the diagonal of the Fisher information), times its squared quantisation error.
     """
-    segments, levels = model.recipe.codebook.segments, (0, *model.codebook.levels)
-    sensitivity, error = 0.0, 0.0
+    segments = list(model.codebook.segments)
+    sensitivity, error = torch.zeros(len(segments)), torch.zeros(len(segments), len(sizes))
     for batch in batches:
-        x = model.sub_vectors_of(batch.pictures).detach().requires_grad_(True)
-        loss = F.cross_entropy(model.decode(x).float(), batch.labels, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, x)
-        z = model.codebook.quantise(x.detach(), levels)
-        sensitivity = sensitivity + _energy(gradient, segments)
-        error = error + torch.stack([_energy(x.detach() - z[level].detach(), segments) for level in levels], 1)
-    assert isinstance(sensitivity, Tensor) and isinstance(error, Tensor)
+        with torch.enable_grad():
+            x = model.sub_vectors_of(batch.pictures).detach().requires_grad_(True)
+            loss = model.task.nll(model.decode(x).float(), batch).sum()
+            (gradient,) = torch.autograd.grad(loss, x)
+        z = model.codebook.quantise(x.detach(), sizes)
+        sensitivity = sensitivity.to(x.device) + _energy(gradient, segments)
+        errors = [_energy(x.detach() - z[size].detach(), segments) for size in sizes]
+        error = error.to(x.device) + torch.stack(errors, 1)
     return sensitivity[:, None] * error
 
 
-def _energy(vectors: Tensor, segments: int) -> Tensor:
-    return torch.stack([part.square().sum() for part in vectors.tensor_split(segments, 1)])
+def _energy(vectors: Tensor, segments: list[int]) -> Tensor:
+    return torch.stack([part.square().sum() for part in vectors.split(segments, 1)])
 
 
-def _lower_loss(logits: Tensor, target: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
-    loss = task_loss(logits, batch, recipe)
+def _lower_loss(model: RateModel, output: Tensor, target: Tensor, batch: Batch) -> Tensor:
+    loss, recipe = task_loss(model, output, batch), model.recipe
     if not recipe.stage3.distil:
         return loss
     temperature = recipe.teacher.temperature if recipe.teacher else 1.0
-    return 0.5 * loss + 0.5 * distillation(logits, target, temperature)
+    return 0.5 * loss + 0.5 * model.task.divergence(output, target, temperature)

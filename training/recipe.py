@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from training.backbones import BACKBONES
+from training.codebooks import CODEBOOKS
+from training.tasks import TASKS
 from wire.exceptions import RecipeError
 
 if sys.version_info >= (3, 11):
@@ -18,8 +22,13 @@ else:
     import tomli as tomllib
 
 
-# Of MobileNetV2's features[0..17].
-CHANNELS_AFTER = (32, 16, 24, 24, 32, 32, 32, 64, 64, 64, 64, 96, 96, 96, 160, 160, 160, 320)
+def _member_of(registry: Mapping[str, Any]) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in registry:
+            raise ValueError(f"should be one of {', '.join(registry)}, not {name!r}")
+        return name
+
+    return AfterValidator(check)
 
 
 class _Strict(BaseModel):
@@ -27,11 +36,14 @@ class _Strict(BaseModel):
 
 
 class NetworkRecipe(_Strict):
-    """Where MobileNetV2 is cut and how narrow the latent is."""
+    """Which backbone, where it is cut and how narrow the latent is."""
 
+    backbone: Annotated[str, _member_of(BACKBONES)] = "mobilenet_v2"
     profile: str = "compact"
-    strides: tuple[int, int, int, int, int, int] = (2, 1, 2, 1, 2, 1)
-    cut: int = Field(8, ge=2, le=17)
+    strides: tuple[int, ...] = (2, 1, 2, 1, 2, 1)
+    """Of the backbone's stages, where they are free to choose; fewer halvings suit small pictures."""
+    cut: int = Field(8, ge=1)
+    """After so many of the backbone's blocks."""
     latent_channels: int = Field(16, ge=0)
     """Channels of the bottleneck; 0 for the cut's own channels, without a bottleneck."""
     norm: Literal["running", "whole batch"] = "running"
@@ -42,13 +54,13 @@ class NetworkRecipe(_Strict):
     @property
     def channels(self) -> int:
         """Channels C of the latent."""
-        return self.latent_channels or CHANNELS_AFTER[self.cut - 1]
+        return self.latent_channels or BACKBONES[self.backbone].channels(self)
 
 
 class CodebookRecipe(_Strict):
-    """The quantiser: codewords of dimension d, levels 1..max_level."""
+    """The quantiser: codewords of dimension d, codebooks of up to 2^max_level of them."""
 
-    family: Literal["progressive", "nested", "mixed", "residual", "fixed"]
+    family: Annotated[str, _member_of(CODEBOOKS)]
     d: int = Field(2, ge=1)
     max_level: int = Field(8, ge=1, le=8)
     beta: float = Field(0.25, ge=0)
@@ -58,7 +70,9 @@ class CodebookRecipe(_Strict):
     shared: bool = False
     """One codebook for all channel groups, in place of one for each."""
     segments: int = Field(4, ge=1)
-    """Mixed resolution: segments of channels that have levels of their own."""
+    """Mixed resolution: segments of channel groups that have sizes of their own."""
+    least: int | None = Field(None, ge=1)
+    """Mixed resolution: sum of the segments' levels at the cheapest point; if left out, one a segment."""
 
 
 class TeacherRecipe(_Strict):
@@ -88,10 +102,12 @@ class QuantisedStageRecipe(StageRecipe):
     """Of stages 2 and 3; stage 1, which many recipes share, has the recipe's own."""
     order: Literal["joint", "level by level"] = "joint"
     """All levels at once, or as in Alg. 1 and 2: a level is added, then all so far are trained for `epochs`."""
-    decoded: Literal["sandwich", "all"] = "sandwich"
-    """Levels that each step decodes: the highest and one lower, or every one as the algorithms state."""
+    decoded: Literal["sandwich", "skewed", "all"] = "sandwich"
+    """Points that each step decodes: the highest and one lower, or every one as the algorithms state.
+
+    The lower one is the lowest half of the time, else any; "skewed" prefers the lower ones, for many points."""
     distil: bool = True
-    """Lower levels also learn from the highest one's answers."""
+    """Lower points also learn from the highest one's answers."""
 
 
 class Recipe(_Strict):
@@ -99,6 +115,7 @@ class Recipe(_Strict):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     dataset: str
+    task: Annotated[str, _member_of(TASKS)] = "classification"
     picture: int = Field(ge=32)
     seed: int = 0
     batch: int = Field(64, ge=2)
@@ -116,18 +133,12 @@ class Recipe(_Strict):
     stage3: QuantisedStageRecipe
 
     @model_validator(mode="after")
-    def _codewords_fill_the_latent(self) -> Recipe:
+    def _members_agree(self) -> Recipe:
+        BACKBONES[self.network.backbone].check(self.network)
         channels, d = self.network.channels, self.codebook.d
         if channels % d:
             raise ValueError(f"codebook.d = {d} must divide the latent's {channels} channels")
-        if self.codebook.family == "mixed" and (channels // d) % self.codebook.segments:
-            raise ValueError(
-                f"codebook.segments = {self.codebook.segments} must divide the latent's {channels // d} channel groups"
-            )
-        if self.codebook.family == "mixed" and self.stage3.order != "joint":
-            raise ValueError('a mixed codebook is trained with stage3.order = "joint"')
-        if self.codebook.eta and (self.codebook.family != "nested" or self.stage3.order != "level by level"):
-            raise ValueError("codebook.eta is for nested codebooks trained level by level; remove it")
+        CODEBOOKS[self.codebook.family].check(self)
         return self
 
     @property
@@ -137,8 +148,9 @@ class Recipe(_Strict):
 
     def views_key(self) -> str:
         """What the training views depend on."""
-        keys = {"dataset", "picture", "seed", "crop", "hold_out_every", "views", "teacher"}
-        return _digest(self.model_dump(mode="json", include=keys))
+        keys = ("dataset", "picture", "seed", "crop", "hold_out_every", "views", "teacher")
+        teacher = self.network.backbone if self.teacher else None
+        return _digest({**self.model_dump(mode="json", include=set(keys)), "backbone": teacher})
 
     def stage1_key(self) -> str:
         """What stage 1 depends on; recipes that differ in the codebook alone share it."""

@@ -55,14 +55,14 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
     return round(float(np.exp(candidates[np.argmin([cost(c) for c in candidates])])), 3)
 
 
-def perplexity(indices: NDArray[np.integer], level: int) -> float:
-    """exp of the entropy of codeword usage, the mean over channel groups: 1 .. 2^level.
+def perplexity(indices: NDArray[np.integer]) -> float:
+    """exp of the entropy of codeword usage, the mean over channel groups.
 
     indices: (N, G).
     """
     used = []
     for group in indices.T:
-        share = np.bincount(group, minlength=2**level) / len(group)
+        share = np.bincount(group) / len(group)
         share = share[share > 0]
         used.append(np.exp(-(share * np.log(share)).sum()))
     return round(float(np.mean(used)), 3)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import mobilenet_v2
 
-from training.network import Normalise
+from training.backbones import Backbone
 
 FIT_STEPS = 100
 RIDGE = 1e-3
@@ -16,10 +15,8 @@ RIDGE = 1e-3
 class Teacher:
     """Features that never change, and a linear head on them. Compiled: it sees every view of every picture."""
 
-    def __init__(self, weights: dict[str, Tensor], device: torch.device) -> None:
-        trunk = mobilenet_v2()
-        trunk.load_state_dict(weights)
-        features = nn.Sequential(Normalise(), *trunk.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    def __init__(self, backbone: Backbone, weights: dict[str, Tensor], device: torch.device) -> None:
+        features = backbone.uncut(weights)
         features.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
         self._features = torch.compile(features, dynamic=False)
 

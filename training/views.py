@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from training.backbones import BACKBONES
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data import Resident, Split, hold_out
 from training.recipe import Recipe
 from training.teacher import Teacher, fit_head
-from wire.exceptions import CheckpointError
+from wire.exceptions import CheckpointError, DataError
 
 TEACHER_BATCH = 64
 console = Console(stderr=True)
@@ -31,20 +32,20 @@ class Batch:
 
     pictures: Tensor
     labels: Tensor
-    taught: Tensor | None
+    teacher_logits: Tensor | None = None
 
 
 @dataclass
 class Views:
     """K views of N pictures, and the pictures held out for watching the training.
 
-    pictures: uint8 (K, N, 3, S, S); labels: (N,); taught: (K, N, classes) or None;
+    pictures: uint8 (K, N, 3, S, S); labels: (N,); teacher_logits: (K, N, classes) or None;
     held_pictures: uint8 (H, 3, S, S), the plain centre crops; held_labels: (H,).
     """
 
     pictures: Tensor
     labels: Tensor
-    taught: Tensor | None
+    teacher_logits: Tensor | None
     held_pictures: Tensor
     held_labels: Tensor
 
@@ -57,13 +58,13 @@ class Views:
         gain = torch.empty(shape, device=device).uniform_(0.8, 1.2)
         shift = torch.empty(shape, device=device).uniform_(-0.15, 0.15)
         pictures = ((pictures - 0.5) * gain + 0.5 + shift).clamp_(0, 1)
-        taught = None if self.taught is None else self.taught[view, rows].float()
-        return Batch(pictures, self.labels[rows], taught)
+        logits = None if self.teacher_logits is None else self.teacher_logits[view, rows].float()
+        return Batch(pictures, self.labels[rows], logits)
 
     def held_batches(self, size: int = 128) -> list[Batch]:
         """The pictures held out, as they are at inference."""
         pairs = zip(self.held_pictures.split(size), self.held_labels.split(size), strict=True)
-        return [Batch(as_input(pictures), labels, None) for pictures, labels in pairs]
+        return [Batch(as_input(pictures), labels) for pictures, labels in pairs]
 
     def state(self) -> dict[str, Tensor | None]:
         return dict(vars(self))
@@ -93,6 +94,7 @@ def make_views(
 
     Raises:
         CheckpointError: if those in `runs` are of other pictures.
+        DataError: if there are too few pictures.
     """
     path, key = runs / f"views-{recipe.views_key()}.pt", recipe.views_key()
     state = load_checkpoint(path, key)
@@ -100,23 +102,26 @@ def make_views(
         if state.pop("classes") != list(split.classes) or state.pop("count") != len(split):
             raise CheckpointError(f"The views {path} were made of other pictures; delete the file to make new ones.")
         return Views(**state).to(device)
+    if len(split) < 2:
+        raise DataError("There is one training picture; two are needed at least, and hundreds to learn from.")
     kept, watched = hold_out(split, recipe.hold_out_every, recipe.seed)
     side = round(recipe.view / recipe.crop[0] * 0.75)
     data, held = Resident.load(kept, side, device), Resident.load(watched, side, device)
     teacher = None
     if recipe.teacher is not None:
         assert weights is not None
-        teacher = Teacher(weights, device)
+        teacher = Teacher(BACKBONES[recipe.network.backbone], weights, device)
     made = [_views(data, recipe, recipe.crop, teacher, f"views {k + 1} of {recipe.views}") for k in range(recipe.views)]
     plain, plain_features = _views(held, recipe, None, teacher, "held-out pictures")
-    pictures, taught = torch.stack([view for view, _ in made]), None
+    pictures, logits = torch.stack([view for view, _ in made]), None
     if teacher is not None:
         features = torch.cat([f for _, f in made])
         head = fit_head(features, data.labels.repeat(recipe.views), len(split.classes))
-        taught = head(features).reshape(recipe.views, len(data.labels), -1).half()
-        right = (head(plain_features).argmax(1) == held.labels).float().mean()
-        console.print(f"teacher: {float(right):.1%} of the held-out training pictures")
-    views = Views(pictures, data.labels, taught, plain, held.labels)
+        logits = head(features).reshape(recipe.views, len(data.labels), -1).half()
+        if len(held.labels):
+            right = (head(plain_features).argmax(1) == held.labels).float().mean()
+            console.print(f"teacher: {float(right):.1%} of the held-out training pictures")
+    views = Views(pictures, data.labels, logits, plain, held.labels)
     save_checkpoint(path, key, {**views.state(), "classes": list(split.classes), "count": len(split)})
     return views
 
@@ -126,8 +131,9 @@ def _views(
 ) -> tuple[Tensor, Tensor]:
     """One view of every picture, uint8, and the teacher's features of it."""
     device, count = data.labels.device, len(data.labels)
-    pictures, features = [], []
-    for rows in track(torch.arange(count, device=device).split(TEACHER_BATCH), description=what, transient=True):
+    pictures = [torch.empty(0, 3, recipe.picture, recipe.picture, dtype=torch.uint8, device=device)]
+    features = []
+    for rows in track(_batches(count, device), description=what, transient=True):
         # The teacher is compiled for whole batches; the last one is filled up and cut again.
         filled = F.pad(rows, (0, TEACHER_BATCH - len(rows)))
         views = data.views(filled, recipe.view, crop)
@@ -136,6 +142,10 @@ def _views(
             with precision(device):
                 features.append(teacher.features(views)[: len(rows)])
     return torch.cat(pictures), torch.cat(features) if features else torch.empty(count, 0)
+
+
+def _batches(count: int, device: torch.device) -> list[Tensor]:
+    return list(torch.arange(count, device=device).split(TEACHER_BATCH)) if count else []
 
 
 def precision(device: torch.device) -> torch.autocast:

@@ -1,67 +1,83 @@
 import io
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
 from torch import Tensor, nn
 
-from training.codebooks import (
-    Codebook,
-    NestedCodebook,
-    ProgressiveCodebook,
-    at_allocation,
-    build_codebook,
-    from_sub_vectors,
-    lookup,
-    to_sub_vectors,
-)
+from training.codebooks import CODEBOOKS, Codebook, build_codebook
+from training.codebooks.nested import NestedCodebook
+from training.codebooks.ops import Dequantiser, at_point, from_sub_vectors, lookup, segment_of_group, to_sub_vectors
 from training.lbg import split_codewords, two_means
 from training.recipe import CodebookRecipe
 
 GROUPS, D = 8, 2
-FAMILIES = ("progressive", "residual", "nested", "mixed", "fixed")
+FAMILIES = tuple(CODEBOOKS)
 
 
-def started(family: str, **options: Any) -> ProgressiveCodebook | NestedCodebook:
+def started(family: str, **options: Any) -> Codebook:
     torch.manual_seed(3)
-    recipe = CodebookRecipe(family=family, d=D, max_level=8, **options)  # type: ignore[arg-type]
+    recipe = CodebookRecipe(family=family, d=D, max_level=8, **options)
     codebook, x = build_codebook(recipe, GROUPS * D), torch.randn(6000, GROUPS, D)
-    for level in codebook.levels:
-        codebook.extend(x, level)
+    for size in codebook.sizes:
+        codebook.extend(x, size)
     return codebook
 
 
-def encode(codebook: Codebook, x: Tensor, level: int) -> Tensor:
-    return codebook.encode(x, torch.tensor(level))
+def encode(codebook: Codebook, x: Tensor, *sizes: int) -> Tensor:
+    """At one size for all groups, or at one for each."""
+    return codebook.encode(x, torch.tensor(sizes).expand(GROUPS))
 
 
-def decode(codebook: Codebook, index: Tensor, level: int) -> Tensor:
-    return lookup(*codebook.table(), index, torch.full((len(index),), level))
+def decode(codebook: Codebook, index: Tensor, *sizes: int) -> Tensor:
+    return lookup(*codebook.table(), index, torch.tensor(sizes).expand(GROUPS))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_quantise_is_encode_and_lookup(family: str) -> None:
     codebook, x = started(family), torch.randn(500, GROUPS, D)
-    for level, vectors in codebook.quantise(x, codebook.levels).items():
-        torch.testing.assert_close(vectors, decode(codebook, encode(codebook, x, level), level))
+    for size, vectors in codebook.quantise(x, (1, *codebook.sizes)).items():
+        index = encode(codebook, x, size)
+        assert int(index.max()) < size
+        torch.testing.assert_close(vectors, decode(codebook, index, size))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_groups_of_different_sizes_are_encoded_each_at_its_own(family: str) -> None:
+    codebook, x = started(family), torch.randn(500, GROUPS, D)
+    sizes = (1, 2, 4, 8, 16, 64, 128, 256)
+    index = encode(codebook, x, *sizes)
+    assert not index[:, 0].any()
+    for g, size in enumerate(sizes):
+        assert torch.equal(index[:, g], encode(codebook, x, size)[:, g])
+    z = codebook.quantise(x, sizes)
+    torch.testing.assert_close(decode(codebook, index, *sizes), at_point(z, sizes, (1,) * GROUPS))
+
+
+@pytest.mark.parametrize("size", [3, 5, 100, 255])
+def test_nested_sizes_need_not_be_powers_of_two(size: int) -> None:
+    codebook, x = started("nested"), torch.randn(500, GROUPS, D)
+    index = encode(codebook, x, size)
+    assert int(index.max()) < size
+    torch.testing.assert_close(codebook.quantise(x, [size])[size], decode(codebook, index, size))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_more_bits_are_more_exact(family: str) -> None:
     codebook, x = started(family), torch.randn(4000, GROUPS, D)
-    errors = [(x - z).square().mean().item() for z in codebook.quantise(x, codebook.levels).values()]
+    errors = [(x - z).square().mean().item() for z in codebook.quantise(x, (1, *codebook.sizes)).values()]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.05
 
 
-@pytest.mark.parametrize("family", ["progressive", "residual"])
-def test_progressive_indices_are_prefixes(family: str) -> None:
+@pytest.mark.parametrize("family", [family for family, member in CODEBOOKS.items() if member.refinable])
+def test_indices_of_refinable_families_are_prefixes(family: str) -> None:
     codebook, x = started(family), torch.randn(4000, GROUPS, D)
-    top = encode(codebook, x, 8)
-    for level in range(1, 9):
-        assert torch.equal(encode(codebook, x, level), top >> (8 - level))
+    top = encode(codebook, x, 256)
+    for level in range(9):
+        assert torch.equal(encode(codebook, x, 2**level), top >> (8 - level))
 
 
 def test_one_codebook_can_serve_all_groups() -> None:
@@ -70,42 +86,68 @@ def test_one_codebook_can_serve_all_groups() -> None:
         table, _ = codebook.table()
         assert all(torch.equal(table[0], table[g]) for g in range(GROUPS))
         same = x[:, :1].expand(-1, GROUPS, -1)
-        assert (encode(codebook, same, 5) == encode(codebook, same, 5)[:, :1]).all()
+        assert (encode(codebook, same, 32) == encode(codebook, same, 32)[:, :1]).all()
 
 
-def test_an_allocation_gives_each_segment_its_level() -> None:
-    codebook, x = started("mixed"), torch.randn(50, GROUPS, D)
-    z = codebook.quantise(x, (0, 1, 3))
-    mixed = at_allocation(z, (3, 3, 1, 0))
-    assert torch.equal(mixed[:, :4], z[3][:, :4])
-    assert torch.equal(mixed[:, 4:6], z[1][:, 4:6])
-    assert (mixed[:, 6:] == mixed[:1, 6:]).all()  # nothing is sent of it, so all pictures have the same there
+def test_where_nothing_is_sent_all_pictures_have_the_same() -> None:
+    for family in FAMILIES:
+        z = started(family).quantise(torch.randn(50, GROUPS, D), (1, 256))
+        assert (z[1] == z[1][:1]).all()
+
+
+def test_the_dequantiser_mixes_points_in_a_batch() -> None:
+    codebook, x = started("mixed"), torch.randn(2 * 6, GROUPS, D)
+    assert codebook.segments == (2, 2, 2, 2)
+    of_pictures = torch.tensor([[4, 1, 256, 2], [256, 256, 1, 8]], dtype=torch.int32)
+    index = torch.cat([
+        codebook.encode(part, sizes[segment_of_group(codebook.segments)].long())
+        for part, sizes in zip(x.split(6), of_pictures, strict=True)
+    ])  # fmt: skip
+    module = Dequantiser(*codebook.table(), codebook.segments)
+    found = module(index.reshape(2, -1).int(), of_pictures)
+    for vectors, part, sizes in zip(found, x.split(6), of_pictures.tolist(), strict=True):
+        torch.testing.assert_close(vectors, at_point(codebook.quantise(part, sizes), sizes, codebook.segments))
+
+
+def test_mixed_points_share_the_bits_by_what_segments_lose() -> None:
+    codebook = started("mixed", segments=4, least=2)
+    asked = []
+
+    def distortion(sizes: Sequence[int]) -> Tensor:
+        asked.append(sizes)
+        return torch.tensor([[weight / size**2 for size in sizes] for weight in (1000.0, 10.0, 1.0, 0.1)])
+
+    codebook.share_bits(distortion)
+    points = codebook.points()
+    assert asked == [(1, 2, 4, 8, 16, 32, 64, 128, 256)]
+    assert points[0] == (4, 1, 1, 1) and points[-1] == (256,) * 4 and len(points) == 31
 
 
 def test_eta_counts_how_far_earlier_codewords_moved() -> None:
     codebook = started("nested")
-    assert float(codebook.moved(8).detach()) == 0
+    assert isinstance(codebook, NestedCodebook)
+    assert float(codebook.moved(256).detach()) == 0
     with torch.no_grad():
         codebook.codewords[0, 0] += 2
         codebook.codewords[0, 200] += 2
-    assert float(codebook.moved(8).detach()) == pytest.approx(8)  # two components of the one below level 8
+    assert float(codebook.moved(256).detach()) == pytest.approx(8)  # two components of the one below 128
 
 
 def test_nested_levels_use_the_first_codewords_and_the_nearest_of_them() -> None:
     codebook, x = started("nested"), torch.randn(300, GROUPS, D)
-    codewords, _ = codebook.table()
-    for level in codebook.levels:
-        distance = (x[:, :, None] - codewords[None, :, : 2**level]).square().sum(-1)
-        chosen = distance.gather(2, encode(codebook, x, level)[..., None])[..., 0]
+    codewords = codebook.table()[0][:, 1:]
+    for size in codebook.sizes:
+        distance = (x[:, :, None] - codewords[None, :, :size]).square().sum(-1)
+        chosen = distance.gather(2, encode(codebook, x, size)[..., None])[..., 0]
         torch.testing.assert_close(chosen, distance.min(2).values, atol=1e-5, rtol=0)
 
 
 def test_gradients_of_the_vq_loss_reach_codewords_alone() -> None:
     for family in FAMILIES:
         codebook, x = started(family), torch.randn(100, GROUPS, D, requires_grad=True)
-        torch.stack([z.square().sum() for z in codebook.quantise(x, codebook.levels).values()]).sum().backward()
+        torch.stack([z.square().sum() for z in codebook.quantise(x, codebook.sizes).values()]).sum().backward()
         assert x.grad is None
-        assert all(p.grad is not None for p in codebook.parameters())  # type: ignore[attr-defined]
+        assert all(p.grad is not None for p in codebook.parameters())
 
 
 class _Quantiser(nn.Module):
@@ -113,8 +155,8 @@ class _Quantiser(nn.Module):
         super().__init__()
         self.codebook = codebook
 
-    def forward(self, latent: Tensor, level: Tensor) -> Tensor:
-        return self.codebook.encode(to_sub_vectors(latent, D), level)
+    def forward(self, latent: Tensor, sizes: Tensor) -> Tensor:
+        return self.codebook.encode(to_sub_vectors(latent, D), sizes)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -124,7 +166,7 @@ def test_torch_and_onnx_give_the_same_indices_on_10000_latents(family: str) -> N
     codebook = started(family)
     module, latent = _Quantiser(codebook), torch.randn(2, GROUPS * D, 4, 4)
     program = torch.onnx.export(
-        module, (latent, torch.tensor(8)), dynamo=True, input_names=["latent", "level"], opset_version=18,
+        module, (latent, torch.full((GROUPS,), 256)), dynamo=True, input_names=["latent", "sizes"], opset_version=18,
         dynamic_shapes=({0: torch.export.Dim("batch")}, None), verbose=False,
     )  # fmt: skip
     file = io.BytesIO()
@@ -132,16 +174,17 @@ def test_torch_and_onnx_give_the_same_indices_on_10000_latents(family: str) -> N
     program.save(file)
     session = ort.InferenceSession(file.getvalue())
     differing = 0
-    for chunk in range(20):
-        level, latents = 1 + chunk % 8, torch.randn(500, GROUPS * D, 4, 4)
-        (theirs,) = session.run(None, {"latent": latents.numpy(), "level": np.array(level)})
+    for _ in range(20):
+        sizes, latents = 2 ** torch.randint(9, (GROUPS,)), torch.randn(500, GROUPS * D, 4, 4)
+        (theirs,) = session.run(None, {"latent": latents.numpy(), "sizes": sizes.numpy()})
         with torch.no_grad():
-            ours = module(latents, torch.tensor(level))
+            ours = module(latents, sizes)
             unequal = (ours != torch.from_numpy(theirs)).any(1)
             differing += int(unequal.sum())
             x = to_sub_vectors(latents, D)[unequal]
             one, other = (
-                (x - decode(codebook, i[unequal], level)).square().sum(-1) for i in (ours, torch.from_numpy(theirs))
+                (x - decode(codebook, i[unequal], *sizes.tolist())).square().sum(-1)
+                for i in (ours, torch.from_numpy(theirs))
             )
             if family == "nested":
                 torch.testing.assert_close(one, other, atol=1e-4, rtol=0)

@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from training.codebooks import build_codebook
 from training.network import SplitNetwork
 from training.recipe import read_recipe
-from wire.bitplanes import plane_bytes
 from wire.exceptions import RecipeError
 
-SHIPPED = sorted((ROOT / "training" / "recipes").glob("*.toml"))
-TEXT = (ROOT / "training" / "recipes" / "imagewoof64-compact-progressive.toml").read_text()
+RECIPES = Path(__file__).parents[2] / "training" / "recipes"
+SHIPPED = sorted(RECIPES.glob("*.toml"))
+TEXT = (RECIPES / "imagewoof64-compact-progressive.toml").read_text()
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
@@ -19,8 +19,8 @@ def test_shipped_recipes_are_named_like_their_files(path: Path) -> None:
 
 def test_recipes_that_differ_in_the_codebook_alone_share_stage_1() -> None:
     recipes = [read_recipe(p) for p in SHIPPED if p.stem.startswith("imagewoof64-compact")]
-    assert len(recipes) == 2
-    assert len({r.stage1_key() for r in recipes}) == 1 and len({r.key() for r in recipes}) == 2
+    assert len(recipes) == 3
+    assert len({r.stage1_key() for r in recipes}) == 1 and len({r.key() for r in recipes}) == 3
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,24 @@ def test_recipes_that_differ_in_the_codebook_alone_share_stage_1() -> None:
     [
         ("picture = 64", "picture = 64\nlearning_rate = 1", "unknown key 'learning_rate'"),
         ('family = "progressive"', 'family = "progressive"\nbits = 3', "unknown key 'codebook.bits'"),
-        ('family = "progressive"', 'family = "magic"', "codebook.family: Input should be 'progressive', 'nested'"),
+        (
+            'family = "progressive"',
+            'family = "magic"',
+            "codebook.family: .*should be one of progressive, residual, nested",
+        ),
         ('family = "progressive"', 'family = "nested"\nmax_level = 9', "codebook.max_level: .*less than or equal to 8"),
         ('family = "progressive"', 'family = "nested"\nd = 3', "d = 3 must divide the latent's 16 channels"),
+        (
+            'family = "progressive"',
+            'family = "mixed"\nsegments = 3',
+            "segments = 3 must divide the latent's 8 channel gr",
+        ),
+        ('family = "progressive"', 'family = "mixed"\nleast = 33', "least = 33 is more than all segments have levels"),
+        ('family = "progressive"', 'family = "nested"\neta = 1', "eta is for nested codebooks trained level by level"),
+        ("picture = 64", 'picture = 64\ntask = "poetry"', "task: .*should be one of classification, not 'poetry'"),
+        ("[codebook]", '[network]\nbackbone = "vgg"\n[codebook]', "network.backbone: .*one of mobilenet_v2, not 'vgg'"),
+        ("[codebook]", "[network]\ncut = 18\n[codebook]", "network.cut = 18 must be from 2 to 17"),
+        ("[codebook]", "[network]\nstrides = [2]\n[codebook]", "strides has 1 values; MobileNetV2 has 6 stages"),
         ("picture = 64", "picture = =", "is not valid TOML"),
         ("picture = 64", "", "picture: Field required"),
     ],
@@ -47,7 +62,13 @@ def test_a_missing_recipe(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
-def test_a_level_takes_the_bytes_that_the_profile_promises(path: Path) -> None:
+def test_a_bit_of_each_sub_vector_takes_the_bytes_that_the_profile_promises(path: Path) -> None:
     recipe = read_recipe(path)
-    c, h, w = SplitNetwork(recipe.network, recipe.picture, 10, None).latent_shape
-    assert plane_bytes(c * h * w // recipe.codebook.d) == {128: 64, 64: 64, 32: 32}[recipe.picture]
+    c, h, w = SplitNetwork(recipe, 10, None).latent_shape
+    assert c * h * w // recipe.codebook.d // 8 == {128: 64, 64: 64, 32: 32}[recipe.picture]
+
+
+def test_the_mixed_recipe_offers_points_every_8_bytes_and_below_a_bit_each() -> None:
+    recipe = read_recipe(RECIPES / "imagewoof64-compact-mixed.toml")
+    codebook = build_codebook(recipe.codebook, recipe.network.channels)
+    assert codebook.segments == (1,) * 8 and len(codebook.points()) == 61

@@ -32,8 +32,8 @@ def test_honest_probabilities_are_calibrated() -> None:
 
 def test_perplexity_counts_the_codewords_in_use() -> None:
     random = np.random.default_rng(0)
-    assert perplexity(random.integers(16, size=(40_000, 3)), 4) == pytest.approx(16, rel=0.01)
-    assert perplexity(np.zeros((100, 3), int), 4) == 1
+    assert perplexity(random.integers(16, size=(40_000, 3))) == pytest.approx(16, rel=0.01)
+    assert perplexity(np.zeros((100, 3), int)) == 1
 
 
 def test_the_temperature_that_made_answers_too_sure_is_found() -> None:

@@ -1,0 +1,15 @@
+"""Backbones: networks that are cut in two.
+
+A new backbone is one file with a `Backbone`, and one line here.
+"""
+
+from __future__ import annotations
+
+from training.backbones.base import Backbone, Normalise
+from training.backbones.mobilenet_v2 import MobileNetV2Backbone
+
+__all__ = ["BACKBONES", "Backbone", "Normalise"]
+
+BACKBONES: dict[str, Backbone] = {
+    "mobilenet_v2": MobileNetV2Backbone(),
+}

@@ -1,0 +1,76 @@
+"""The seam: what a codebook family is to all the rest."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
+
+Sizes = tuple[int, ...]
+"""A codebook size K for each segment of channel groups."""
+
+
+class Codebook(nn.Module, ABC):
+    """Four verbs, and what a family can do.
+
+    Sub-vectors x have shape (N, G, d): N positions, G channel groups, each with a codebook of its own.
+    Indices at size K are integers below K. At size 1 nothing is sent: the index is 0, and the vector that
+    stands in is the mean row.
+    """
+
+    sizes: Sizes
+    """Codebook sizes K > 1 that are trained, smallest first."""
+    segments: tuple[int, ...]
+    """Channel groups of each segment: the runs of groups that may have sizes of their own."""
+    refinable = False
+    """Whether the first bits of an index are the index at a smaller size."""
+    any_size = False
+    """Whether sizes need not be powers of two."""
+    takes_eta = False
+    """Whether `moved` has a meaning: codewords of smaller sizes that may be held in place."""
+
+    @property
+    def largest(self) -> int:
+        """The largest size."""
+        return self.sizes[-1]
+
+    @abstractmethod
+    def extend(self, x: Tensor, size: int) -> None:
+        """Places the codewords that `size` adds to those of smaller sizes, on sub-vectors x (N, G, d)."""
+
+    @abstractmethod
+    def quantise(self, x: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:
+        """x (N, G, d) to its codewords at these sizes; gradients reach the codewords alone."""
+
+    @abstractmethod
+    def encode(self, x: Tensor, sizes: Tensor) -> Tensor:
+        """x (N, G, d) to indices (N, G), at a size for each group, int64 (G,)."""
+
+    @abstractmethod
+    def table(self) -> tuple[Tensor, Tensor]:
+        """Codewords (G, T, d), and where those of size K begin: int64 (largest + 1,), indexed by K."""
+
+    def points(self) -> list[Sizes]:
+        """Sizes of the operating points that are trained, cheapest first."""
+        return [(size,) * len(self.segments) for size in self.sizes]
+
+    def moved(self, size: int) -> Tensor:
+        """Σ_k ||e_k − e_k before `size` was added||² over the codewords of smaller sizes (eq. 7)."""
+        raise NotImplementedError(f"{type(self).__name__} holds no codewords in place; its recipe has no eta")
+
+    def share_bits(self, distortion: Callable[[Sequence[int]], Tensor]) -> None:
+        """Chooses `points` by what each size of each segment costs; nothing to choose where all segments are alike.
+
+        distortion: sizes (K,) to the loss that each adds, (S, K).
+        """
+
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        """Raises ValueError where a recipe asks for what this family cannot."""
+        if recipe.codebook.eta and not (cls.takes_eta and recipe.stage3.order == "level by level"):
+            raise ValueError("codebook.eta is for nested codebooks trained level by level; remove it")
