@@ -1,1 +1,63 @@
-"""The command. It knows every package by name, and imports only what a command needs."""
+"""Remote inference over links that keep changing: everything that a program needs to ask a server.
+
+from artoveq import Client
+
+with Client("localhost:50051") as client:
+    print(client.predict("dog.jpg", budget="50ms").best.name)
+"""
+
+from edge_client import (
+    Answer,
+    AsyncClient,
+    ClassProbability,
+    Client,
+    File,
+    Kept,
+    OneShot,
+    Progressive,
+    Result,
+    Security,
+    Spool,
+)
+from wire.exceptions import (
+    AccessDenied,
+    ArtifactError,
+    ArtoveqError,
+    ModelMismatch,
+    PictureError,
+    PointError,
+    ProtocolError,
+    ServerError,
+    ServerOverloaded,
+    ServerUnavailable,
+    SettingsError,
+    SpoolError,
+    UsageError,
+)
+
+__all__ = [
+    "AccessDenied",
+    "Answer",
+    "ArtifactError",
+    "ArtoveqError",
+    "AsyncClient",
+    "ClassProbability",
+    "Client",
+    "File",
+    "Kept",
+    "ModelMismatch",
+    "OneShot",
+    "PictureError",
+    "PointError",
+    "Progressive",
+    "ProtocolError",
+    "Result",
+    "Security",
+    "ServerError",
+    "ServerOverloaded",
+    "ServerUnavailable",
+    "SettingsError",
+    "Spool",
+    "SpoolError",
+    "UsageError",
+]

@@ -1,4 +1,4 @@
-"""`artoveq top`: the edges of a server, live in a terminal."""
+"""`artoveq dashboard`: the edges of a server, live in a terminal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TIMEOUT_S = 10.0
 KEPT = 240
 
 
-def events(url: str, token: str | None, authority: Path | None) -> Iterator[dict[str, Any]]:
+def events(url: str, token: str | None, ca_file: Path | None) -> Iterator[dict[str, Any]]:
     """What the server tells its viewers, four times a second, until it stops.
 
     Raises:
@@ -34,7 +34,7 @@ def events(url: str, token: str | None, authority: Path | None) -> Iterator[dict
     request = urllib.request.Request(url.rstrip("/") + "/v1/edges")
     if token:
         request.add_header("Authorization", f"Bearer {token}")
-    context = ssl.create_default_context(cafile=authority) if url.startswith("https:") else None
+    context = ssl.create_default_context(cafile=ca_file) if url.startswith("https:") else None
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as answer:
             for line in answer:
@@ -58,7 +58,7 @@ class Screen:
 
     def show(self, news: dict[str, Any]) -> None:
         """Takes what is new."""
-        table = Table("edge", "pictures", "level", "bytes", "capacity", "within budget", "answer", box=None)
+        table = Table("edge", "pictures", "point", "bytes", "capacity", "within budget", "answer", box=None)
         numbers = {edge["number"] for edge in news["edges"]}
         self.reports = {n: kept for n, kept in self.reports.items() if n in numbers}
         for edge in news["edges"]:
@@ -71,27 +71,27 @@ class Screen:
 
 def _cells(edge: dict[str, Any], reports: deque[dict[str, Any]]) -> tuple[str, ...]:
     picture = edge["picture"]
-    level = size = answer = "–"
+    point = size = answer = "–"
     if picture:
         newest = picture["answers"][-1]
         best = newest["classes"][0]
-        level, size = f"{newest['planes']} of {picture['level']}", str(newest["payload_bytes"])
+        point, size = str(newest["point"]), str(newest["payload_bytes"])
         answer = f"{escape(best['name'])} {best['probability']:.0%}"
     capacity = met = "–"
     if reports:
         measured = reports[-1]["capacity"]
         capacity = f"{measured / 1000:.1f} kbit/s" if measured else "–"
         met = f"{sum(r['latency_ms'] <= r['budget_ms'] for r in reports) / len(reports):.0%}"
-    return escape(edge["name"]), f"{edge['pictures']:,}", level, size, capacity, met, answer
+    return escape(edge["name"]), f"{edge['pictures']:,}", point, size, capacity, met, answer
 
 
-def top(url: str, token: str | None, authority: Path | None, *, once: bool) -> None:
+def dashboard(url: str, token: str | None, ca_file: Path | None, *, once: bool) -> None:
     """Shows the edges until the server stops; or once, as text."""
     screen, console = Screen(), Console()
     if once:
-        screen.show(next(events(url, token, authority)))
+        screen.show(next(events(url, token, ca_file)))
         console.print(screen.shown)
         return
     with Live(get_renderable=lambda: screen.shown, console=console, screen=True, refresh_per_second=4):
-        for news in events(url, token, authority):
+        for news in events(url, token, ca_file):
             screen.show(news)

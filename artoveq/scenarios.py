@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from wire.manifest import Manifest
+
 MAX_LEVEL = 8
 KAPPA = {"S1": 0.0, "S2": -0.25, "S3": 0.25}
 
@@ -21,15 +23,21 @@ def rate_probabilities(scenario: str, max_level: int = MAX_LEVEL) -> dict[int, f
     return {b: weight / total for b, weight in weights.items()}
 
 
-def delivered(top1: Mapping[int, float], scenario: str, max_level: int = MAX_LEVEL) -> float:
-    """Expected top-1 of a model with these levels; a rate below its lowest level loses the picture."""
+def metric_by_rate(manifest: Manifest) -> dict[float, float]:
+    """What a model delivers at each rate in bits a sub-vector; of two points with one rate, the whole level counts."""
+    points = {8 * point.payload_bytes / manifest.sub_vectors: point.metric for point in manifest.points}
+    return points | {float(level): manifest.point(number).metric for level, number in manifest.levels.items()}
+
+
+def delivered(metric: Mapping[float, float], scenario: str, max_level: int = MAX_LEVEL) -> float:
+    """Expected metric of a model with these rates; a rate below its lowest one loses the picture."""
     expected = 0.0
     for rate, probability in rate_probabilities(scenario, max_level).items():
-        carried = [level for level in top1 if level <= rate]
-        expected += probability * (top1[max(carried)] if carried else 0.0)
+        carried = [own for own in metric if own <= rate]
+        expected += probability * (metric[max(carried)] if carried else 0.0)
     return expected
 
 
-def best_single(top1: Mapping[int, float], scenario: str, max_level: int = MAX_LEVEL) -> float:
+def best_single(metric: Mapping[float, float], scenario: str, max_level: int = MAX_LEVEL) -> float:
     """The best that one single-rate model of these can deliver."""
-    return max(delivered({level: value}, scenario, max_level) for level, value in top1.items())
+    return max(delivered({level: value}, scenario, max_level) for level, value in metric.items())

@@ -12,10 +12,9 @@ import sys
 import time
 from pathlib import Path
 
+from artoveq import ArtoveqError, AsyncClient, OneShot, Progressive, ServerError
 from artoveq.demo.camera import LABELS, frames
-from artoveq.demo.link import Trace
-from edge_client import AsyncClient
-from wire.exceptions import ArtoveqError, ServerError
+from edge_client.transport.emulated import CapacityTrace
 
 INTERFACE = "eth0"
 INTERVAL_S = 0.2
@@ -34,7 +33,7 @@ def shape(bits_per_second: float, verb: str) -> None:
     subprocess.run([*filtering, "burst", str(BURST_BYTES), "limit", str(QUEUE_BYTES)], check=True)
 
 
-async def follow(trace: Trace) -> None:
+async def follow(trace: CapacityTrace) -> None:
     """Shapes the uplink along the trace, over and over; its last row marks where it begins anew."""
     began, shaped = time.monotonic(), 0.0
     while True:
@@ -44,12 +43,12 @@ async def follow(trace: Trace) -> None:
         await asyncio.sleep(0.1)
 
 
-def capacity(trace: Trace, began: float) -> float:
+def capacity(trace: CapacityTrace, began: float) -> float:
     """Bits per second now, of a trace that began at `began` and repeats."""
     return trace.capacity((time.monotonic() - began) % (trace.times[-1] or 1.0))
 
 
-async def run(address: str, trace: Trace, name: str, *, progressive: bool, budget: float) -> None:
+async def run(address: str, trace: CapacityTrace, name: str, *, progressive: bool, budget: float) -> None:
     """Sends pictures until it is stopped; waits for a server that is away."""
     began = time.monotonic()
     sending = _send_always(address, trace, name, began, progressive=progressive, budget=budget)
@@ -57,7 +56,7 @@ async def run(address: str, trace: Trace, name: str, *, progressive: bool, budge
 
 
 async def _send_always(
-    address: str, trace: Trace, name: str, began: float, *, progressive: bool, budget: float
+    address: str, trace: CapacityTrace, name: str, began: float, *, progressive: bool, budget: float
 ) -> None:
     while True:
         try:
@@ -68,19 +67,19 @@ async def _send_always(
             await asyncio.sleep(RETRY_S)
 
 
-async def _send(client: AsyncClient, trace: Trace, began: float, *, progressive: bool, budget: float) -> None:
+async def _send(client: AsyncClient, trace: CapacityTrace, began: float, *, progressive: bool, budget: float) -> None:
     shown = ""
     for frame in frames():
         taken = time.monotonic()
         if frame.name != SEEN[int((taken - began) / DWELL_S) % len(SEEN)]:
             continue
-        result = await client.predict(frame.picture, budget=budget, progressive=progressive)
+        result = await client.predict(frame.picture, Progressive() if progressive else OneShot(), budget=budget)
         await client.report(result, frame.picture, thumbnail=frame.name != shown, true_capacity=capacity(trace, began))
         shown = frame.name
         best = result.best
         print(
-            f"{frame.name}: {best.name} {best.probability:.0%}, planes {result.predictions[-1].planes}, "
-            f"{result.payload_bytes} bytes, {result.predictions[0].after * 1000:.0f} ms",
+            f"{frame.name}: {best.name} {best.probability:.0%}, point {result.answers[-1].point}, "
+            f"{result.payload_bytes} bytes, {result.answers[0].after * 1000:.0f} ms",
             flush=True,
         )
         await asyncio.sleep(max(0.0, INTERVAL_S - (time.monotonic() - taken)))
@@ -91,7 +90,13 @@ if __name__ == "__main__":
     target, trace_file, device, mode, seconds = sys.argv[1:]
     try:
         asyncio.run(
-            run(target, Trace.read(Path(trace_file)), device, progressive=mode == "progressive", budget=float(seconds))
+            run(
+                target,
+                CapacityTrace.read(Path(trace_file)),
+                device,
+                progressive=mode == "progressive",
+                budget=float(seconds),
+            )
         )
     except ArtoveqError as error:
         sys.exit(f"error: {error}")

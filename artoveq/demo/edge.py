@@ -1,6 +1,6 @@
 """The edge process of the demo: frames in, one JSON line per event out.
 
-Every second frame is sent one-shot, at the level that the measured capacity and the budget allow;
+Every second frame is sent one-shot, at the operating point that the measured capacity and the budget allow;
 the others progressively, plane by plane until the deadline.
 """
 
@@ -10,13 +10,11 @@ import asyncio
 import json
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
+from artoveq import Answer, ArtoveqError, AsyncClient, OneShot, Progressive
 from artoveq.demo.camera import frames
-from edge_client import AsyncClient, Prediction
 from edge_client.report import file_bytes
-from wire.exceptions import ArtoveqError
 
 INTERVAL_S = 0.2
 """From frame to frame; what the one before left in the link's queue has drained by then."""
@@ -28,29 +26,29 @@ def _emit(kind: str, **values: object) -> None:
 
 async def run_edge(address: str, model: Path, budget: float, length: float) -> None:
     """Sends frames for `length` seconds."""
-    async with AsyncClient(address, str(model)) as client:
-        assert client.encoder is not None
+    async with AsyncClient(address, model) as client:
         manifest = client.encoder.manifest
         walk, began = frames(), time.monotonic()
         _emit("ready", provider=client.encoder.provider)
         while time.monotonic() - began < length:
-            for progressive in (False, manifest.prefix_consistent):
+            for progressive in (False, manifest.refinable):
                 frame, taken = next(walk), time.monotonic()
                 _emit("frame", name=frame.name, progressive=progressive, capacity=client.capacity)
 
-                def show(prediction: Prediction) -> None:
-                    _emit("prediction", prediction=asdict(prediction))
+                def show(answer: Answer) -> None:
+                    _emit("answer", answer=answer.as_record())
 
-                result = await client.predict(frame.picture, budget=budget, progressive=progressive, on_prediction=show)
+                mode = Progressive() if progressive else OneShot()
+                result = await client.predict(frame.picture, mode, budget=budget, on_answer=show)
                 fitted = client.encoder.fit(frame.picture)
                 codecs = {codec: len(file_bytes(fitted, codec)) for codec in ("JPEG", "WebP")}
                 _emit(
                     "result",
                     label=frame.label,
-                    level=result.level,
+                    point=result.point,
                     bytes=result.payload_bytes,
                     best=result.best.name,
-                    first_after=result.predictions[0].after,
+                    first_after=result.answers[0].after,
                     latency=result.latency,
                     met=result.deadline_met,
                     capacity=client.capacity,

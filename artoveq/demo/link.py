@@ -3,90 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import bisect
 import contextlib
-import csv
-import random
+import functools
 import time
-from itertools import pairwise
-from pathlib import Path
 
-from wire.exceptions import DataError
+from edge_client.transport.emulated import UNLIMITED, CapacityTrace, Shaper
 
 PACKET_BYTES, HEADER_BYTES = 1448, 52
 """What a packet carries, and what TCP/IP adds to it: the link pays for both."""
 QUEUE_PACKETS = 32
 """What the link's queue holds before the sender has to wait."""
-
-
-class Trace:
-    """Capacity over time: steps of (seconds, bits per second); the last one stays."""
-
-    def __init__(self, steps: list[tuple[float, float]]) -> None:
-        if not steps or any(rate <= 0 for _, rate in steps) or steps != sorted(steps):
-            raise DataError("A trace has rows of seconds,kilobits per second: growing times, rates above 0.")
-        self.times = [at for at, _ in steps]
-        self.rates = [rate for _, rate in steps]
-
-    @classmethod
-    def read(cls, path: Path) -> Trace:
-        """Reads a CSV of seconds,kilobits per second; # begins a comment."""
-        try:
-            rows = csv.reader(line for line in path.read_text().splitlines() if line.strip()[:1] not in ("", "#"))
-            return cls([(float(at), float(rate) * 1000) for at, rate in rows])
-        except OSError as error:
-            raise DataError(f"The trace {path} cannot be read ({error.strerror}).") from error
-        except ValueError as error:
-            raise DataError(f"The trace {path} is not a CSV of seconds,kilobits per second ({error}).") from error
-
-    def capacity(self, at: float) -> float:
-        """Bits per second at `at` seconds."""
-        return self.rates[max(0, bisect.bisect_right(self.times, at) - 1)]
-
-    def bits(self, start: float, end: float) -> float:
-        """What passes from `start` to `end`."""
-        edges = [start, *(at for at in self.times if start < at < end), end]
-        return sum(self.capacity(a) * (b - a) for a, b in pairwise(edges))
-
-    def carried(self, start: float, bits: float) -> float:
-        """When `bits` have passed that begin to pass at `start`."""
-        i = max(0, bisect.bisect_right(self.times, start) - 1)
-        for rate, until in zip(self.rates[i:], [*self.times[i + 1 :], float("inf")], strict=True):
-            if (end := start + bits / rate) <= until:
-                return end
-            bits -= rate * (until - start)
-            start = until
-        raise AssertionError("the last step has no end")
-
-
-class Shaper:
-    """When packets leave a link, in its own time. Pure: the clock is an argument.
-
-    A token bucket of `burst` bits fills along the trace; a packet leaves when the bucket holds its bits.
-    The `loss`th part of packets is lost; TCP notices a round trip or two later and sends it again, and
-    what is behind it waits.
-    """
-
-    def __init__(self, trace: Trace, *, burst: float = 0.0, delay: float = 0.0, loss: float = 0.0) -> None:
-        self.trace, self._burst, self._delay, self._loss = trace, burst, delay, loss
-        self._tokens, self._since = burst, 0.0
-        self._stalled = 0.0
-        self._random = random.Random(0)
-
-    def arrives(self, now: float, bits: float) -> float:
-        """When a packet arrives at the other end that is handed over at `now`; calls are in order."""
-        start = max(now, self._since)
-        self._tokens = min(self._burst, self._tokens + self.trace.bits(self._since, start))
-        self._since = start
-        if bits <= self._tokens:
-            self._tokens -= bits
-            left = start
-        else:
-            left = self.trace.carried(start, bits - self._tokens)
-            self._tokens, self._since = 0.0, left
-        if self._random.random() < self._loss:
-            self._stalled = left + 4 * self._delay
-        return max(left, self._stalled) + self._delay
 
 
 class Link:
@@ -96,11 +22,11 @@ class Link:
     """
 
     def __init__(
-        self, trace: Trace, target_port: int, *, burst: float = 0.0, delay: float = 0.0, loss: float = 0.0
+        self, trace: CapacityTrace, target_port: int, *, burst: float = 0.0, delay: float = 0.0, loss: float = 0.0
     ) -> None:
         self.trace = trace
         self._target, self._delay = target_port, delay
-        self._shaping = {"burst": burst, "delay": delay, "loss": loss}
+        self._shaping = functools.partial(Shaper, trace, burst=burst, delay=delay, loss=loss)
         self._pumps: set[asyncio.Task[None]] = set()
         self._healed = 0.0
         self.restart()
@@ -117,7 +43,7 @@ class Link:
     def restart(self) -> None:
         """The trace begins now."""
         self._began = time.monotonic()
-        self._up, self._down = Shaper(self.trace, **self._shaping), Shaper(UNLIMITED, delay=self._delay)
+        self._up, self._down = self._shaping(), Shaper(UNLIMITED, delay=self._delay)
 
     def cut(self, seconds: float) -> None:
         """Nothing arrives for so long; then everything does."""
@@ -171,6 +97,3 @@ class Link:
                     await asyncio.sleep(left)
                 writer.write(data)
                 await writer.drain()
-
-
-UNLIMITED = Trace([(0.0, 1e12)])

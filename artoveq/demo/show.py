@@ -16,14 +16,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from artoveq.demo.link import Link, Trace
+from artoveq.demo.link import Link
 from artoveq.processes import server_process
 from edge_client.report import CODEC_QUALITY
+from edge_client.transport.emulated import CapacityTrace
 from wire.exceptions import ServerError
 
 ROWS_SHOWN = 12
 ANSWER = "answer, as it forms"
-COLUMNS = {"time": 6, "link kbit/s": 11, "measured": 8, "sent": 10, "bytes": 5, "latency": 23, ANSWER: 0}
+COLUMNS = {"time": 6, "link kbit/s": 11, "measured": 8, "sent": 12, "bytes": 5, "latency": 23, ANSWER: 0}
 """Titles, and the width of each where lines are printed one by one."""
 DEFAULT_TRACE = Path(__file__).parent / "trace.csv"
 
@@ -36,13 +37,13 @@ class Row:
     name: str
     progressive: bool
     true_capacity: float
-    predictions: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[dict[str, Any]] = field(default_factory=list)
     result: dict[str, Any] | None = None
 
     def cells(self, budget: float) -> tuple[str, ...]:
         """The row of the table: what is known of this picture now."""
         measured = (self.result or {}).get("capacity")
-        answer = " → ".join(_brief(p, last=p is self.predictions[-1]) for p in _thinned(self.predictions))
+        answer = " → ".join(_brief(p, last=p is self.answers[-1]) for p in _thinned(self.answers))
         if self.result is None:
             return (f"{self.at:.1f} s", _kbit(self.true_capacity), "", self._mode(), "", "", answer)
         mark = "[green]in time[/]" if self.result["met"] else "[red]late[/]"
@@ -54,18 +55,16 @@ class Row:
         )  # fmt: skip
 
     def _mode(self) -> str:
-        planes = self.predictions[-1]["planes"] if self.predictions else 0
-        return f"planes 1–{planes}" if self.progressive else f"level {self.result['level'] if self.result else '?'}"
+        point = self.answers[-1]["point"] if self.answers else "?"
+        return f"planes to {point}" if self.progressive else f"point {point}"
 
 
-def _thinned(predictions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return (
-        predictions if len(predictions) <= 3 else [predictions[0], predictions[len(predictions) // 2], predictions[-1]]
-    )
+def _thinned(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return answers if len(answers) <= 3 else [answers[0], answers[len(answers) // 2], answers[-1]]
 
 
-def _brief(prediction: dict[str, Any], *, last: bool) -> str:
-    best = prediction["classes"][0]
+def _brief(answer: dict[str, Any], *, last: bool) -> str:
+    best = answer["classes"][0]
     return f"{best['name']} {best['probability']:.0%}" if last else f"{best['name']} [dim]{best['probability']:.0%}[/]"
 
 
@@ -105,12 +104,14 @@ def run_demo(model: Path, trace: Path | None, budget: float, length: float, cons
         console.print(f"Server on {server.address}; page on http://127.0.0.1:{server.http_port}/")
         if not console.is_terminal:
             console.print("  ".join(title.ljust(width) for title, width in COLUMNS.items()))
-        results = asyncio.run(_watch(screen, Trace.read(trace or DEFAULT_TRACE), server.port, model, budget, length))
+        results = asyncio.run(
+            _watch(screen, CapacityTrace.read(trace or DEFAULT_TRACE), server.port, model, budget, length)
+        )
     print_summary(console, results, budget)
 
 
 async def _watch(
-    screen: Screen, trace: Trace, server_port: int, model: Path, budget: float, length: float
+    screen: Screen, trace: CapacityTrace, server_port: int, model: Path, budget: float, length: float
 ) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
     async with Link(trace, server_port) as link:
@@ -130,8 +131,8 @@ async def _watch(
                     elif event["kind"] == "frame":
                         row = Row(time.monotonic() - began, event["name"], event["progressive"], link.capacity)
                         screen.rows.append(row)
-                    elif event["kind"] == "prediction" and row is not None:
-                        row.predictions.append(event["prediction"])
+                    elif event["kind"] == "answer" and row is not None:
+                        row.answers.append(event["answer"])
                     elif event["kind"] == "result" and row is not None:
                         row.result = event
                         results.append({**event, "progressive": row.progressive})

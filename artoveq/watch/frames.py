@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from wire.exceptions import FrameError, PictureError
 from wire.pictures import PICTURE_SUFFIXES, Picture, read_picture
 
@@ -151,7 +153,8 @@ class _Reader(threading.Thread):
                 due += period
                 self.stopping.wait(due - time.monotonic())
             with self._changed:
-                self._slot = (self._cv2.cvtColor(frame, self._cv2.COLOR_BGR2RGB), time.monotonic())
+                picture = np.asarray(self._cv2.cvtColor(frame, self._cv2.COLOR_BGR2RGB), np.uint8)
+                self._slot = (picture, time.monotonic())
                 self._changed.notify()
         self._video.release()
         with self._changed:

@@ -14,6 +14,7 @@ from typing import Any, cast
 from artoveq.watch.frames import Frame
 from artoveq.watch.sinks import Sink
 from edge_client import AsyncClient, Kept, Result, Spool
+from edge_client.modes import Mode
 from wire.exceptions import ArtoveqError, ServerError, ServerOverloaded, ServerUnavailable, SpoolError
 
 log = logging.getLogger(__name__)
@@ -28,11 +29,8 @@ SPOOLING_PAUSE_S = 1.0
 class Options:
     """How frames are sent. report: the server's page is told; thumbnail: it is shown the frame, too."""
 
+    mode: Mode
     budget: float
-    level: int | None = None
-    progressive: bool = False
-    enough: float = 1.0
-    webp: bool | None = None
     top_k: int = 1
     report: bool = False
     thumbnail: bool = False
@@ -112,27 +110,17 @@ class _Watching:
     async def _deliver_one(self, kept: Kept) -> None:
         try:
             async with self._turn:
-                prediction = await self._client.deliver(kept, top_k=self._options.top_k)
+                answer = await self._client.deliver(kept, top_k=self._options.top_k)
         except (ServerUnavailable, ServerOverloaded):
             raise
         except ArtoveqError as error:  # it will never be answered
             self._send(kept.context | {"error": str(error)})
             return
-        classes = [{"name": c.name, "probability": round(c.probability, 4)} for c in prediction.classes]
-        answer = {"class": prediction.best.name, "probability": classes[0]["probability"], "classes": classes}
-        self._send(kept.context | {"delivered": True, "level": kept.level, **answer})
+        self._send(kept.context | {"delivered": True, "point": kept.point, **answer.as_record()})
 
     async def _predict(self, frame: Frame) -> Result:
         options = self._options
-        return await self._client.predict(
-            frame.picture,
-            budget=options.budget,
-            level=options.level,
-            progressive=options.progressive,
-            enough=options.enough,
-            webp=options.webp,
-            top_k=options.top_k,
-        )
+        return await self._client.predict(frame.picture, options.mode, budget=options.budget, top_k=options.top_k)
 
     def _failed(self, frame: Frame, record: dict[str, Any], error: ServerError) -> None:
         if self._spool is None or not isinstance(error, (ServerUnavailable, ServerOverloaded)):

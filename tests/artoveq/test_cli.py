@@ -23,14 +23,26 @@ def artoveq(*arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
 
 def test_classify_for_people_and_for_programs(server: ServerProcess) -> None:
     code, out, _ = artoveq("classify", str(PICTURES / "dingo.png"), "--server", server.address, "--level", "8")
-    assert code == 0 and "dingo.png: dingo" in out and "8 of 8 planes" in out
+    assert code == 0 and "dingo.png: dingo" in out and f"point {len(load_artifact(MODEL).manifest.points)}," in out
     code, out, _ = artoveq(
         "classify", str(PICTURES), "--server", server.address, "--budget", "5s", "--progressive", "--json"
     )
     lines = [json.loads(line) for line in out.splitlines()]
     assert code == 0 and [Path(line["picture"]).name for line in lines] == ["dingo.png", "dog.png", "fox.png"]
     assert lines[0]["class"] == "dingo" and lines[0]["deadline_met"] and 256 < lines[0]["payload_bytes"] <= 512
-    assert lines[0]["predictions"][-1]["planes"] == 8
+    assert lines[0]["answers"][-1]["point"] == len(load_artifact(MODEL).manifest.points)
+
+
+def test_a_point_by_its_bytes(server: ServerProcess) -> None:
+    picture, manifest = str(PICTURES / "dingo.png"), load_artifact(MODEL).manifest
+    asked = ["classify", picture, "--server", server.address, "--budget", "5s", "--json"]
+    code, out, _ = artoveq(*asked, "--bytes", "104")
+    found = json.loads(out)
+    assert code == 0 and found["point"] == manifest.point_within(104) and found["payload_bytes"] <= 104
+    code, out, _ = artoveq(*asked, "--bytes", "104", "--progressive")
+    assert code == 0 and json.loads(out)["answers"][-1]["point"] == found["point"]
+    code, out, err = artoveq(*asked, "--bytes", "3")
+    assert code == 0 and json.loads(out)["point"] == 1 and "takes 8 bytes, more than 3; it is sent" in err
 
 
 def test_classify_standard_input(server: ServerProcess) -> None:
@@ -45,7 +57,7 @@ def test_a_bad_picture_does_not_keep_the_others_from_an_answer(server: ServerPro
         "classify", str(tmp_path / "bad.png"), str(PICTURES / "dingo.png"), "--server", server.address, "--json"
     )
     bad, good = map(json.loads, out.splitlines())
-    assert code == 1 and "is not a picture" in bad["error"] and good["predictions"]
+    assert code == 1 and "is not a picture" in bad["error"] and good["answers"]
 
 
 @pytest.mark.parametrize(
@@ -53,9 +65,13 @@ def test_a_bad_picture_does_not_keep_the_others_from_an_answer(server: ServerPro
     [
         (["--level", "0"], 1, "Level 0 does not exist"),
         (["--level", "9"], 1, "Level 9 does not exist"),
-        (["--level", "fast"], 2, "'fast' is not a level; write a number"),
-        (["--budget", "soon"], 2, "'soon' is not a time; write 50ms or 0.2s"),
-        (["--budget", "0ms"], 2, "is not a time"),
+        (["--point", "0"], 1, "Point 0 does not exist"),
+        (["--point", "99"], 1, "Point 99 does not exist"),
+        (["--level", "fast"], 2, "'fast' is not a number"),
+        (["--level", "3", "--bytes", "104"], 1, "Give one of --point, --level and --bytes"),
+        (["--webp", "--progressive"], 1, "A file has no operating point"),
+        (["--budget", "soon"], 2, "'soon' is not a time above 0"),
+        (["--budget", "0ms"], 2, "is not a time above 0"),
         (["--model", "nowhere"], 1, "nowhere is not an artifact"),
         (["--server", "127.0.0.1:9"], 1, "No server answers at 127.0.0.1:9"),
     ],
@@ -71,8 +87,9 @@ def test_scenarios_are_read_from_committed_figures() -> None:
     code, out, _ = artoveq("evaluate", "--scenario", "S1", "--scenario", "S3")
     rows = {row["artifact"]: row for row in map(json.loads, out.splitlines())}
     assert code == 0 and set(rows) == {p.parent.name for p in (ROOT / "models").glob("*/manifest.json")}
-    top1 = [row.top1 for row in load_artifact(MODEL).manifest.levels]
-    assert rows[MODEL.name]["S1"] == pytest.approx(sum(top1) / 8, abs=1e-6)
+    manifest = load_artifact(MODEL).manifest
+    levels = [manifest.point(number).metric for number in manifest.levels.values()]
+    assert rows[MODEL.name]["S1"] == pytest.approx(sum(levels) / 8, abs=1e-6)
     assert rows[MODEL.name]["S3"] > rows[MODEL.name]["S1"]
     code, _, err = artoveq("evaluate", str(MODEL))
     assert code == 2 and "Give one artifact and --data" in err
@@ -80,9 +97,9 @@ def test_scenarios_are_read_from_committed_figures() -> None:
 
 def test_what_cannot_be_served_is_refused_before_the_training(tmp_path: Path) -> None:
     text = (ROOT / "training" / "recipes" / "imagewoof64-compact-nested.toml").read_text()
-    (tmp_path / "mixed.toml").write_text(text.replace('family = "nested"', 'family = "mixed"'))
-    code, _, err = artoveq("train", str(tmp_path / "mixed.toml"), "--data", "folder:/nowhere")
-    assert code == 1 and "a mixed-resolution model is not exported" in err
+    (tmp_path / "r.toml").write_text(text.replace("[codebook]", '[network]\nnorm = "whole batch"\n\n[codebook]'))
+    code, _, err = artoveq("train", str(tmp_path / "r.toml"), "--data", "folder:/nowhere")
+    assert code == 1 and "so it is not exported" in err
 
 
 def test_a_port_in_use() -> None:

@@ -4,24 +4,25 @@ from pathlib import Path
 
 import pytest
 
+from artoveq.dashboard import dashboard, events
 from artoveq.processes import ServerProcess, server_process
-from artoveq.top import events, top
-from edge_client import Client
+from edge_client import Client, OneShot
 from tests.conftest import MODEL, PICTURES
+from wire.artifact import load_artifact
 from wire.exceptions import AccessDenied, ServerUnavailable
 from wire.pictures import read_picture
 
 
 def test_edges_are_shown(server: ServerProcess, capsys: pytest.CaptureFixture[str]) -> None:
-    picture = read_picture(PICTURES / "dingo.png")
+    picture, point = read_picture(PICTURES / "dingo.png"), load_artifact(MODEL).manifest.point_of_level(3)
     with Client(server.address, str(MODEL), name="[red]gate") as client:
         for _ in range(2):
-            client.report(client.predict(picture, budget=5, level=3), picture)
-        top(f"http://127.0.0.1:{server.http_port}/", None, None, once=True)
+            client.report(client.predict(picture, OneShot(point), budget=5), picture)
+        dashboard(f"http://127.0.0.1:{server.http_port}/", None, None, once=True)
     shown = capsys.readouterr().out
     assert "0 pictures waiting" in shown
     (row,) = [line for line in shown.splitlines() if "[red]gate" in line]  # a name is text, never markup
-    assert "3 of 3" in row and "100%" in row and "kbit/s" in row and "dingo" in row
+    assert str(point) in row.split() and "100%" in row and "kbit/s" in row and "dingo" in row
 
 
 def test_a_server_that_stops_is_said_to_have_stopped() -> None:

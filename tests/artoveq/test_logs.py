@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from artoveq.processes import server_process
-from edge_client import Client
+from edge_client import Client, OneShot
 from tests.conftest import MODEL, PICTURES
 from wire.exceptions import ServerOverloaded
 from wire.pictures import read_picture
@@ -27,9 +27,9 @@ def test_a_failed_picture_is_logged_under_the_id_that_its_edge_knows(
     monkeypatch.setenv("ARTOVEQ_RATE_PICTURES", "1")
     with (tmp_path / "log").open("w+") as log:
         with server_process(MODEL, stderr=log) as server, Client(server.address, str(MODEL)) as client:
-            first = client.predict(DINGO, level=1, budget=5)
+            first = client.predict(DINGO, OneShot(1), budget=5)
             with pytest.raises(ServerOverloaded):
-                client.predict(DINGO, level=1, budget=5)
+                client.predict(DINGO, OneShot(1), budget=5)
         log.seek(0)
         lines = [json.loads(line) for line in log]
     stream, _, number = first.request_id.partition("-")

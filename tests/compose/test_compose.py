@@ -1,10 +1,9 @@
-"""The demo of docker-compose.yml in real containers. Needs a Docker engine; skipped where there is none."""
+"""The demo of docker-compose.yml in real containers."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -16,16 +15,10 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT
+from tests.needs import compose_command
 
-
-def works(*command: str) -> bool:
-    return shutil.which(command[0]) is not None and subprocess.run(command, capture_output=True).returncode == 0
-
-
-PLUGIN = works("docker", "compose", "version")
-COMPOSE = ["docker", "compose"] if PLUGIN else ["docker-compose"]
-ENGINE = works(*COMPOSE, "version") and works("docker", "info")
-pytestmark = [pytest.mark.skipif(not ENGINE, reason="no Docker engine answers"), pytest.mark.timeout(900)]
+COMPOSE = compose_command()
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 
 def free_port() -> str:
@@ -65,24 +58,24 @@ def reports(page: str, name: str, seconds: float) -> Iterator[tuple[dict[str, An
                 return
 
 
-def test_the_answer_sharpens_plane_by_plane(page: str) -> None:
+def test_the_answer_sharpens_run_by_run(page: str) -> None:
     """Not every picture has time for a second answer."""
     pictures = (edge["picture"] for _, edge in reports(page, "drone", 60) if edge["picture"])
-    planes = next(seen for one in pictures if len(seen := [answer["planes"] for answer in one["answers"]]) > 1)
-    assert planes == sorted(set(planes))
+    points = next(seen for one in pictures if len(seen := [answer["point"] for answer in one["answers"]]) > 1)
+    assert points == sorted(set(points))
 
 
 @pytest.mark.parametrize("name", ["drone", "gate"])
-def test_the_level_follows_the_capacity(page: str, name: str) -> None:
-    """Lower when the trace is narrow; the first pictures after a change are still a search."""
-    levels: dict[str, list[int]] = {"wide": [], "narrow": []}
+def test_the_bytes_follow_the_capacity(page: str, name: str) -> None:
+    """Fewer when the trace is low; the first pictures after a change are still a search."""
+    sizes: dict[str, list[int]] = {"high": [], "low": []}
     for report, _ in reports(page, name, 75):
-        kind = "wide" if report["true_capacity"] >= 48e3 else "narrow" if report["true_capacity"] <= 12e3 else None
+        kind = "high" if report["true_capacity"] >= 48e3 else "low" if report["true_capacity"] <= 12e3 else None
         if kind:
-            levels[kind].append(report["planes"])
-        if min(map(len, levels.values())) >= 15:
+            sizes[kind].append(report["payload_bytes"])
+        if min(map(len, sizes.values())) >= 15:
             break
-    assert median(levels["narrow"]) + 2 <= median(levels["wide"]), levels
+    assert median(sizes["low"]) + 128 <= median(sizes["high"]), sizes
 
 
 def test_the_images_are_small_and_safe(page: str) -> None:

@@ -1,0 +1,192 @@
+"""classify and watch: what an edge does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from artoveq.commands import options as of
+from artoveq.commands.options import console
+from wire.exceptions import PictureError
+from wire.manifest import Manifest
+
+if TYPE_CHECKING:
+    from edge_client.modes import Mode
+
+
+def mode_of(
+    manifest: Manifest,
+    *,
+    point: int | None,
+    level: int | None,
+    max_bytes: int | None,
+    progressive: bool,
+    min_confidence: float,
+    webp: bool,
+) -> Mode:
+    """How the options say that pictures are sent."""
+    from edge_client.modes import File, OneShot, Progressive, point_for
+    from wire.exceptions import UsageError
+
+    asked = sum(choice is not None for choice in (point, level, max_bytes))
+    if asked > 1:
+        raise UsageError("Give one of --point, --level and --bytes.")
+    if webp:
+        if asked or progressive:
+            raise UsageError("A file has no operating point and no planes; leave --webp off, or the others.")
+        return File()
+    number = point_for(manifest, point=point, level=level, max_bytes=max_bytes) if asked else None
+    if progressive:
+        return Progressive(min_confidence=min_confidence, point=number)
+    return OneShot(point=number)
+
+
+def classify(
+    pictures: Annotated[list[str], typer.Argument(help="Picture files, folders of pictures, or - for standard input.")],
+    server: of.Server = "localhost:50051",
+    budget: of.Budget = "50ms",
+    point: of.Point = None,
+    level: of.Level = None,
+    max_bytes: of.Bytes = None,
+    progressive: of.Progressive = False,
+    min_confidence: of.MinConfidence = 1.0,
+    webp: of.Webp = False,
+    top_k: of.TopK = 1,
+    model: of.Model = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    tls: of.Tls = False,
+    ca_file: of.CaFile = None,
+    certificate: of.Certificate = None,
+    key: of.Key = None,
+    token: of.Token = None,
+) -> None:
+    """Classify pictures on a server, within a latency budget."""
+    from edge_client import Client, Security
+    from wire.pictures import read_picture
+
+    failed = 0
+    security = Security(tls, ca_file, certificate, key, token)
+    with Client(server, model, security=security) as client:
+        mode = mode_of(
+            client.encoder.manifest,
+            point=point,
+            level=level,
+            max_bytes=max_bytes,
+            progressive=progressive,
+            min_confidence=min_confidence,
+            webp=webp,
+        )
+        for name, source in _sources(pictures):
+            try:
+                picture = read_picture(source, name=name)
+            except PictureError as error:  # the other pictures are still worth an answer
+                failed += 1
+                print(json.dumps({"picture": name, "error": str(error)}) if as_json else f"error: {error}", flush=True)
+                continue
+            result = client.predict(picture, mode, budget=budget, top_k=top_k)
+            if as_json:
+                print(json.dumps({"picture": name, **result.as_record()}), flush=True)
+            else:
+                _show(name, result)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _sources(names: Iterable[str]) -> Iterator[tuple[str, bytes | Path]]:
+    from wire.pictures import PICTURE_SUFFIXES
+
+    for name in names:
+        path = Path(name)
+        if name == "-":
+            yield "-", sys.stdin.buffer.read()
+        elif path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+            if not found:
+                raise PictureError(f"The folder {path} has no pictures (JPEG, PNG, WebP …) in it.")
+            yield from ((str(p), p) for p in found)
+        else:
+            yield name, path
+
+
+def _show(name: str, result: Any) -> None:
+    late = "" if result.deadline_met else " [red]late[/]"
+    for answer in result.answers:
+        console.print(
+            f"{escape(name)}: [bold]{escape(answer.text)}[/]  {answer.payload_bytes} bytes, point {answer.point}, "
+            f"{answer.after * 1000:.0f} ms{late if answer is result.answers[0] else ''}",
+            soft_wrap=True,
+        )
+
+
+def watch(
+    source: Annotated[
+        str, typer.Argument(help="camera:0, an rtsp:// address, a video file, or a folder that fills up.")
+    ],
+    server: of.Server = "localhost:50051",
+    budget: of.Budget = "200ms",
+    point: of.Point = None,
+    level: of.Level = None,
+    max_bytes: of.Bytes = None,
+    progressive: of.Progressive = False,
+    min_confidence: of.MinConfidence = 1.0,
+    webp: of.Webp = False,
+    top_k: of.TopK = 1,
+    model: of.Model = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines in place of text.")] = False,
+    webhook: Annotated[str | None, typer.Option(metavar="URL", help="POST each result as JSON.")] = None,
+    mqtt: Annotated[str | None, typer.Option(metavar="mqtt://HOST/TOPIC", help="Publish each result as JSON.")] = None,
+    spool: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep pictures here while no server answers; answer them later.")
+    ] = None,
+    spool_pictures: Annotated[int, typer.Option(min=1, help="How many are kept; then the oldest are dropped.")] = 10000,
+    report: Annotated[bool, typer.Option("--report", help="Show results on the server's page.")] = False,
+    thumbnail: Annotated[bool, typer.Option("--thumbnail", help="Show frames there, too: 300 bytes each.")] = False,
+    name: Annotated[str, typer.Option(help="What the page calls this edge.")] = "",
+    tls: of.Tls = False,
+    ca_file: of.CaFile = None,
+    certificate: of.Certificate = None,
+    key: of.Key = None,
+    token: of.Token = None,
+) -> None:
+    """Classify what a camera sees: the newest frame whenever the link is ready, never a stale one."""
+    from artoveq.watch import sinks
+    from artoveq.watch.frames import open_frames
+    from artoveq.watch.loop import Options
+    from artoveq.watch.loop import watch as run
+    from edge_client import AsyncClient, Security, Spool
+
+    frames, kept = open_frames(source), Spool(spool, spool_pictures) if spool else None
+    to: list[sinks.Sink] = [sinks.JsonLines() if as_json else sinks.Terminal(lambda line: print(line, flush=True))]
+    to += [sinks.Webhook(webhook)] if webhook else []
+    to += [sinks.Mqtt(mqtt)] if mqtt else []
+    security = Security(tls, ca_file, certificate, key, token)
+
+    async def all_of_it() -> None:
+        async with AsyncClient(server, model, name=name, security=security) as client:
+            mode = mode_of(
+                client.encoder.manifest,
+                point=point,
+                level=level,
+                max_bytes=max_bytes,
+                progressive=progressive,
+                min_confidence=min_confidence,
+                webp=webp,
+            )
+            await run(client, frames, to, Options(mode, budget, top_k, report or thumbnail, thumbnail), kept)
+
+    try:
+        asyncio.run(all_of_it())
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for sink in to:
+            sink.close()
+        if kept:
+            kept.close()

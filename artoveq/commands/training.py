@@ -1,0 +1,156 @@
+"""train, export, convert and evaluate: from pictures to an artifact and its figures."""
+
+from __future__ import annotations
+
+import enum
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from artoveq.commands import options as of
+from artoveq.commands.options import console, errors
+from wire.artifact import Artifact
+
+
+class Scenario(str, enum.Enum):
+    """The paper's dynamic channels: all rates alike, low ones likelier, high ones likelier."""
+
+    S1 = "S1"
+    S2 = "S2"
+    S3 = "S3"
+
+
+def train(
+    data: of.Data,
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe; one is picked for the pictures if left out.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="ImageNet weights; fetched by torchvision if left out.")] = None,
+    runs: of.Runs = Path("runs"),
+    models: of.Models = Path("models"),
+    strict: of.Strict = False,
+) -> None:
+    """Train, or go on where it stopped; then export the artifact, and measure what it delivers at every point."""
+    import torch
+
+    from training.data import load_split
+    from training.export import check_exportable
+    from training.recipe import read_recipe
+    from training.stages import train as run
+
+    file, wanted = str(weights) if weights else None, read_recipe(recipe) if recipe else None
+    if wanted:
+        check_exportable(wanted)
+    split = load_split(data, "train", strict=strict)
+    wanted = wanted or _picked(split, data, file)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    run(wanted, split, runs, weights_file=file, device=device)
+    _export(wanted, data, runs, models, strict=strict)
+
+
+def _picked(split: Any, data: str, weights: str | None) -> Any:
+    from training.automatic import recipe_for
+    from training.backbones import BACKBONES
+    from wire.exceptions import TrainingError
+
+    pretrained = True
+    try:
+        BACKBONES["mobilenet_v2"].pretrained(weights)
+    except TrainingError as error:
+        if weights is not None:
+            raise
+        errors.print(f"[yellow]warning:[/] {escape(str(error))} Training starts from nothing.", soft_wrap=True)
+        pretrained = False
+    folder = Path(data.rpartition(":")[2]).resolve()
+    wanted = recipe_for(split, folder.name, pretrained=pretrained)
+    errors.print(
+        f"{len(split)} pictures of {len(split.classes)} classes to train on, at {wanted.picture}×{wanted.picture}; "
+        f"{wanted.stage1.epochs} and {wanted.stage3.epochs} epochs."
+    )
+    return wanted
+
+
+def export(
+    recipe: Annotated[Path, typer.Argument(help="The recipe that was trained.")],
+    data: of.Data,
+    runs: of.Runs = Path("runs"),
+    models: of.Models = Path("models"),
+    strict: of.Strict = False,
+) -> None:
+    """Export a trained recipe as an artifact, with its figures measured on the test pictures."""
+    from training.recipe import read_recipe
+
+    _export(read_recipe(recipe), data, runs, models, strict=strict)
+
+
+def _export(wanted: Any, data: str, runs: Path, models: Path, *, strict: bool) -> None:
+    from artoveq.exporting import export_measured
+    from training.data import load_split
+
+    split, test = load_split(data, "train", strict=strict), load_split(data, "test", strict=strict)
+    _show(export_measured(wanted, runs, split, test, models / wanted.name), len(test))
+
+
+def convert(
+    artifact: Annotated[Path, typer.Argument(help="Folder of an artifact of format version 1.")],
+    data: of.Data,
+    into: Annotated[Path | None, typer.Option(help="Folder of the new artifact; in place of the old one.")] = None,
+) -> None:
+    """Convert an artifact of format version 1; its weights stay as they are, and its points are measured anew."""
+    from artoveq.exporting import convert_measured
+    from training.data import load_split
+
+    split, test = load_split(data, "train"), load_split(data, "test")
+    _show(convert_measured(artifact, split, test, into or artifact), len(test))
+
+
+def _show(artifact: Artifact, pictures: int) -> None:
+    manifest = artifact.manifest
+    table = Table("point", "sizes", "bytes", manifest.task.metric, title=f"{artifact.folder}, {pictures} test pictures")
+    for number, point in enumerate(manifest.points, 1):
+        table.add_row(str(number), " ".join(map(str, point.sizes)), f"{point.mean_bytes:.0f}", f"{point.metric:.1%}")
+    table.add_row("–", "unquantised", "", f"{manifest.unquantised_metric:.1%}")
+    console.print(table)
+    console.print(f"Serve it with: artoveq serve --model {artifact.folder}", soft_wrap=True)
+
+
+def evaluate(
+    artifacts: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folder of the artifact; with --scenario several, or all in models/ if left out."),
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="As for train; measures anew.")] = None,
+    through_server: Annotated[bool, typer.Option("--through-server", help="Stream to a real server.")] = False,
+    scenario: Annotated[
+        list[Scenario] | None,
+        typer.Option(help="What the artifact's committed figures deliver where the rate changes: S1, S2 or S3."),
+    ] = None,
+    strict: of.Strict = False,
+) -> None:
+    """Measure an artifact on the test pictures: accuracy, likelihood, calibration and bytes per point, as JSON."""
+    from wire.artifact import load_artifact
+
+    if scenario:
+        from artoveq.scenarios import delivered, metric_by_rate
+
+        folders = artifacts or sorted(p.parent for p in Path("models").glob("*/manifest.json"))
+        if not folders:
+            raise typer.BadParameter("There is no artifact in models/; name the folders of some.")
+        for manifest in (load_artifact(folder).manifest for folder in folders):
+            rates = metric_by_rate(manifest)
+            row = {s.value: round(delivered(rates, s.value), 6) for s in scenario}
+            print(
+                json.dumps({"artifact": manifest.name, "profile": manifest.profile, "family": manifest.family, **row})
+            )
+        return
+    if data is None or artifacts is None or len(artifacts) != 1:
+        raise typer.BadParameter("Give one artifact and --data, or artifacts and --scenario.")
+    from artoveq import evaluation
+    from training.data import load_split
+
+    loaded, split = load_artifact(artifacts[0]), load_split(data, "test", strict=strict)
+    measure = evaluation.evaluate_through_server if through_server else evaluation.evaluate
+    report = {"artifact": loaded.manifest.name, "pictures": len(split), "points": measure(loaded, split)}
+    print(json.dumps(report, indent=1))

@@ -1,0 +1,121 @@
+"""From exported files to an artifact with its figures: chain, entropy tables, temperatures, every point measured."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from artoveq.evaluation import BATCH, codec_figures, entropy_tables, evaluate, fitted, temperatures
+from edge_client import Encoder
+from inference_server.decoder import OnnxDecoder
+from training.chain import greedy_chain, with_chain
+from training.convert import convert_files
+from training.data import Split, hold_out
+from training.export import export_files, manifest_values, unquantised_metric
+from training.recipe import Recipe
+from training.stages import trained_model
+from training.tasks import TASKS
+from wire.artifact import Artifact, write_artifact
+from wire.manifest import TABLES
+from wire.pictures import Picture
+
+CHAIN_PICTURES, CHAIN_TEMPERATURE = 650, 1.3
+"""Training pictures that the order of the planes is chosen on, and how soft the answers are that are compared."""
+WORTH_CODING = 0.03
+"""Entropy coding is left out of an artifact that it makes less than this much smaller."""
+console = Console(stderr=True)
+
+
+def export_measured(recipe: Recipe, runs: Path, train: Split, test: Split, folder: Path) -> Artifact:
+    """Exports what was trained in `runs`, measures it on `test`, and writes the artifact with its figures."""
+    model, minutes = trained_model(recipe, len(train.classes), runs)
+    values = manifest_values(model, recipe, minutes, test.classes)
+    values["unquantised_metric"] = round(unquantised_metric(model, test), 6)
+    return write_measured(values, export_files(model), train, test, folder)
+
+
+def convert_measured(old: Path, train: Split, test: Split, folder: Path) -> Artifact:
+    """Converts an artifact of format version 1, measures it on `test`, and writes the new one."""
+    values, files = convert_files(old)
+    return write_measured(values, files, train, test, folder)
+
+
+def write_measured(
+    values: Mapping[str, Any], files: Mapping[str, bytes], train: Split, test: Split, folder: Path
+) -> Artifact:
+    """Writes the artifact of exported files, with every point measured on `test`.
+
+    A refinable model of several segments gets a chain of one segment a plane, unless it has one. Entropy tables are
+    counted on `train`, unless they are there already, and left out where they save too little.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        # Everything is measured on a whole artifact, whose own figures are not known yet.
+        if any(len(plane["segments"]) > 1 for plane in values["planes"]):
+            values = ordered(write_artifact(Path(scratch) / "levels", values, files), values, train)
+        coded_files = dict(files)
+        if TABLES not in files:
+            packed = write_artifact(Path(scratch) / "packed", unfitted(values), files)
+            coded_files[TABLES] = entropy_tables(packed, train)
+        coded = write_artifact(Path(scratch) / "coded", unfitted(values), coded_files)
+        warmth, rows = temperatures(coded, train), evaluate(coded, test)
+        if not values.get("codec"):
+            values = {**values, "codec": codec_figures(coded, test)}
+    saved = 1 - sum(row["coded_bytes"] for row in rows) / sum(row["payload_bytes"] for row in rows)
+    console.print(f"entropy coding saves {saved:.1%} of the bytes")
+    worth = saved >= WORTH_CODING
+    points = [
+        {
+            "sizes": row["sizes"],
+            "payload_bytes": row["payload_bytes"],
+            "coded_bytes": row["coded_bytes"] if worth else None,
+            "metric": row[values["task"]["metric"]],
+            "temperature": warmth[row["point"]],
+        }
+        for row in rows
+    ]
+    points.sort(key=lambda point: (point["payload_bytes"], point["metric"]))
+    return write_artifact(folder, {**values, "points": points}, coded_files if worth else files)
+
+
+def unfitted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with every temperature 1, as it is fitted and measured from."""
+    return {**values, "points": [{**point, "temperature": 1.0} for point in values["points"]]}
+
+
+def ordered(artifact: Artifact, values: Mapping[str, Any], train: Split) -> dict[str, Any]:
+    """The values with planes of one segment each, in the order in which answers come nearest to the finest point's.
+
+    So no label is needed, and a picture tells more than by being answered right or wrong.
+    """
+    encoder, decoder, manifest = Encoder(artifact), OnnxDecoder(artifact), artifact.manifest
+    task = TASKS[manifest.task.name]
+    finest = np.concatenate([encoder.encode_batch(part, encoder.finest) for part in _some(encoder, train)])
+
+    def decode(indices: Any, sizes: Any) -> torch.Tensor:
+        points = np.zeros(len(indices), np.int64)  # temperature 1
+        parts = zip(*(np.array_split(one, 1 + len(one) // BATCH) for one in (indices, sizes, points)), strict=True)
+        outputs = torch.from_numpy(np.concatenate([decoder.decode(*part) for part in parts]))
+        return outputs.clamp(min=1e-12).log() if manifest.task.classes else outputs
+
+    target = decode(finest, np.full((len(finest), len(manifest.segments)), manifest.largest_size, np.int32))
+
+    def loss(outputs: torch.Tensor) -> float:
+        return float(task.divergence(outputs, target, CHAIN_TEMPERATURE))
+
+    chain = greedy_chain(finest, manifest.largest_size, manifest.segments, decode, loss)
+    return with_chain(dict(values), chain.order)
+
+
+def _some(encoder: Encoder, train: Split) -> Iterator[Picture]:
+    """Training pictures in batches: those that were held out from training first."""
+    recipe = encoder.manifest.recipe
+    kept, held = hold_out(train, recipe["hold_out_every"], recipe["seed"])
+    order = np.random.default_rng(0).permutation(len(kept))
+    yield from fitted(encoder, held)
+    yield from fitted(encoder, kept.subset(order[: max(0, CHAIN_PICTURES - len(held))]))

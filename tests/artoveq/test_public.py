@@ -1,0 +1,29 @@
+"""What a program may rely on: `from artoveq import …`."""
+
+import artoveq
+from wire import exceptions
+
+NAMES = """
+AccessDenied Answer ArtifactError ArtoveqError AsyncClient ClassProbability Client File Kept ModelMismatch OneShot
+PictureError PointError Progressive ProtocolError Result Security ServerError ServerOverloaded ServerUnavailable
+SettingsError Spool SpoolError UsageError
+"""
+
+
+def test_the_public_names() -> None:
+    assert artoveq.__all__ == NAMES.split() == sorted(artoveq.__all__)
+    assert all(hasattr(artoveq, name) for name in artoveq.__all__)
+
+
+def test_every_error_that_a_client_raises_is_public() -> None:
+    raised = {
+        "UsageError",
+        "PictureError",
+        "PointError",
+        "ProtocolError",
+        "ArtifactError",
+        "SettingsError",
+        "SpoolError",
+    }
+    raised |= {kind.__name__ for kind in exceptions.ServerError.__subclasses__()} | {"ServerError", "ArtoveqError"}
+    assert raised <= set(artoveq.__all__)
