@@ -1,4 +1,4 @@
-"""Real parts for every test: the shipped artifact, a real server process, sample pictures."""
+"""Real parts for every test: the shipped artifact, a real server process, sample pictures; and what markers need."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ from pathlib import Path
 import pytest
 
 from artoveq.processes import ServerProcess, server_process
+from tests.needs import NEEDS, check
 from wire.artifact import Artifact, load_artifact
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "models" / "imagewoof64-compact-progressive"
 NESTED = ROOT / "models" / "imagewoof64-compact-nested"
 PICTURES = ROOT / "artoveq" / "demo" / "pictures"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers():
+        if marker.name in NEEDS:
+            check(marker.name)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,12 @@ import typer
 from prometheus_client.metrics import MetricWrapperBase
 
 from artoveq.cli import app
+from artoveq.processes import ServerProcess
 from inference_server import metrics
 from inference_server.settings import Settings
 from tests.conftest import ROOT
-from tests.test_readme import run, served
+from tests.test_readme import run, run_python
 
-assert served  # the fixture, by its name
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
@@ -30,16 +29,16 @@ def lines(kind: str, pages: list[Path] = PAGES) -> list[str]:
     return [line for block in blocks(kind, pages) for line in block.splitlines() if line.strip()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", lines("sh", PAGES[1:]))
-@pytest.mark.usefixtures("served")
-def test_lines_run(line: str) -> None:
-    assert run(line)
+def test_lines_run(line: str, server: ServerProcess) -> None:
+    assert run(line, server)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", blocks("python", PAGES[1:]))
-@pytest.mark.usefixtures("served")
-def test_python_runs(block: str) -> None:
-    assert run(f"{sys.executable} - <<'END'\n{block}END").split()[0] == "dingo"
+def test_python_runs(block: str, server: ServerProcess) -> None:
+    assert run_python(block, server).split()[0] == "dingo"
 
 
 @pytest.mark.parametrize("line", [x for x in lines("console") if re.match(r"(\w+=\S* )*(\S*/)?artoveq ", x)])

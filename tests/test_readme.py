@@ -1,4 +1,4 @@
-"""What the README says is so: its commands run, its table is what the manifests say."""
+"""What the README says is so: its commands run, as they stand, but for the ports of the test's own server."""
 
 from __future__ import annotations
 
@@ -6,60 +6,53 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.conftest import ROOT
-from wire.artifact import load_artifact
+from artoveq.processes import ServerProcess
+from tests.conftest import MODEL, ROOT
 
 README = (ROOT / "README.md").read_text()
 SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
-SERVE = next(line for line in SHELL if line.startswith("artoveq serve"))
 
 
-def run(line: str) -> str:
+def run(line: str, server: ServerProcess) -> str:
+    """What a command says that means a server on its usual ports."""
+    line = line.replace("localhost:50051", server.address).replace("localhost:8080", f"127.0.0.1:{server.http_port}")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+        ["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[None]:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    with subprocess.Popen(SERVE.split(), cwd=ROOT, env=environment) as process:
-        for _ in range(300):
-            try:
-                if httpx.get("http://localhost:8080/readyz").status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.1)
-        yield
-        process.terminate()
+def run_python(block: str, server: ServerProcess) -> str:
+    """What a program says."""
+    return run(f"{sys.executable} - <<'END'\n{block}END", server)
 
 
+def test_the_server_is_the_one_of_these_tests() -> None:
+    assert f"artoveq serve --model {MODEL.relative_to(ROOT)}" in SHELL
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [x for x in SHELL if x.startswith("artoveq classify")])
-@pytest.mark.usefixtures("served")
-def test_classify_lines(line: str) -> None:
-    assert "dingo" in run(line)
+def test_classify_lines(line: str, server: ServerProcess) -> None:
+    assert "dingo" in run(line, server)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [x for x in SHELL if x.startswith("curl")])
-@pytest.mark.usefixtures("served")
-def test_curl_lines(line: str) -> None:
-    assert '"name":"dingo"' in run(line)
+def test_curl_lines(line: str, server: ServerProcess) -> None:
+    assert '"name":"dingo"' in run(line, server)
 
 
-@pytest.mark.usefixtures("served")
-def test_the_python_block() -> None:
+@pytest.mark.slow
+def test_the_python_block(server: ServerProcess) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    assert run(f"{sys.executable} - <<'END'\n{block}END").split()[0] == "dingo"
+    assert run_python(block, server).split()[0] == "dingo"
 
 
 def test_the_two_commands_are_the_ones_that_ci_and_the_demo_test_run() -> None:
@@ -70,18 +63,7 @@ def test_the_two_commands_are_the_ones_that_ci_and_the_demo_test_run() -> None:
     assert "scripts/check" in (ROOT / ".ci" / "run").read_text()
 
 
-def table_rows() -> list[str]:
-    rows = []
-    for folder in sorted((ROOT / "models").iterdir()):
-        manifest = load_artifact(folder).manifest
-        figures = [f"{100 * row.top1:.1f}" for row in manifest.levels]
-        mean = sum(row.top1 for row in manifest.levels) / len(manifest.levels)
-        unquantised, minutes = f"{100 * manifest.unquantised_top1:.1f}", f"{manifest.recipe['minutes']:.0f}"
-        rows.append("| " + " | ".join([manifest.name, minutes, unquantised, *figures, f"{100 * mean:.1f}"]) + " |")
-        rows.append("| *bytes* | | | " + " | ".join(f"{row.payload_bytes:.0f}" for row in manifest.levels) + " | |")
-    return rows
-
-
-def test_the_table_is_what_the_manifests_say() -> None:
-    for row in table_rows():
-        assert row in README
+def test_scripts_are_named_that_exist() -> None:
+    named = set(re.findall(r"\bscripts/[a-z-]+", README))
+    assert {"scripts/setup", "scripts/test", "scripts/check"} <= named
+    assert all(os.access(ROOT / name, os.X_OK) for name in named)

@@ -46,7 +46,7 @@ def read_picture(source: bytes | str | Path, *, max_pixels: int = MAX_PIXELS, na
                     f"{name}: {width}×{height} pixels are more than the limit of {max_pixels:,}; "
                     "scale the picture down, or raise the limit."
                 )
-            return _as_rgb(image)
+            return as_rgb(image)
     except UnidentifiedImageError as error:
         raise PictureError(f"{name}: is not a picture in a format we know; send JPEG, PNG or WebP.") from error
     except Image.DecompressionBombError as error:
@@ -57,7 +57,8 @@ def read_picture(source: bytes | str | Path, *, max_pixels: int = MAX_PIXELS, na
         raise PictureError(f"{name}: is damaged or cut short ({error}).") from error
 
 
-def _as_rgb(image: Image.Image) -> Picture:
+def as_rgb(image: Image.Image) -> Picture:
+    """A picture that Pillow has opened, as `read_picture` gives it; raises what Pillow does where it is damaged."""
     assert not ImageFile.LOAD_TRUNCATED_IMAGES, "a truncated picture must be refused"
     image.seek(0)
     image.load()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from benchmarks.accuracy import results, tables
 from benchmarks.command import SHIPPED
 from benchmarks.command import run as run_command
+from benchmarks.results import write_results
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -58,11 +60,11 @@ def confidence(
     data: Annotated[str, typer.Option(help="imagewoof:DIR, or a folder")],
     model: Annotated[Path, typer.Option(help="Folder of a progressive artifact.")] = SHIPPED,
 ) -> None:
-    """What "95 % sure" is worth on the test pictures, as JSON."""
+    """What "95 % sure" is worth on the test pictures, as JSON, written to results/."""
     from benchmarks.accuracy.confidence import confidence as run
     from training.data import load_split
 
-    print(json.dumps(run(model, load_split(data, "test")), indent=1))
+    sys.exit(write_results("accuracy", "confidence", run(model, load_split(data, "test")), []))
 
 
 @app.command()

@@ -17,9 +17,9 @@ from PIL import Image
 from rich.progress import track
 
 from training.data import Split
-from training.loop import fine_tune
 from training.model import RateModel
 from training.scores import scores
+from training.stages import fine_tune
 from training.views import Views, as_input
 from wire.pictures import Picture, fit_picture
 
@@ -56,8 +56,8 @@ def compressed_views(views: Views, codec: str, epochs: int, seed: int) -> Views:
             share, quality = POINTS[codec][random.integers(len(POINTS[codec]))]
             picture, _ = compress(used[k, i].permute(1, 2, 0).contiguous().numpy(), codec, share, quality)
             arrived[k, i] = torch.from_numpy(picture.copy()).permute(2, 0, 1)
-    taught = None if views.taught is None else views.taught[:epochs]
-    return replace(views, pictures=arrived.to(views.pictures.device), taught=taught)
+    logits = None if views.teacher_logits is None else views.teacher_logits[:epochs]
+    return replace(views, pictures=arrived.to(views.pictures.device), teacher_logits=logits)
 
 
 @torch.no_grad()
@@ -87,4 +87,5 @@ def codec_row(name: str, model: RateModel, views: Views, test: Split, runs: Path
     as_it_is = RateModel(recipe, len(test.classes), None).to(views.labels.device)
     as_it_is.load_state_dict(model.state_dict())
     fine_tune(model, compressed_views(views, codec, recipe.stage3.epochs, recipe.stage3.seed), runs)
-    return measure_codec({"as it is": as_it_is, "fine-tuned": model}, test, codec)
+    rows: list[dict[str, Any]] = measure_codec({"as it is": as_it_is, "fine-tuned": model}, test, codec)
+    return rows

@@ -11,25 +11,32 @@ from artoveq.evaluation import answered
 from training.data import Split
 from training.scores import scores
 from wire.artifact import load_artifact
+from wire.exceptions import UsageError
 
-ENOUGH = (0.8, 0.9, 0.95, 0.99)
+MIN_CONFIDENCE = (0.8, 0.9, 0.95, 0.99)
 
 
 def confidence(model: Path, test: Split) -> dict[str, Any]:
-    """Per threshold: the part that stopped, how often those were right, and mean planes and bytes of all."""
+    """Per threshold: the part that stopped, how often those were right, and mean planes and bytes of all.
+
+    Raises:
+        UsageError: if the model is not refinable.
+    """
     artifact = load_artifact(model)
-    levels, answers = artifact.manifest.levels, answered(artifact, test)
-    sure = np.stack([answers[row.level].max(1) for row in levels])
-    right = np.stack([answers[row.level].argmax(1) == test.labels for row in levels])
-    sent = np.array([row.payload_bytes for row in levels])
+    manifest, answers = artifact.manifest, answered(artifact, test)
+    if not manifest.refinable:
+        raise UsageError(f"{manifest.name} is not refinable: no picture can stop early; name a progressive artifact.")
+    sure = np.stack([answers[point].max(1) for point in manifest.chain])
+    right = np.stack([answers[point].argmax(1) == test.labels for point in manifest.chain])
+    sent = np.array([manifest.point(point).mean_bytes for point in manifest.chain])
     rows = []
-    for enough in ENOUGH:
-        passed = sure >= enough
-        stopped, at = passed.any(0), np.where(passed.any(0), passed.argmax(0), len(levels) - 1)
+    for least in MIN_CONFIDENCE:
+        passed = sure >= least
+        stopped, at = passed.any(0), np.where(passed.any(0), passed.argmax(0), len(sent) - 1)
         final = right[at, np.arange(len(at))]
         rows.append(
             {
-                "enough": enough,
+                "min_confidence": least,
                 "stopped": round(float(stopped.mean()), 4),
                 "right_of_the_stopped": round(float(final[stopped].mean()), 4),
                 "right_of_all": round(float(final.mean()), 4),
@@ -37,5 +44,5 @@ def confidence(model: Path, test: Split) -> dict[str, Any]:
                 "mean_bytes": round(float(sent[at].mean()), 1),
             }
         )
-    calibration = {row.level: scores(answers[row.level], test.labels).ece for row in levels}
-    return {"model": artifact.manifest.name, "pictures": len(test), "rows": rows, "ece": calibration}
+    calibration = {level: scores(answers[point], test.labels).ece for level, point in manifest.levels.items()}
+    return {"model": manifest.name, "pictures": len(test), "rows": rows, "ece_by_level": calibration}

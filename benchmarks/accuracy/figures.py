@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 
 from benchmarks.accuracy.results import NAMES, families, shipped
 from benchmarks.accuracy.rows import CODECS, PICTURED, PROFILES
+from wire.manifest import Manifest
 
 FIGURES = Path(__file__).parent / "figures"
 STYLE = {
@@ -26,6 +27,7 @@ STYLE = {
     "long-nested": ("C1", "*"),
     "long-mixed": ("C2", "*"),
 }
+SHIPPED = {"progressive": "C9", "nested": "C7", "mixed": "C8"}
 SHOWN_LEVELS = (1, 2, 4, 6, 8)
 
 plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "artoveq"})
@@ -62,9 +64,8 @@ def _rate_accuracy(results: dict[str, dict[str, Any]], profile: str) -> Any:
         colour, marker = STYLE[family.family]
         label = f"{NAMES[family.family]}, {len(family.seeds)} seed(s)"
         axes.plot([one_level * r for r in rates], tops, color=colour, marker=marker, markersize=4, label=label)
-    for (name, levels), line in zip(shipped(profile).items(), ("-.", "-"), strict=False):
-        points = [(level.payload_bytes, 100 * level.top1) for level in levels]
-        axes.plot(*zip(*points, strict=True), line, color="C9", marker="D", markersize=4, label=f"{name}, shipped")
+    for manifest in shipped(profile):
+        _draw_shipped(axes, manifest)
     for colour, codec in zip(("C3", "C5", "C6"), CODECS, strict=True):
         if (result := results.get(f"{profile}/{codec}/0")) is None:
             continue
@@ -74,19 +75,39 @@ def _rate_accuracy(results: dict[str, dict[str, Any]], profile: str) -> Any:
     paper = json.loads((PROFILES.parent / "paper.json").read_text())
     for name, theirs in paper.items():
         if isinstance(theirs, dict) and "bytes_per_level" in theirs and name.split("-")[0] == profile.split("-")[0]:
-            for family in ("fixed", "nested", "progressive"):
+            for kind in ("fixed", "nested", "progressive"):
                 span = [theirs["bytes_per_level"], 8 * theirs["bytes_per_level"]]
-                axes.plot(span, [100 * theirs[family]["S1"]] * 2, color=STYLE[family][0], alpha=0.4, linewidth=1)
-                axes.annotate(f"paper, {family} (mean)", (span[0], 100 * theirs[family]["S1"] + 0.4), fontsize=7)
+                axes.plot(span, [100 * theirs[kind]["S1"]] * 2, color=STYLE[kind][0], alpha=0.4, linewidth=1)
+                axes.annotate(f"paper, {kind} (mean)", (span[0], 100 * theirs[kind]["S1"] + 0.4), fontsize=7)
     axes.set(xscale="log", xlabel="bytes a picture", ylabel="top-1 on the test pictures, %", title=profile)
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=7, frameon=False, loc="lower right")
     return figure
 
 
+def _draw_shipped(axes: Any, manifest: Manifest) -> None:
+    """Whole levels as diamonds; a refinable model's stream, or points of other sizes, as a line of dots."""
+    levels = list(manifest.levels.values())
+    finer = list(manifest.chain) or list(range(1, len(manifest.points) + 1))
+    curves: dict[str, tuple[list[int], dict[str, Any]]] = {
+        "whole levels": (levels, {"marker": "D", "markersize": 4, "linestyle": "-."})
+    }
+    if len(finer) > len(levels):
+        curves[f"{len(finer)} points"] = (finer, {"marker": ".", "markersize": 3, "linewidth": 1})
+    for what, (numbers, style) in curves.items():
+        points = [manifest.point(number) for number in numbers]
+        axes.plot(
+            [point.mean_bytes for point in points],
+            [100 * point.metric for point in points],
+            color=SHIPPED[manifest.family],
+            label=f"{manifest.name}, {what}",
+            **style,
+        )
+
+
 def _bytes_of_a_level(results: dict[str, dict[str, Any]], profile: str) -> float:
     rows = (row for name, r in results.items() if name.startswith(f"{profile}/") for row in r.get("held_out", ()))
-    return next(row["payload_bytes"] / mean(row["allocation"]) for row in rows if row["allocation"])
+    return next(float(row["payload_bytes"] / mean(row["allocation"])) for row in rows if row["allocation"])
 
 
 def _best_so_far(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from benchmarks.accuracy.codecs import codec_row
 from benchmarks.accuracy.rows import ABLATIONS, CODECS, PICTURED, recipe_of, result_path
-from training.allocation import Allocation
-from training.codebooks import at_allocation
+from training.backbones import BACKBONES
+from training.codebooks import Codebook, Sizes
+from training.codebooks.ops import at_point
 from training.data import Split
 from training.export import hardware
-from training.loop import first_stage, train_on, trained_model
 from training.model import RateModel
-from training.network import pretrained_weights
 from training.scores import perplexity, scores
+from training.stages import first_stage, train_on, trained_model
 from training.views import Batch, Views, as_input, make_views
 from wire.pictures import fit_picture
 
@@ -28,16 +28,18 @@ USAGE_BATCHES = 8
 def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file: str | None) -> None:
     """Trains and measures the rows, writing each one's JSON as soon as it is known."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    pretrained = pretrained_weights(weights_file)
+    pretrained: dict[str, dict[str, Tensor]] = {}
     made: dict[str, tuple[Views, list[Batch]]] = {}
     for name in names:
         recipe, variant, classes = recipe_of(name), name.split("/")[1], len(train.classes)
-        key = recipe.views_key()
+        backbone, key = recipe.network.backbone, recipe.views_key()
+        if backbone not in pretrained:
+            pretrained[backbone] = BACKBONES[backbone].pretrained(weights_file)
         if key not in made:
-            views = make_views(recipe, train, runs, pretrained, device)
+            views = make_views(recipe, train, runs, pretrained[backbone], device)
             made = {key: (views, test_batches(test, recipe.picture, device))}
         views, batches = made[key]
-        weights = pretrained if recipe.network.weights == "imagenet" else None
+        weights = pretrained[backbone] if recipe.network.weights == "imagenet" else None
         result: dict[str, Any] = {"row": name, "profile": name.partition("/")[0], "pictures": len(test)}
         if variant in CODECS:
             model = first_stage(recipe, views, classes, runs, weights)
@@ -68,30 +70,45 @@ def test_batches(test: Split, size: int, device: torch.device) -> list[Batch]:
 @torch.no_grad()
 @torch.compiler.set_stance("force_eager")
 def measure(model: RateModel, batches: list[Batch]) -> list[dict[str, Any]]:
-    """Scores at every rate, unquantised first: allocation, bytes a picture, codeword usage."""
+    """Scores at every point, unquantised first: levels of the segments, bytes a picture, codeword usage."""
     model.eval()
     labels = torch.cat([batch.labels for batch in batches]).cpu().numpy()
-    allocations = [(), *model.allocations()]
-    logits: dict[Allocation, list[Tensor]] = {allocation: [] for allocation in allocations}
+    points: list[Sizes] = [(), *model.codebook.points()]
+    outputs: dict[Sizes, list[Tensor]] = {point: [] for point in points}
     sample: list[Tensor] = []
     for batch in batches:
         x = model.sub_vectors_of(batch.pictures)
         sample += [x] if len(sample) < USAGE_BATCHES else []
-        z = model.codebook.quantise(x, sorted({level for a in allocations for level in a}))
-        for allocation in allocations:
-            vectors = at_allocation(z, allocation) if allocation else x
-            logits[allocation].append(model.decode(vectors).float().cpu())
+        z = model.codebook.quantise(x, sorted({size for point in points for size in point}))
+        for point in points:
+            vectors = at_point(z, point, model.codebook.segments) if point else x
+            outputs[point].append(model.decode(vectors).float().cpu())
     rows: list[dict[str, Any]] = []
-    for allocation in allocations:
-        figures = scores(torch.cat(logits[allocation]).softmax(1).numpy(), labels).model_dump()
-        bits = sum(allocation) * model.sub_vectors // max(1, len(allocation))
-        usage = {"perplexity": _usage(model, torch.cat(sample), allocation[0])} if len(allocation) == 1 else {}
-        rows.append({"allocation": list(allocation), "payload_bytes": bits / 8, **figures, **usage})
+    for point in points:
+        allocation = levels_of(model.codebook, point)
+        figures = scores(torch.cat(outputs[point]).softmax(1).numpy(), labels).model_dump()
+        usage = {"perplexity": _usage(model, torch.cat(sample), point[0])} if len(allocation) == 1 else {}
+        rows.append({"allocation": allocation, "payload_bytes": payload_bytes(model, point), **figures, **usage})
     return rows
 
 
-def _usage(model: RateModel, x: Tensor, level: int) -> float:
-    return perplexity(model.codebook.encode(x, torch.tensor(level, device=x.device)).cpu().numpy(), level)
+def levels_of(codebook: Codebook, point: Sizes) -> list[int]:
+    """The level of each segment; one for all, where the family gives all segments the same."""
+    levels = [size.bit_length() - 1 for size in point]
+    return levels[:1] if all(len(set(other)) == 1 for other in codebook.points()) else levels
+
+
+def payload_bytes(model: RateModel, point: Sizes) -> float:
+    """Packed, of a picture; 0 of the unquantised one."""
+    segments = model.codebook.segments
+    positions = model.sub_vectors // sum(segments)
+    bits = sum((size.bit_length() - 1) * groups for size, groups in zip(point, segments, strict=False))
+    return bits * positions / 8
+
+
+def _usage(model: RateModel, x: Tensor, size: int) -> float:
+    sizes = torch.full((x.shape[1],), size, device=x.device)
+    return perplexity(model.codebook.encode(x, sizes).cpu().numpy())
 
 
 @torch.no_grad()
@@ -99,6 +116,6 @@ def codewords(model: RateModel) -> dict[int, list[list[float]]]:
     """The first channel group's codewords at every level, for the picture of the codebook."""
     table, starts = model.codebook.table()
     return {
-        level: [[round(float(v), 4) for v in word] for word in table[0, starts[level] : starts[level] + 2**level]]
-        for level in model.codebook.levels
+        size.bit_length() - 1: [[round(float(v), 4) for v in word] for word in table[0, starts[size] :][:size]]
+        for size in model.codebook.sizes
     }

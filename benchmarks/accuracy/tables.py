@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from artoveq.scenarios import KAPPA
-from benchmarks.accuracy.results import FIXED, NAMES, families, mixed_against_identical, shipped
+from artoveq.scenarios import KAPPA, MAX_LEVEL
+from benchmarks.accuracy.results import FIXED, NAMES, families, mixed_against_identical, points_by_rate, shipped
 from benchmarks.accuracy.rows import CODECS, IDEAS, PROFILES
 
 console = Console(width=150)
@@ -105,23 +105,37 @@ def print_codecs(results: dict[str, dict[str, Any]]) -> None:
         if not codecs:
             continue
         table = Table("sent", "bytes", "top-1, network as it is", "top-1, fine-tuned on such pictures", title=profile)
-        for name, ours in shipped(profile).items():
-            for level in ours:
-                table.add_row(f"{name}, level {level.level}", f"{level.payload_bytes:.0f}", percent(level.top1), "")
+        for manifest in shipped(profile):
+            for level in range(1, MAX_LEVEL + 1):
+                if point := points_by_rate(manifest).get(level):
+                    sent = f"level {level}" if level in manifest.levels else f"{level} bits a sub-vector"
+                    figures = f"{point.mean_bytes:.0f}", percent(point.metric)
+                    table.add_row(f"{manifest.name}, {sent}", *figures, "")
         for codec, result in codecs:
             for row in sorted(result["test"], key=lambda r: float(r["payload_bytes"])):
                 sent = f"{codec}, {row['side']}×{row['side']}, quality {row['quality']}"
                 scores = (percent(row[k]["top1"]) for k in ("as it is", "fine-tuned"))
                 table.add_row(sent, f"{row['payload_bytes']:.0f}", *scores)
         console.print(table)
-        for name, ours in shipped(profile).items():
-            for times, network in ((10, "as it is"), (5, "fine-tuned")):
-                best = max(
-                    (row[network]["top1"], codec, row["payload_bytes"])
-                    for codec, result in codecs
-                    for row in result["test"]
-                    if row["payload_bytes"] <= times * ours[0].payload_bytes
-                )
-                sent = f"{name}: {percent(ours[0].top1)} % at {ours[0].payload_bytes:.0f} bytes"
-                theirs = f"{percent(best[0])} % ({best[1]}, {best[2]:.0f} bytes), network {network}"
-                console.print(f"{sent}; with {times} times as many the best codec reaches {theirs}.")
+        for sentence in codec_sentences(profile, codecs):
+            console.print(sentence)
+
+
+def codec_sentences(profile: str, codecs: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    """What the best codec needs many more bytes for, beside each shipped model at its level 1."""
+    sentences = []
+    for manifest in shipped(profile):
+        ours = points_by_rate(manifest).get(1.0)
+        if ours is None:
+            continue
+        for times, network in ((10, "as it is"), (5, "fine-tuned")):
+            best = max(
+                (row[network]["top1"], codec, row["payload_bytes"])
+                for codec, result in codecs
+                for row in result["test"]
+                if row["payload_bytes"] <= times * ours.mean_bytes
+            )
+            sent = f"{manifest.name}: {percent(ours.metric)} % at {ours.mean_bytes:.0f} bytes"
+            theirs = f"{percent(best[0])} % ({best[1]}, {best[2]:.0f} bytes), network {network}"
+            sentences.append(f"{sent}; with {times} times as many the best codec reaches {theirs}.")
+    return sentences

@@ -1,17 +1,20 @@
-"""python -m benchmarks.edge: figures as JSON."""
+"""python -m benchmarks.edge: figures as JSON, printed and written to results/."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from benchmarks.command import SHIPPED
+from benchmarks.command import run as run_command
+from benchmarks.results import write_results
+
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 Model = Annotated[Path, typer.Option(help="Folder of the artifact.")]
-SHIPPED = Path("models/imagewoof64-compact-progressive")
 
 
 @app.command()
@@ -19,7 +22,7 @@ def cost(model: Model = SHIPPED) -> None:
     """Encoder time and memory on one core, beside the whole network's."""
     from benchmarks.edge.cost import cost as measure
 
-    print(json.dumps(measure(model), indent=1))
+    sys.exit(write_results("edge", "cost", *measure(model)))
 
 
 @app.command()
@@ -27,8 +30,8 @@ def watch(model: Model = SHIPPED, seconds: float = 60, kbit: float = 64) -> None
     """`artoveq watch` on a video at 30 frames a second over a narrow link."""
     from benchmarks.edge.watching import watching
 
-    print(json.dumps(asyncio.run(watching(model, seconds, kbit)), indent=1))
+    sys.exit(write_results("edge", "watch", *asyncio.run(watching(model, seconds, kbit))))
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

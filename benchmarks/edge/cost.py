@@ -12,10 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.results import Bar
+
 ROUNDS, PICTURES = 7, 60
+MOST = 0.5
+"""Of the whole network's time and of its memory."""
 
 
-def cost(model: Path) -> dict[str, Any]:
+def cost(model: Path) -> tuple[dict[str, Any], list[Bar]]:
     """Milliseconds a picture, interleaved in one process; memory of each in a process of its own."""
     from edge_client import Encoder
     from inference_server.decoder import OnnxDecoder
@@ -23,7 +27,7 @@ def cost(model: Path) -> dict[str, Any]:
 
     artifact = load_artifact(model)
     encoder, decoder = Encoder(artifact, threads=1), OnnxDecoder(artifact, threads=1)
-    size, level = artifact.manifest.preprocessing.size, np.array([artifact.manifest.max_level])
+    size, point = artifact.manifest.preprocessing.size, len(artifact.manifest.points)
     picture = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
     edge: list[float] = []
     whole: list[float] = []
@@ -31,22 +35,30 @@ def cost(model: Path) -> dict[str, Any]:
         for times, decode in ((edge, False), (whole, True)):
             began = time.perf_counter()
             for _ in range(PICTURES):
-                indices = encoder.encode(picture, int(level[0]))
+                indices = encoder.encode_batch(picture[None], point)
                 if decode:
-                    decoder.decode(indices[None], level)
+                    decoder.decode(indices, np.array([point]))
             times.append(1000 * (time.perf_counter() - began) / PICTURES)
     memory = {part: _memory(model, part) for part in ("encoder", "whole")}
-    return {
+    time_ratio = round(median(e / w for e, w in zip(edge, whole, strict=True)), 3)
+    memory_ratio = round(memory["encoder"] / memory["whole"], 3)
+    figures = {
         "model": artifact.manifest.name,
+        "picture": size,
         "encoder_ms": round(median(edge), 3),
         "whole_ms": round(median(whole), 3),
-        "time_ratio": round(median(e / w for e, w in zip(edge, whole, strict=True)), 3),
+        "time_ratio": time_ratio,
         "encoder_mib": memory["encoder"],
         "whole_mib": memory["whole"],
-        "memory_ratio": round(memory["encoder"] / memory["whole"], 3),
+        "memory_ratio": memory_ratio,
         "encoder_file_mib": round(artifact.path("encoder.onnx").stat().st_size / 2**20, 2),
         "decoder_file_mib": round(artifact.path("decoder.onnx").stat().st_size / 2**20, 2),
     }
+    bars = [
+        Bar("encoder's time over the whole network's", time_ratio, MOST, "at most"),
+        Bar("encoder's memory over the whole network's", memory_ratio, MOST, "at most"),
+    ]
+    return figures, bars
 
 
 def _memory(model: Path, part: str) -> float:
@@ -67,13 +79,13 @@ def resident():
     return pages * 4096 / 2**20
 
 artifact = load_artifact(sys.argv[1])
-before, level = resident(), artifact.manifest.max_level
+before, point = resident(), len(artifact.manifest.points)
 encoder = Encoder(artifact, threads=1)
 decoder = OnnxDecoder(artifact, threads=1) if sys.argv[2] == "whole" else None
 size = artifact.manifest.preprocessing.size
 for _ in range(20):
-    indices = encoder.encode(np.zeros((size, size, 3), np.uint8), level)
+    indices = encoder.encode_batch(np.zeros((1, size, size, 3), np.uint8), point)
     if decoder:
-        decoder.decode(indices[None], np.array([level]))
+        decoder.decode(indices, np.array([point]))
 print(round(resident() - before, 1))
 """

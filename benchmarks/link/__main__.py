@@ -1,9 +1,8 @@
-"""python -m benchmarks.link: figures as JSON, a table on standard error."""
+"""python -m benchmarks.link: figures as JSON, printed and written to results/; a table on standard error."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.table import Table
 from benchmarks.command import SHIPPED
 from benchmarks.command import run as run_command
 from benchmarks.link import traces
+from benchmarks.results import Bar, write_results
 from wire.pictures import Picture
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -33,14 +33,14 @@ def deadlines(
     deadline: Annotated[list[int] | None, typer.Option(help="Milliseconds; 30, 100 and 500 if left out.")] = None,
     pictures: Annotated[int, typer.Option(min=2, help="Sent along each trace.")] = traces.PICTURES,
 ) -> None:
-    """Six traces: the oracle, fixed levels, one-shot, progressive, WebP fixed and adapted."""
+    """Six traces: the bound, fixed levels, one-shot, progressive, WebP fixed and adapted."""
+    from benchmarks.link.deadlines import bars
     from benchmarks.link.deadlines import deadlines as run
-    from benchmarks.link.deadlines import faults
 
     budgets = [ms / 1000 for ms in deadline or (30, 100, 500)]
     _before_all_else()
-    rows = run(model, _pictures(data), trace or list(traces.ALL), budgets, pictures)
-    _tell(rows, faults(rows))
+    rows = run(model, *_pictures(data), trace or list(traces.ALL), budgets, pictures)
+    _tell("deadlines", rows, bars(rows))
 
 
 @app.command()
@@ -56,8 +56,8 @@ def kernel(
     from benchmarks.link.kernel import kernel as run
 
     _before_all_else()
-    rows = run(model, _pictures(data), trace or list(traces.ALL), deadline / 1000, pictures)
-    _tell(rows, missed(rows))
+    rows = run(model, *_pictures(data), trace or list(traces.ALL), deadline / 1000, pictures)
+    _tell("kernel", rows, missed(rows))
 
 
 @app.command()
@@ -65,10 +65,12 @@ def rules(
     model: Path = SHIPPED,
     deadline: Annotated[list[int] | None, typer.Option(help="Milliseconds; 30, 100 and 500 if left out.")] = None,
 ) -> None:
-    """Two ways to choose the level, in simulated time (seconds): two averages with hysteresis, and ours."""
+    """Two ways to choose the point, in simulated time (seconds): two averages with hysteresis, and ours."""
+    from benchmarks.link.rules import bars
     from benchmarks.link.rules import rules as run
 
-    print(json.dumps(run(model, [ms / 1000 for ms in deadline or (30, 100, 500)]), indent=1))
+    rows = run(model, [ms / 1000 for ms in deadline or (30, 100, 500)])
+    sys.exit(write_results("link", "rules", {"rows": rows}, bars(rows)))
 
 
 def _before_all_else() -> None:
@@ -77,18 +79,17 @@ def _before_all_else() -> None:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
 
 
-def _pictures(data: str) -> list[Picture]:
+def _pictures(data: str) -> tuple[list[Picture], list[int]]:
     from training.data import load_split
 
     split = load_split(data, "test")
     drawn = np.random.default_rng(0).permutation(len(split))[:DIFFERENT]
-    return [split.picture(int(i)) for i in drawn]
+    return [split.picture(int(i)) for i in drawn], split.labels[drawn].tolist()
 
 
-def _tell(rows: list[dict[str, Any]], found: list[str]) -> None:
+def _tell(name: str, rows: list[dict[str, Any]], bars: list[Bar]) -> None:
     _show(rows)
-    print(json.dumps({"rows": rows, "faults": found, "passed": not found}, indent=1))
-    sys.exit(1 if found else 0)
+    sys.exit(write_results("link", name, {"rows": rows}, bars))
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

@@ -4,47 +4,51 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import mean
 from typing import Any
 
-from artoveq.demo.link import Trace
-from edge_client import AsyncClient, Result
-from edge_client.rate import REMEMBERED, Fate, Forecast
-from edge_client.talk import AROUND_BYTES
+from benchmarks.results import Bar
+from edge_client import AsyncClient, File, OneShot, Progressive, Result
+from edge_client.modes import Mode
+from edge_client.rate import AdaptiveOneShot, AdaptiveProgressive, FixedFile, FixedPoint, RatePolicy
+from edge_client.stream import PAYLOAD_FIELDS_BYTES
+from edge_client.transport.emulated import CapacityTrace
+from edge_client.transport.grpc import OVERHEAD_BYTES, WINDOW_BYTES
 from wire.exceptions import ServerError
+from wire.manifest import Manifest
 from wire.pictures import Picture
 
 DELAY_S = 0.002
 """Of the link, each way."""
+AROUND_BYTES = PAYLOAD_FIELDS_BYTES + OVERHEAD_BYTES + WINDOW_BYTES
+"""What a picture takes on the link beside its payload."""
 WEBP_FIXED_QUALITY = 50
+METHODS = ("level 1", "level 4", "level 8", "one-shot", "progressive", "webp fixed", "webp adapted")
+MET = {"one-shot": 97.0, "progressive": 99.0}
+"""Per cent of the deadlines that ours meet at least, of those that level 1 could meet."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """How pictures are sent. oracle: as one-shot, with the capacity that the link truly has at that moment."""
+    """How pictures are sent."""
 
-    options: dict[str, Any] = field(default_factory=dict)
-    oracle: bool = False
-
-
-METHODS = {
-    "oracle": Method(oracle=True),
-    "level 1": Method({"level": 1}),
-    "level 4": Method({"level": 4}),
-    "level 8": Method({"level": 8}),
-    "one-shot": Method(),
-    "progressive": Method({"progressive": True}),
-    "webp fixed": Method(),
-    "webp adapted": Method({"webp": True}),
-}
+    policy: RatePolicy | None = None
+    mode: Mode = field(default_factory=OneShot)
 
 
-MET = {"one-shot": 97.0, "progressive": 99.0}
-"""Per cent of the deadlines that ours meet at least, of those that level 1 could meet."""
+def method_of(name: str, manifest: Manifest) -> Method:
+    """One of METHODS."""
+    if name.startswith("level "):
+        return Method(FixedPoint(manifest.point_of_level(int(name.removeprefix("level ")))))
+    return {
+        "one-shot": Method(AdaptiveOneShot()),
+        "progressive": Method(AdaptiveProgressive(), Progressive()),
+        "webp fixed": Method(FixedFile(manifest.preprocessing.size, WEBP_FIXED_QUALITY)),
+        "webp adapted": Method(mode=File()),
+    }[name]
 
 
 @dataclass
@@ -52,6 +56,8 @@ class Tick:
     """One picture: taken at `at` seconds of the trace; nothing was sent where the last one still was on its way."""
 
     at: float
+    label: int = -1
+    """Its class; −1: not known."""
     result: Result | None = None
 
 
@@ -61,91 +67,82 @@ def period_of(deadline: float) -> float:
 
 
 async def drive(
-    method: str,
     client: AsyncClient,
-    capacity: Callable[[], float],
+    mode: Mode,
     pictures: Sequence[Picture],
+    labels: Sequence[int],
     deadline: float,
     phase: float,
     count: int,
 ) -> list[Tick]:
-    """One picture after the other; where the last one still is on its way when the next is due, that is not sent.
-
-    capacity: of the link at the moment, in bits per second; the oracle alone asks.
-    """
+    """One picture after the other; where the last one still is on its way when the next is due, that is not sent."""
     period, ticks, busy = period_of(deadline), [], None
     began = time.monotonic()
     for k in range(count):
         await asyncio.sleep(began + phase + k * period - time.monotonic())
-        tick = Tick(phase + k * period)
+        tick = Tick(phase + k * period, int(labels[k % len(labels)]))
         ticks.append(tick)
         if busy is None or busy.done():
-            busy = asyncio.create_task(_send(method, client, capacity, pictures[k % len(pictures)], deadline, tick))
+            busy = asyncio.create_task(_send(client, mode, pictures[k % len(pictures)], deadline, tick))
     if busy is not None:
         await asyncio.wait([busy], timeout=5)
         busy.cancel()
     return ticks
 
 
-async def _send(
-    method: str, client: AsyncClient, capacity: Callable[[], float], picture: Picture, deadline: float, tick: Tick
-) -> None:
-    options = dict(METHODS[method].options)
-    if METHODS[method].oracle:
-        known = capacity()
-        fates = deque((Fate(fate.spent, 1.0, known) for fate in client.forecast.fates), REMEMBERED)
-        client.forecast = Forecast(known, time.monotonic(), fates)
-    elif method == "webp fixed":
-        options["webp"] = fixed_point(client)
+async def _send(client: AsyncClient, mode: Mode, picture: Picture, deadline: float, tick: Tick) -> None:
     try:
-        tick.result = await client.predict(picture, budget=deadline, **options)
+        tick.result = await client.predict(picture, mode, deadline)
     except ServerError:
         return
 
 
-def fixed_point(client: AsyncClient) -> tuple[int, int]:
-    """The whole picture at quality 50."""
-    assert client.encoder is not None
-    return client.encoder.manifest.preprocessing.size, WEBP_FIXED_QUALITY
-
-
-def missed(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Where ours met fewer deadlines than `MET`, of those that level 1 could meet."""
+def missed(rows: Sequence[Mapping[str, Any]]) -> list[Bar]:
+    """How many of the deadlines that level 1 could meet ours met."""
     return [
-        f"{row['trace']}, {row['deadline_ms']} ms: {row['method']} met {row['met_where_possible']} % of the deadlines, "
-        f"not {MET[row['method']]} %"
+        Bar(
+            f"{row['trace']}, {row['deadline_ms']} ms: {row['method']}, % of deadlines met",
+            row["met_where_possible"],
+            MET[row["method"]],
+            "at least",
+        )
         for row in rows
-        if row["met_where_possible"] < MET.get(row["method"], 0)
+        if row["method"] in MET
     ]
 
 
-def summary(ticks: Sequence[Tick], client: AsyncClient, trace: Trace, deadline: float, spent: float) -> dict[str, Any]:
+def summary(
+    ticks: Sequence[Tick], manifest: Manifest, trace: CapacityTrace, deadline: float, overhead_s: float
+) -> dict[str, Any]:
     """Accuracy where a late answer is a wrong one, and the part of deadlines met where level 1 could be in time.
 
-    An answer in time counts as much as answers of its level (or at its point of WebP) are right on the
-    whole test set: the manifest's figures. That is what the accuracy would be, without the chance of which
-    pictures were drawn. spent: seconds that an answer takes beside its bits.
+    accuracy: an answer in time counts as much as answers of its point (or as such a WebP file) are right on the
+    whole test set: the manifest's figures. That is what it would be, without the chance of which pictures were
+    drawn. right: how many answers in time named the picture's class. overhead_s: that an answer takes beside its bits.
     """
-    assert client.encoder is not None
-    manifest = client.encoder.manifest
-    top1 = {row.level: row.top1 for row in manifest.levels}
-    files = {(row.side, row.quality): row.top1 for row in manifest.codec}
-    lowest = 8 * (manifest.levels[0].payload_bytes + AROUND_BYTES)
-    worth, met, possible = [], [], []
+    files = {(row.side, row.quality): row.metric for row in manifest.codec}
+    lowest = 8 * (manifest.point(manifest.point_of_level(1)).mean_bytes + AROUND_BYTES)
+    worth, right, met, possible = [], [], [], []
     for tick in ticks:
         result = tick.result
-        in_time = [p for p in result.predictions if p.after <= deadline] if result else []
-        worth.append((files[result.webp] if result.webp else top1[in_time[-1].planes]) if result and in_time else 0.0)
-        met.append(bool(in_time))
-        possible.append(trace.carried(tick.at, lowest) - tick.at + spent <= deadline)
+        in_time = [answer for answer in result.answers if answer.after <= deadline] if result else []
+        newest = in_time[-1] if in_time else None
+        if newest is None or result is None:
+            worth.append(0.0)
+        else:
+            worth.append(files[result.file] if result.file else manifest.point(newest.point).metric)
+        right.append(newest is not None and newest.best.index == tick.label)
+        met.append(newest is not None)
+        possible.append(trace.carried(tick.at, lowest) - tick.at + overhead_s <= deadline)
     sent = [tick.result for tick in ticks if tick.result]
-    levels = [result.webp or result.predictions[-1].planes for result in sent]
+    points = [result.file or result.answers[-1].point for result in sent]
     return {
         "pictures": len(ticks),
         "accuracy": round(100 * mean(worth), 2),
+        "right": round(100 * mean(right), 2),
         "met": round(100 * mean(met), 2),
         "possible": round(100 * mean(possible), 1),
         "met_where_possible": round(100 * mean([m for m, p in zip(met, possible, strict=True) if p] or [True]), 2),
         "bytes": round(mean(result.payload_bytes for result in sent), 1),
-        "switches": sum(a != b for a, b in pairwise(levels)),
+        "switches": sum(a != b for a, b in pairwise(points)),
     }

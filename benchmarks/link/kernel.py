@@ -1,6 +1,6 @@
 """The same traces between network namespaces, where the kernel's token bucket shapes each edge's uplink.
 
-A token bucket lets the first packet after a pause pass at once, so that nothing here is an oracle; there is no delay.
+A token bucket lets the first packet after a pause pass at once, so that there is no bound here; there is no delay.
 """
 
 from __future__ import annotations
@@ -17,39 +17,44 @@ from typing import Any
 
 import numpy as np
 
-from artoveq.demo.link import Trace
-from benchmarks.link.drive import METHODS, drive, period_of, summary
+from benchmarks.link.drive import AROUND_BYTES, METHODS, drive, method_of, period_of, summary
 from benchmarks.link.traces import trace
 from benchmarks.namespaces import PORT, UPLINK, Edge, inside, namespaces, server_in_namespace
 from edge_client import AsyncClient
-from edge_client.talk import AROUND_BYTES
+from edge_client.transport.emulated import CapacityTrace
 from wire.artifact import load_artifact
 from wire.pictures import Picture, fit_picture
 
-SPENT_S = 0.012
+OVERHEAD_S = 0.012
 """What a picture is taken to need beside its bits, where traces are scaled."""
 START_S = 12.0
 MTU, BUCKET_BYTES, QUEUE_BYTES = 256, 300, 100_000
 """Small packets and the smallest bucket for them: else a whole picture would pass at once at any rate."""
-OURS = [method for method in METHODS if method != "oracle"]
 
 
 def kernel(
-    model: Path, pictures: Sequence[Picture], names: Sequence[str], budget: float, count: int
+    model: Path, pictures: Sequence[Picture], labels: Sequence[int], names: Sequence[str], budget: float, count: int
 ) -> list[dict[str, Any]]:
     """One row for each trace and method; along a trace all methods go at the same time, out of step."""
     manifest = load_artifact(model, edge=True).manifest
-    nominal = 8 * (manifest.levels[-1].payload_bytes + AROUND_BYTES) / (budget - SPENT_S)
+    nominal = 8 * (manifest.point(max(manifest.levels.values())).mean_bytes + AROUND_BYTES) / (budget - OVERHEAD_S)
     rows = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        namespaces(len(OURS), MTU) as edges,
+        namespaces(len(METHODS), MTU) as edges,
         server_in_namespace(model),
     ):
         file = Path(folder) / "pictures.npy"
         np.save(file, np.stack([fit_picture(picture, manifest.preprocessing.size) for picture in pictures]))
         for name in names:
-            run = {"model": str(model), "pictures": str(file), "name": name, "budget": budget, "count": count}
+            run = {
+                "model": str(model),
+                "pictures": str(file),
+                "labels": list(map(int, labels)),
+                "name": name,
+                "budget": budget,
+                "count": count,
+            }
             rows += _along({**run, "nominal": nominal}, edges)
     return rows
 
@@ -59,8 +64,8 @@ def _along(run: dict[str, Any], edges: Sequence[Edge]) -> list[dict[str, Any]]:
         subprocess.run(["tc", "-n", edge.namespace, "qdisc", "del", "dev", UPLINK, "root"], capture_output=True)
     began, period = time.monotonic() + START_S, period_of(run["budget"])
     processes = []
-    for i, (edge, method) in enumerate(zip(edges, OURS, strict=True)):
-        phase = i * period / len(OURS)
+    for i, (edge, method) in enumerate(zip(edges, METHODS, strict=True)):
+        phase = i * period / len(METHODS)
         said = json.dumps({**run, "server": edge.server, "method": method, "began": began, "phase": phase})
         command = [*inside(edge.namespace), sys.executable, "-m", "benchmarks.link.kernel", said]
         processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
@@ -68,7 +73,7 @@ def _along(run: dict[str, Any], edges: Sequence[Edge]) -> list[dict[str, Any]]:
     return [json.loads(process.communicate()[0]) for process in processes]
 
 
-def _shape(edges: Sequence[Edge], shape: Trace, began: float, seconds: float) -> None:
+def _shape(edges: Sequence[Edge], shape: CapacityTrace, began: float, seconds: float) -> None:
     shapers = [
         subprocess.Popen(["tc", "-n", edge.namespace, "-batch", "-"], stdin=subprocess.PIPE, text=True)
         for edge in edges
@@ -89,6 +94,7 @@ def _shape(edges: Sequence[Edge], shape: Trace, began: float, seconds: float) ->
 async def _follow(
     model: str,
     pictures: str,
+    labels: list[int],
     name: str,
     budget: float,
     count: int,
@@ -100,12 +106,12 @@ async def _follow(
 ) -> dict[str, Any]:
     """One method along one trace, in its edge's namespace."""
     shape, crops = trace(name, nominal, period_of(budget)), np.load(pictures)
-    async with AsyncClient(f"{server}:{PORT}", model) as client:
+    manifest = load_artifact(model, edge=True).manifest
+    how = method_of(method, manifest)
+    async with AsyncClient(f"{server}:{PORT}", model, policy=how.policy) as client:
         await asyncio.sleep(began - time.monotonic())
-        ticks = await drive(
-            method, client, lambda: shape.capacity(time.monotonic() - began), crops, budget, phase, count
-        )
-        figures = summary(ticks, client, shape, budget, SPENT_S)
+        ticks = await drive(client, how.mode, crops, labels, budget, phase, count)
+        figures = summary(ticks, manifest, shape, budget, OVERHEAD_S)
     named = {"trace": name, "deadline_ms": round(1000 * budget), "method": method}
     return {**named, "kbit_nominal": round(nominal / 1000, 1), **figures}
 

@@ -1,4 +1,4 @@
-"""How to choose the level, in simulated time: what carries most within the estimate, or what is likeliest right.
+"""How to choose the point, in simulated time: what carries most within the estimate, or what is likeliest right.
 
 No process, no socket, no clock: a picture takes its bits over the trace, and a fixed time for everything else.
 """
@@ -6,115 +6,134 @@ No process, no socket, no clock: a picture takes its bits over the trace, and a 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+import numpy as np
 
 from benchmarks.link import traces
-from benchmarks.link.drive import period_of
-from edge_client.rate import SHORTEST_SAMPLE_S, Forecast, Sample, Way, choose
-from edge_client.talk import AROUND_BYTES
+from benchmarks.link.clairvoyant import Clairvoyant
+from benchmarks.link.drive import AROUND_BYTES, period_of
+from benchmarks.results import Bar
+from edge_client.rate import (
+    AdaptiveOneShot,
+    Completed,
+    Event,
+    Link,
+    LinkEstimator,
+    Plan,
+    RatedPoint,
+    RatedPoints,
+    RatePolicy,
+    Sample,
+)
+from edge_client.rate.uplink import SHORTEST_SAMPLE_S
+from edge_client.transport.emulated import CapacityTrace
 from wire.artifact import load_artifact
 
-SPENT_S = 0.012
+OVERHEAD_S = 0.012
 """What a picture takes beside its bits."""
 FAST_S, SLOW_S, HOLD, RISE = 3.0, 9.0, 0.95, 0.7
-
-
-class Rule(Protocol):
-    """Chooses the level of the next picture, and learns what became of the last one."""
-
-    def level(self, budget: float, capacity: float) -> int: ...
-
-    def learn(self, sample: Sample, now: float) -> None: ...
-
-
-class Oracle:
-    """The highest accuracy that the true capacity, if it stays, carries in time."""
-
-    def __init__(self, ways: Sequence[Way]) -> None:
-        self._ways = ways
-
-    def level(self, budget: float, capacity: float) -> int:
-        fit = [way for way in self._ways if way.bits <= capacity * (budget - SPENT_S)]
-        return max(fit, key=lambda way: (way.top1, -way.bits)).level if fit else self._ways[0].level
-
-    def learn(self, sample: Sample, now: float) -> None:
-        """It knows already."""
+MOST_BEHIND = 1.0
+"""Points of accuracy that ours may lie behind the schedule that knows all."""
 
 
 class TwoAverages:
-    """The highest level within the lower of two averages, as streaming players estimate; rises cautiously."""
+    """The best point within the lower of two averages, as streaming players estimate; rises cautiously."""
 
-    def __init__(self, ways: Sequence[Way]) -> None:
-        self._ways, self._averages, self._newest = ways, {FAST_S: (0.0, 0.0), SLOW_S: (0.0, 0.0)}, 0.0
-        self._estimate, self._last, self._previous = 0.0, 0.0, 0
+    def __init__(self) -> None:
+        self._averages, self._last = {FAST_S: (0.0, 0.0), SLOW_S: (0.0, 0.0)}, 0.0
+        self._estimate, self._previous = 0.0, -1
 
-    def level(self, budget: float, capacity: float) -> int:
+    def plan(self, points: RatedPoints, link: Link, deadline: float, now: float) -> Plan:
+        """What `HOLD` of the estimate carries, but no more than before unless `RISE` of it does."""
+
         def fitting(share: float) -> int:
-            carried = share * self._estimate * (budget - SPENT_S)
-            return max((way.level for way in self._ways if way.bits <= carried), default=0)
+            carried = share * self._estimate * (deadline - now - OVERHEAD_S)
+            fit = np.flatnonzero(points.bits <= carried)
+            return int(fit[points.metric[fit].argmax()]) if len(fit) else -1
 
         hold = fitting(HOLD)
         self._previous = hold if hold <= self._previous else max(self._previous, fitting(RISE))
-        return self._previous or self._ways[0].level
+        return Plan(int(points.number[max(self._previous, 0)]))
 
-    def learn(self, sample: Sample, now: float) -> None:
-        if sample.app_limited and sample.capacity <= self._estimate:
-            return
-        passed, self._last = max(sample.seconds, now - self._last), now
+    def observe(self, event: Event) -> Plan | None:
+        """Follows the samples."""
+        sample = event.sample if isinstance(event, Completed) else None
+        if sample is None or (sample.app_limited and sample.capacity <= self._estimate):
+            return None
+        passed, self._last = max(sample.seconds, event.now - self._last), event.now
         for half_life, (value, weight) in self._averages.items():
             keep = 0.5 ** (passed / half_life)
             self._averages[half_life] = (keep * value + (1 - keep) * sample.capacity, keep * weight + 1 - keep)
-        means = [value / weight for value, weight in self._averages.values()]
-        self._estimate = min(*means, sample.capacity)
+        self._estimate = min(*(value / weight for value, weight in self._averages.values()), sample.capacity)
+        return None
 
 
-class ExpectedAccuracy:
-    """What the edge does."""
-
-    def __init__(self, ways: Sequence[Way]) -> None:
-        self._ways, self._forecast = ways, Forecast()
-
-    def level(self, budget: float, capacity: float) -> int:
-        return choose(self._ways, self._forecast, budget, SPENT_S).level
-
-    def learn(self, sample: Sample, now: float) -> None:
-        self._forecast.learn(sample, SPENT_S, self._forecast.capacity, now)
-
-
-RULES: dict[str, type[Oracle] | type[TwoAverages] | type[ExpectedAccuracy]] = {
-    "oracle": Oracle,
+RULES: dict[str, Callable[[], RatePolicy]] = {
     "two averages": TwoAverages,
-    "expected accuracy": ExpectedAccuracy,
+    "expected accuracy": AdaptiveOneShot,
 }
 
 
 def rules(model: Path, budgets: Sequence[float]) -> list[dict[str, Any]]:
     """One row for each trace and deadline: accuracy in %, and deadlines met in %, of each rule."""
     manifest = load_artifact(model, edge=True).manifest
-    ways = [Way(8 * (row.payload_bytes + AROUND_BYTES), row.top1, level=row.level) for row in manifest.levels]
+    points = RatedPoints.of(
+        [
+            RatedPoint(number, 8 * (point.mean_bytes + AROUND_BYTES), point.metric)
+            for number, point in enumerate(manifest.points, 1)
+        ]
+    )
+    highest = points[max(manifest.levels.values()) - 1].bits
     rows = []
     for name, budget in itertools.product(traces.ALL, budgets):
+        trace = traces.trace(name, highest / (budget - OVERHEAD_S), period_of(budget))
         row: dict[str, Any] = {"trace": name, "deadline_ms": round(1000 * budget)}
+        row["clairvoyant"] = _follow(_clairvoyant(points, trace, budget), points, trace, budget)
         for title, rule in RULES.items():
-            row[title] = _follow(rule(ways), ways, name, budget)
+            row[title] = _follow(rule(), points, trace, budget)
         rows.append(row)
     return rows
 
 
-def _follow(rule: Rule, ways: Sequence[Way], name: str, budget: float) -> dict[str, float]:
-    period, by_level = period_of(budget), {way.level: way for way in ways}
-    trace = traces.trace(name, ways[-1].bits / (budget - SPENT_S), period)
+def bars(rows: Sequence[Mapping[str, Any]]) -> list[Bar]:
+    """How far ours is behind the best schedule."""
+    return [
+        Bar(
+            f"{row['trace']}, {row['deadline_ms']} ms: points behind clairvoyant",
+            round(row["clairvoyant"]["accuracy"] - row["expected accuracy"]["accuracy"], 2),
+            MOST_BEHIND,
+            "at most",
+        )
+        for row in rows
+    ]
+
+
+def _clairvoyant(points: RatedPoints, trace: CapacityTrace, budget: float) -> Clairvoyant:
+    count = traces.PICTURES
+    taken = [k * period_of(budget) for k in range(count)]
+    return Clairvoyant(
+        trace, np.tile(points.bits, (count, 1)), np.tile(points.metric, (count, 1)), taken, budget, OVERHEAD_S
+    )
+
+
+def _follow(policy: RatePolicy, points: RatedPoints, trace: CapacityTrace, budget: float) -> dict[str, float]:
+    period, estimator = period_of(budget), LinkEstimator()
     free, worth, met = 0.0, 0.0, 0
     for k in range(traces.PICTURES):
         now = k * period
         if now < free:
             continue  # the last one is still on its way
-        way = by_level[rule.level(budget, trace.capacity(now))]
-        free = trace.carried(now, way.bits) + SPENT_S
-        rule.learn(Sample(way.bits, max(free - SPENT_S - now, SHORTEST_SAMPLE_S / 2)), free)
+        link = Link(estimator, OVERHEAD_S)
+        plan = policy.plan(points, link, now + budget, now)
+        point = points[plan.point - 1]
+        free = trace.carried(now, point.bits) + OVERHEAD_S
+        sample = Sample(point.bits, max(free - OVERHEAD_S - now, SHORTEST_SAMPLE_S / 2))
+        estimator.learn(sample, OVERHEAD_S, estimator.capacity, free)
+        policy.observe(Completed(free, plan, now + budget, ((plan.point, free),), link, sample))
         if free - now <= budget + 1e-9:
-            worth += way.top1
+            worth += point.metric
             met += 1
     return {"accuracy": round(100 * worth / traces.PICTURES, 2), "met": round(100 * met / traces.PICTURES, 1)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 
-from artoveq.demo.link import Trace
+from edge_client.transport.emulated import CapacityTrace
 
 PICTURES = 300
 Steps = list[tuple[float, float]]
@@ -57,9 +57,9 @@ def flapping() -> Steps:
 ALL = {make.__name__: make for make in (constant, step, markov, lte, tunnel, flapping)}
 
 
-def trace(name: str, nominal: float, period: float) -> Trace:
+def trace(name: str, nominal: float, period: float) -> CapacityTrace:
     """A trace by its name. nominal: bits per second that 1.0 stands for; period: seconds from picture to picture."""
-    return Trace([(at * period, share * nominal) for at, share in ALL[name]()])
+    return CapacityTrace([(at * period, share * nominal) for at, share in ALL[name]()])
 
 
 def varies_twofold(name: str) -> bool:

@@ -1,9 +1,8 @@
-"""python -m benchmarks.service: figures as JSON."""
+"""python -m benchmarks.service: figures as JSON, printed and written to results/."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ import typer
 
 from benchmarks.command import SHIPPED
 from benchmarks.command import run as run_command
+from benchmarks.results import Bar, write_results
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 Model = Annotated[Path, typer.Option(help="Folder of the artifact.")]
@@ -31,7 +31,7 @@ def hostile(
     """Messages of every wrong kind, and garbage on both ports: no crash, no fault in the log, no growth."""
     from benchmarks.service.hostile import hostile as run
 
-    _tell(asyncio.run(run(model, messages, seed)))
+    _tell("hostile", asyncio.run(run(model, messages, seed)))
 
 
 @app.command()
@@ -43,15 +43,15 @@ def throughput(
     """Pictures a second at saturation, beside the bare decoder; queueing at half load under two batch windows."""
     from benchmarks.service.throughput import throughput as run
 
-    _tell(asyncio.run(run(model, streams, batch, (1.0, 5.0))))
+    _tell("throughput", asyncio.run(run(model, streams, batch, (1.0, 5.0))))
 
 
 @app.command()
 def wire(model: Model = SHIPPED) -> None:
-    """Bytes on the interface for each byte of planes, with 1, 8 and 64 pictures in flight; wants root."""
+    """Bytes on the interface for each byte of payload, with 1, 8 and 64 pictures in flight; wants root."""
     from benchmarks.service.wire import wire as run
 
-    _tell(run(model))
+    _tell("wire", run(model))
 
 
 @app.command()
@@ -63,7 +63,7 @@ def fleet(
     """Thousands of streams beside 64 busy ones: throughput, memory a stream."""
     from benchmarks.service.crowd import fleet as run
 
-    _tell(asyncio.run(run(model, idle, slow)))
+    _tell("fleet", asyncio.run(run(model, idle, slow)))
 
 
 @app.command()
@@ -76,7 +76,7 @@ def soak(
     """Streams that come and go: every answer the right one, memory flat."""
     from benchmarks.service.crowd import soak as run
 
-    _tell(asyncio.run(run(model, pictures, streams, seed)))
+    _tell("soak", asyncio.run(run(model, pictures, streams, seed)))
 
 
 @app.command()
@@ -84,12 +84,11 @@ def faults(model: Model = SHIPPED, kills: Annotated[int, typer.Option(min=1)] = 
     """Servers killed and stopped, links cut, clocks stepped, a disk full: each picture answered once or failed."""
     from benchmarks.service.faults import faults as run
 
-    _tell(run(model, kills, seed))
+    _tell("faults", run(model, kills, seed))
 
 
-def _tell(found: dict[str, Any]) -> None:
-    print(json.dumps(found, indent=1))
-    sys.exit(0 if found["passed"] else 1)
+def _tell(name: str, found: tuple[dict[str, Any], list[Bar]]) -> None:
+    sys.exit(write_results("service", name, *found))
 
 
 if __name__ == "__main__":

@@ -12,16 +12,16 @@ from typing import Any
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_client import Encoder
-from edge_client.channel import OPTIONS
+from edge_client.transport.security import OPTIONS
 from inference_server.decoder import OnnxDecoder
 from wire.artifact import load_artifact
-from wire.bitplanes import Indices
 from wire.bundles import bundled
-from wire.entropy import write_planes
 from wire.generated import remote_inference_pb2 as pb
-from wire.generated.remote_inference_pb2_grpc import RemoteInferenceStub
+from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
+from wire.payload import PayloadCodec
 from wire.pictures import Picture, read_picture
 
 PICTURES = Path(__file__).parents[2] / "artoveq" / "demo" / "pictures"
@@ -43,41 +43,40 @@ def sample_crops(size: int, count: int) -> list[Picture]:
 
 @dataclass
 class Payloads:
-    """Planes of level l, entropy-coded or packed, of crops of the sample pictures; indices are what is in them."""
+    """Blocks of a level's point, entropy-coded or packed, of crops of the sample pictures; indices are in them."""
 
     fingerprint: str
-    level: int
-    planes: Sequence[bytes]
-    indices: Sequence[Indices]
-    packed: bool = False
+    point: int
+    blocks: Sequence[tuple[bytes, bool]]
+    indices: NDArray[np.int32]
     answers: list[tuple[int, float]] = field(default_factory=list)
 
     @classmethod
     def make(cls, model: Path, level: int, count: int = 64, *, packed: bool = False) -> Payloads:
         encoder = Encoder(load_artifact(model, edge=True))
-        crops = sample_crops(encoder.manifest.preprocessing.size, count)
-        found = [encoder.encode(crop, level) for crop in crops]
-        planes = [write_planes(None if packed else encoder.coder, indices, level, 1, level) for indices in found]
-        return cls(encoder.manifest.fingerprint, level, planes, found, packed or encoder.coder is None)
+        manifest = encoder.manifest
+        codec = PayloadCodec(manifest) if packed else encoder.codec
+        point = manifest.point_of_level(level)
+        indices = encoder.encode_batch(np.stack(sample_crops(manifest.preprocessing.size, count)), point)
+        return cls(manifest.fingerprint, point, [codec.write_block(one, point) for one in indices], indices)
 
-    def message(self, picture_id: int) -> pb.Planes:
+    def message(self, picture_id: int) -> pb.Payload:
         """A whole picture."""
-        payload = self.planes[picture_id % len(self.planes)]
-        coded = 0 if self.packed else self.level
-        return pb.Planes(picture_id=picture_id, level=self.level, first_plane=1, planes=payload, coded=coded)
+        data, packed = self.blocks[picture_id % len(self.blocks)]
+        return pb.Payload(picture_id=picture_id, point=self.point, data=data, packed=packed)
 
     def expect(self, model: Path) -> None:
         """Learns the right answers: from now on `is_answer` knows them."""
         decoder = OnnxDecoder(load_artifact(model), threads=1)
-        answers = decoder.decode(np.stack(self.indices), np.full(len(self.indices), self.level))
+        answers = decoder.decode(self.indices, np.full(len(self.indices), self.point))
         self.answers = [(int(row.argmax()), float(row.max())) for row in answers]
 
-    def is_answer(self, prediction: pb.Prediction) -> bool:
-        """Whether it is the answer to this picture; True where nothing is known of that."""
+    def is_answer(self, answer: pb.Answer) -> bool:
+        """Whether it is the one to this picture; True where nothing is known of that."""
         if not self.answers:
             return True
-        index, probability = self.answers[prediction.picture_id % len(self.answers)]
-        best = prediction.classes[0]
+        index, probability = self.answers[answer.picture_id % len(self.answers)]
+        best = answer.classification.classes[0]
         return best.index == index and abs(best.probability - probability) < CLOSE
 
 
@@ -97,7 +96,7 @@ class LoadStream:
     def __init__(self, channel: grpc.aio.Channel, payloads: Payloads, counts: Counts) -> None:
         self._payloads, self._counts = payloads, counts
         self._ids = itertools.count(1)
-        self._stub = RemoteInferenceStub(channel)  # type: ignore[no-untyped-call]
+        self._stub = RemoteInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
         self._unanswered: set[int] = set()
 
     @property
@@ -114,9 +113,9 @@ class LoadStream:
 
     async def send(self, pictures: int) -> None:
         """Hands over so many pictures at once."""
-        planes = [self._payloads.message(next(self._ids)) for _ in range(pictures)]
-        self._unanswered.update(one.picture_id for one in planes)
-        for message, _ in bundled(planes):
+        payloads = [self._payloads.message(next(self._ids)) for _ in range(pictures)]
+        self._unanswered.update(one.picture_id for one in payloads)
+        for message, _ in bundled(payloads):
             await self._call.write(message)
 
     async def hear(self) -> int:
@@ -125,8 +124,8 @@ class LoadStream:
         if message is grpc.aio.EOF:
             raise ConnectionError(f"the server ended a stream: {await self._call.details()}")
         for one in message.bundle.responses or (message,):
-            if one.HasField("prediction"):
-                done += self._answered(one.prediction)
+            if one.HasField("answer"):
+                done += self._answered(one.answer)
             elif one.HasField("failure"):
                 self._unanswered.discard(one.failure.picture_id)
                 self._counts.failed += 1
@@ -138,11 +137,11 @@ class LoadStream:
         while self.waiting:
             await self.hear()
 
-    def _answered(self, prediction: pb.Prediction) -> int:
-        first = prediction.picture_id in self._unanswered
-        self._unanswered.discard(prediction.picture_id)
-        self._counts.wrong += not (first and self._payloads.is_answer(prediction))
-        self._counts.queue_ms.append(prediction.queue_us / 1000)
+    def _answered(self, answer: pb.Answer) -> int:
+        first = answer.picture_id in self._unanswered
+        self._unanswered.discard(answer.picture_id)
+        self._counts.wrong += not (first and self._payloads.is_answer(answer))
+        self._counts.queue_ms.append(answer.queue_us / 1000)
         self._counts.answered += 1
         return int(first)
 
@@ -172,7 +171,7 @@ class LoadStream:
         await self._call.done_writing()
         while (message := await self._call.read()) is not grpc.aio.EOF:
             for one in message.bundle.responses or (message,):
-                self._counts.wrong += one.HasField("prediction")
+                self._counts.wrong += one.HasField("answer")
 
 
 async def open_streams(address: str, payloads: Payloads, counts: Counts, count: int) -> list[LoadStream]:

@@ -8,6 +8,9 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+"""Where Debian puts it."""
+
 
 @contextlib.contextmanager
 def settings(**values: float) -> Iterator[None]:

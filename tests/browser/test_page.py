@@ -1,9 +1,8 @@
-"""The page in a real browser. Needs Chromium; skipped where there is none."""
+"""The page in a real browser."""
 
 from __future__ import annotations
 
 import re
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +14,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from artoveq.processes import ServerProcess, server_process
 from edge_client import Client
 from tests.conftest import MODEL, NESTED, PICTURES
+from tests.needs import CHROMIUM
 from wire.pictures import read_picture
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+pytestmark = pytest.mark.browser
 expect.set_options(timeout=20000)
 PHONE, DESK = (390, 844), (1440, 900)
 

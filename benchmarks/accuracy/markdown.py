@@ -1,0 +1,92 @@
+"""The tables of accuracy and bytes in the READMEs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import mean
+
+from artoveq.scenarios import KAPPA, MAX_LEVEL
+from benchmarks.accuracy.results import (
+    FIXED,
+    NAMES,
+    families,
+    mixed_against_identical,
+    points_by_rate,
+    read,
+    shipped,
+)
+from benchmarks.accuracy.rows import CODECS
+from benchmarks.accuracy.tables import codec_sentences, percent
+from benchmarks.markdown import table
+
+LEVELS = range(1, MAX_LEVEL + 1)
+
+
+def models_table() -> str:
+    """Every shipped artifact at 1 to 8 bits a sub-vector, with the mean of what is sent for a picture."""
+    rows: list[list[str]] = []
+    for manifest in shipped():
+        points = points_by_rate(manifest)
+        found = [points.get(level) for level in LEVELS]
+        average = percent(mean(point.metric for point in found if point)) if any(found) else ""
+        minutes = f"{manifest.recipe['minutes']:.0f}"
+        tops = [percent(point.metric) if point else "–" for point in found]
+        rows.append([manifest.name, minutes, percent(manifest.unquantised_metric), *tops, average])
+        rows.append(["*bytes*", "", "", *(f"{point.mean_bytes:.0f}" if point else "–" for point in found), ""])
+    heads = ["model", "minutes", "unquantised", "level 1", *(f"{level}" for level in LEVELS[1:]), "mean"]
+    return table(heads, rows)
+
+
+def coding_sentence() -> str:
+    """What entropy coding saves, model by model."""
+    saved = []
+    for manifest in shipped():
+        points = [manifest.point(number) for number in manifest.levels.values()] or list(manifest.points)
+        share = 1 - sum(point.mean_bytes for point in points) / sum(point.payload_bytes for point in points)
+        saved.append(f"{100 * share:.0f} % of the bytes of {manifest.name}")
+    return f"That saves {', '.join(saved[:-1])} and {saved[-1]}." if len(saved) > 1 else f"That saves {saved[0]}."
+
+
+def families_table() -> str:
+    """Table I: expected top-1 under the three dynamic channels."""
+    all_families = families(read())
+    fixed = {f.profile: f.row()["S1"] for f in all_families if f.family == FIXED}
+    rows = []
+    for f in all_families:
+        row = f.row()
+        gap = fixed[f.profile] - row["S1"] if f.profile in fixed and f.family != FIXED else None
+        figures = [percent(row[name], 2) for name in KAPPA]
+        rows.append([f.profile, NAMES[f.family], len(f.seeds), *figures, percent(gap, 2)])
+    return table(("profile", "family", "seeds", *KAPPA, "gap to fixed, S1"), rows)
+
+
+def mixed_sentences() -> str:
+    """In how many budgets mixed resolution is better than one level for all."""
+    results, sentences = read(), []
+    for profile in sorted({name.split("/")[0] for name in results}):
+        for kind in ("", "long-"):
+            if rows := mixed_against_identical(results, profile, kind):
+                better = sum(row["mixed"] > row["identical"] for row in rows)
+                sentences.append(
+                    f"- {profile}, {kind}mixed and {kind}nested: mixed resolution is better than one level for all in "
+                    f"{better} of the {len(rows)} budgets between M and 4M."
+                )
+    return "\n".join(sentences)
+
+
+def codecs_sentences() -> str:
+    """What the best codec reaches with many times the bytes."""
+    results, sentences = read(), []
+    for profile in sorted({name.split("/")[0] for name in results}):
+        codecs = [(c, results[f"{profile}/{c}/0"]) for c in CODECS if f"{profile}/{c}/0" in results]
+        sentences += codec_sentences(profile, codecs) if codecs else []
+    return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "models": models_table,
+    "coding": coding_sentence,
+    "families": families_table,
+    "mixed": mixed_sentences,
+    "codecs": codecs_sentences,
+}

@@ -1,0 +1,65 @@
+"""The table of the service's README."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from benchmarks.markdown import Row, benchmarks_table, number
+
+
+def _throughput(found: Mapping[str, Any]) -> str:
+    served, bare = found["served_pictures_a_second"], found["bare_pictures_a_second"]
+    queued = "; ".join(
+        f"{q['window_ms']:g} ms: {q['p50_ms']} and {q['p99_ms']} ms" for q in found["queueing_at_half_load"]
+    )
+    return (
+        f"{number(served)} of {number(bare)} pictures a second; in the queue at half load, p50 and p99, with a batch "
+        f"window of {queued}"
+    )
+
+
+def _wire(found: Mapping[str, Any]) -> str:
+    return ", ".join(f"{row['up_per_payload']} with {row['in_flight']}" for row in found["rows"]) + " in flight"
+
+
+def _fleet(found: Mapping[str, Any]) -> str:
+    alone, beside = found["pictures_a_second_alone"], found["pictures_a_second_beside_them"]
+    return f"{number(beside)} of {number(alone)} pictures a second; {found['kib_a_stream']} KiB a stream"
+
+
+def _soak(found: Mapping[str, Any]) -> str:
+    return f"{number(found['answered'])} answered, {number(found['hung_up_before_the_answer'])} hung up on"
+
+
+def _faults(found: Mapping[str, Any]) -> str:
+    done = ", ".join(f"{times} × {name}" for name, times in found["faults"].items())
+    delivered = found["what_became_of_frames"].get("kept delivered", 0)
+    return (
+        f"{done}; {number(found['answered'])} answers, {number(found['failed'])} failures (callers that ask again at "
+        f"once while nobody answers), {number(delivered)} of {number(found['frames'])} frames kept and delivered"
+    )
+
+
+def _hostile(found: Mapping[str, Any]) -> str:
+    return f"{number(found['messages'])} messages, {number(found['garbage_connections'])} connections of garbage"
+
+
+ROWS = {
+    "throughput": Row(
+        "64 streams through gRPC, beside the decoder alone in a process of its own with the same thread and batch, in "
+        "turn; then half of that load, at random (Poisson)",
+        _throughput,
+    ),
+    "wire": Row("bytes that leave the edge's interface on one stream, for each byte of 64-byte payloads", _wire),
+    "fleet": Row("64 busy streams beside 1,000 that say nothing and 1,000 with a picture every 20 s", _fleet),
+    "soak": Row("200,000 pictures over 10,000 streams that come and go, one in fifty without a word", _soak),
+    "faults": Row(
+        "servers killed and stopped, links cut, clocks stepped on both sides, a full disk; six callers and a camera "
+        "with a spool",
+        _faults,
+    ),
+    "hostile": Row("messages of every wrong kind, and garbage on both ports", _hostile),
+}
+
+TABLES: dict[str, Callable[[], str]] = {"service": lambda: benchmarks_table("service", ROWS)}
