@@ -70,6 +70,7 @@ class Client:
         self._stop()
 
     def _stop(self) -> None:
+        self._run(_cancel_the_rest())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -114,3 +115,11 @@ class Client:
     ) -> None:
         """As `AsyncClient.report`."""
         self._run(self._client.report(result, picture, thumbnail=thumbnail, true_capacity=true_capacity))
+
+
+async def _cancel_the_rest() -> None:
+    """What still runs in the loop ends with it, as under `asyncio.run`."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)

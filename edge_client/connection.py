@@ -89,10 +89,10 @@ class Connection:
     async def close(self) -> None:
         """Ends the stream; pictures in flight fail with ServerUnavailable."""
         self._break(ServerUnavailable(f"The connection to {self._address} was closed."))
+        await self._transport.close()
         self._reader.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._reader
-        await self._transport.close()
 
     async def ask(
         self,

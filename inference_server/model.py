@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from prometheus_client import Counter
+
 from inference_server import metrics
 from inference_server.answers import Decoded, answer_message
 from inference_server.decoder import open_decoder
@@ -18,6 +20,18 @@ from wire.exceptions import PictureError, ServerOverloaded
 from wire.generated import remote_inference_pb2 as pb
 from wire.payload import Indices, PayloadCodec
 from wire.tasks import task_of
+
+
+class _ByPoint(dict[int, Counter]):
+    """A metric's counters of one model: to look their labels up takes longer than to count."""
+
+    def __init__(self, metric: Counter, model: str) -> None:
+        super().__init__()
+        self._metric, self._model = metric, model
+
+    def __missing__(self, point: int) -> Counter:
+        counter = self[point] = self._metric.labels(self._model, point)
+        return counter
 
 
 class Model:
@@ -39,6 +53,8 @@ class Model:
         )
         self._encoder = PictureEncoder(self.artifact, threads=settings.decoder_threads, max_pixels=settings.max_pixels)
         self._settings = settings
+        self._begun = _ByPoint(metrics.POINT_SELECTED, self.manifest.name)
+        self._answered = _ByPoint(metrics.PICTURES, self.manifest.name)
         self._encoding = 0
 
     @property
@@ -69,6 +85,10 @@ class Model:
         self.count(decoded.point)
         return answer_message(decoded, self.task, self.manifest, top_k)
 
+    def count_begun(self, point: int) -> None:
+        """A picture has begun on a stream, whose payload is to end in this point."""
+        self._begun[point].inc()
+
     def count(self, point: int) -> None:
         """A picture has had its final answer, made from this point."""
-        metrics.PICTURES.labels(self.manifest.name, point).inc()
+        self._answered[point].inc()

@@ -15,6 +15,14 @@ ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "models" / "imagewoof64-compact-progressive"
 NESTED = ROOT / "models" / "imagewoof64-compact-nested"
 PICTURES = ROOT / "artoveq" / "demo" / "pictures"
+LONG, LONG_S = {"slow", "training", "root", "faketime"}, 400
+"""Markers of tests that may take so many seconds; others have the limit in pyproject.toml."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if {marker.name for marker in item.iter_markers()} & LONG and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG_S))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -19,7 +19,7 @@ SEEN = 60_000
 EPOCHS = (8, 30)
 FEW = 1000
 """With fewer pictures than this, batches are small and pictures are, too."""
-TAUGHT = 4000
+WITH_TEACHER = 4000
 """From this many pictures on, a teacher is worth its time."""
 MANY_CLASSES = 50
 PROFILES: dict[int, dict[str, Any]] = {
@@ -50,7 +50,7 @@ def recipe_for(split: Split, name: str, *, pretrained: bool) -> Recipe:
         "stage1": {"epochs": epochs, **rates},
         "stage3": {"epochs": max(1, epochs // 2), **{k: v * 2 / 3 for k, v in rates.items()}},
     }
-    if pretrained and count >= TAUGHT:
+    if pretrained and count >= WITH_TEACHER:
         values["teacher"] = {"view": max(160, round(1.5 * side))}
     return checked_recipe(values, "that was picked for these pictures")
 

@@ -15,8 +15,7 @@ Integers = NDArray[np.integer]
 Decode = Callable[[Integers, Integers], Any]
 """(indices (N, M), sizes (N, S)) to the task's outputs for N pictures."""
 Loss = Callable[[Any], float]
-"""Of these outputs, the mean negative log-likelihood."""
-
+"""Of these outputs; for example the mean negative log-likelihood."""
 
 FREE_LEVELS = 3
 """Levels in which segments may run ahead; later there is little to gain by it, and too little to tell it by."""
@@ -34,7 +33,8 @@ def coarser(indices: Integers, largest: int, sizes: Sequence[int], segments: Seq
     """Indices (N, M) at size `largest` to those at smaller sizes (S,): of a refinable model, their first bits."""
     of_group = np.repeat(np.asarray(sizes), segments)
     groups = indices.reshape(len(indices), -1, len(of_group)).astype(np.int64)
-    return (groups * of_group // largest).reshape(indices.shape).astype(np.int32)
+    first_bits: Integers = (groups * of_group // largest).reshape(indices.shape).astype(np.int32)
+    return first_bits
 
 
 def greedy_chain(indices: Integers, largest: int, segments: Sequence[int], decode: Decode, loss: Loss) -> Chain:
@@ -47,7 +47,9 @@ def greedy_chain(indices: Integers, largest: int, segments: Sequence[int], decod
     count, depth = len(segments), largest.bit_length() - 1
 
     def loss_at(sizes: Sequence[int]) -> float:
-        return loss(decode(coarser(indices, largest, sizes, segments), np.tile(np.int32(sizes), (len(indices), 1))))
+        return loss(
+            decode(coarser(indices, largest, sizes, segments), np.tile(np.array(sizes, np.int32), (len(indices), 1)))
+        )
 
     def a_level_of_steps(sizes: list[int], highest: int) -> tuple[list[int], list[float]]:
         order: list[int] = []

@@ -142,7 +142,7 @@ class StageRun:
                 f"The loss is {value} in epoch {self.epoch + 1}, step {step + 1}; lower the rates of the recipe. {kept}"
             )
         self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, 5.0)
         self.optimiser.step()
         self.average.update_parameters(self.trained)

@@ -125,7 +125,7 @@ def unfold_batch_norms(network: nn.Module, inputs: Tensor) -> None:
     for norm, (mean, var) in statistics.items():
         assert norm.running_mean is not None and norm.running_var is not None
         gain = norm.weight / (norm.running_var + norm.eps).sqrt()
-        norm.bias += (mean - norm.running_mean) * gain
+        norm.bias.add_((mean - norm.running_mean) * gain)
         norm.weight.copy_(gain * (var + norm.eps).sqrt())
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(var)

@@ -126,7 +126,7 @@ class Recipe(_Strict):
     """One training picture in this many is set aside to watch the training; the test set never is."""
     views: int = Field(6, ge=1)
     """Random crops made of every training picture."""
-    network: NetworkRecipe = NetworkRecipe()
+    network: NetworkRecipe = NetworkRecipe.model_validate({})
     codebook: CodebookRecipe
     teacher: TeacherRecipe | None = None
     stage1: StageRecipe

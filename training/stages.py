@@ -76,7 +76,7 @@ def first_stage(recipe: Recipe, views: Views, classes: int, runs: Path, weights:
     device = views.labels.device
     torch.manual_seed(recipe.seed)
     model = RateModel(recipe, classes, weights)
-    model.to(device, memory_format=torch.channels_last)
+    model.to(device).to(memory_format=torch.channels_last)
     path, key = _first_checkpoint(recipe, runs)
     if weights is not None and not path.exists():
         rows = torch.randperm(len(views.labels), device=device)[:CALIBRATION_PICTURES]
@@ -109,7 +109,8 @@ def trained_model(recipe: Recipe, classes: int, runs: Path) -> tuple[RateModel, 
         if not state["done"]:
             raise TrainingError(f"{path.stem} is trained for {state['epoch']} epochs, not to its end; train on first.")
         minutes += state["minutes"]
-    model.load_state_dict(averaged(state["average"]))
+        average = state["average"]
+    model.load_state_dict(averaged(average))
     return model.eval(), minutes
 
 

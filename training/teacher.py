@@ -17,7 +17,7 @@ class Teacher:
 
     def __init__(self, backbone: Backbone, weights: dict[str, Tensor], device: torch.device) -> None:
         features = backbone.uncut(weights)
-        features.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+        features.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
         self._features = torch.compile(features, dynamic=False)
 
     @torch.inference_mode()
@@ -36,8 +36,8 @@ def fit_head(features: Tensor, labels: Tensor, classes: int) -> nn.Linear:
     def objective() -> Tensor:
         optimiser.zero_grad()
         loss = F.cross_entropy(head(features), labels) + RIDGE * head.weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
-    optimiser.step(objective)  # type: ignore[arg-type]
+    optimiser.step(objective)
     return head.requires_grad_(False)

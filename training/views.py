@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -66,11 +67,12 @@ class Views:
         pairs = zip(self.held_pictures.split(size), self.held_labels.split(size), strict=True)
         return [Batch(as_input(pictures), labels) for pictures, labels in pairs]
 
-    def state(self) -> dict[str, Tensor | None]:
+    def state(self) -> dict[str, Any]:
         return dict(vars(self))
 
     def to(self, device: torch.device) -> Views:
-        return Views(**{k: None if v is None else v.to(device) for k, v in self.state().items()})
+        moved: dict[str, Any] = {k: None if v is None else v.to(device) for k, v in self.state().items()}
+        return Views(**moved)
 
 
 def as_input(pictures: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ def _save(figure: Any, name: str) -> Path:
 
 def _rate_accuracy(results: dict[str, dict[str, Any]], profile: str) -> Any:
     """Bytes a picture on a log axis: our families, codecs as they are and fine-tuned for, the paper's mean."""
-    figure, axes = plt.subplots(figsize=(7.5, 4.5))
+    figure, axes = plt.subplots(figsize=(8.5, 4.5))
     for family in families(results):
         if family.profile != profile or family.family not in STYLE:
             continue
@@ -81,7 +81,7 @@ def _rate_accuracy(results: dict[str, dict[str, Any]], profile: str) -> Any:
                 axes.annotate(f"paper, {kind} (mean)", (span[0], 100 * theirs[kind]["S1"] + 0.4), fontsize=7)
     axes.set(xscale="log", xlabel="bytes a picture", ylabel="top-1 on the test pictures, %", title=profile)
     axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize=7, frameon=False, loc="lower right")
+    axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
 

@@ -8,10 +8,12 @@ profile share stage 1 and, but for long-FAMILY, have the same number of epochs a
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from training.recipe import Recipe, checked_recipe, read_recipe
 from wire.exceptions import RecipeError
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
 
 PROFILES = Path(__file__).parent / "profiles"
 RESULTS = Path(__file__).parent / "results"
@@ -61,6 +63,8 @@ def recipe_of(name: str) -> Recipe:
     Raises:
         RecipeError: if there is no such row.
     """
+    from training.recipe import checked_recipe, read_recipe  # torch comes with it, which no table needs
+
     profile, _, rest = name.partition("/")
     variant, _, seed = rest.partition("/")
     path = PROFILES / f"{profile}.toml"

@@ -28,6 +28,7 @@ def cost(model: Path) -> tuple[dict[str, Any], list[Bar]]:
     artifact = load_artifact(model)
     encoder, decoder = Encoder(artifact, threads=1), OnnxDecoder(artifact, threads=1)
     size, point = artifact.manifest.preprocessing.size, len(artifact.manifest.points)
+    sizes = np.array([artifact.manifest.point(point).sizes], np.int32)
     picture = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
     edge: list[float] = []
     whole: list[float] = []
@@ -37,7 +38,7 @@ def cost(model: Path) -> tuple[dict[str, Any], list[Bar]]:
             for _ in range(PICTURES):
                 indices = encoder.encode_batch(picture[None], point)
                 if decode:
-                    decoder.decode(indices, np.array([point]))
+                    decoder.decode(indices, sizes, np.array([point]))
             times.append(1000 * (time.perf_counter() - began) / PICTURES)
     memory = {part: _memory(model, part) for part in ("encoder", "whole")}
     time_ratio = round(median(e / w for e, w in zip(edge, whole, strict=True)), 3)
@@ -80,12 +81,13 @@ def resident():
 
 artifact = load_artifact(sys.argv[1])
 before, point = resident(), len(artifact.manifest.points)
+sizes = np.array([artifact.manifest.point(point).sizes], np.int32)
 encoder = Encoder(artifact, threads=1)
 decoder = OnnxDecoder(artifact, threads=1) if sys.argv[2] == "whole" else None
 size = artifact.manifest.preprocessing.size
 for _ in range(20):
     indices = encoder.encode_batch(np.zeros((1, size, size, 3), np.uint8), point)
     if decoder:
-        decoder.decode(indices, np.array([point]))
+        decoder.decode(indices, sizes, np.array([point]))
 print(round(resident() - before, 1))
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import mean
 from typing import Any
 
@@ -72,7 +73,7 @@ def bound_row(
         "met": round(100 * len(sent) / count, 2),
         "met_where_possible": 100.0,
         "bytes": round(mean(of.bits[rows[k], point - 1] / 8 - around for k, point in sent), 1) if sent else 0.0,
-        "switches": sum(a != b for (_, a), (_, b) in zip(sent, sent[1:], strict=False)),
+        "switches": sum(a != b for (_, a), (_, b) in pairwise(sent)),
     }
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 
 from edge_client.transport.emulated import CapacityTrace
 
 PICTURES = 300
-Steps = list[tuple[float, float]]
+Steps = Sequence[tuple[float, float]]
 
 
 def constant() -> Steps:

@@ -30,7 +30,7 @@ from artoveq.watch.frames import Frame
 from artoveq.watch.loop import Options, watch
 from artoveq.watch.sinks import Record
 from benchmarks.results import Bar
-from benchmarks.service.load import CLOSE, sample_crops
+from benchmarks.service.load import CLOSE, decoded, sample_crops
 from benchmarks.service.measure import FAKETIME, disk_of
 from edge_client import Encoder
 from edge_client.transport.emulated import UNLIMITED
@@ -58,7 +58,7 @@ class Books:
         encoder, decoder = Encoder(artifact), OnnxDecoder(artifact)
         pictures = np.stack(self.crops)
         self._answers = {
-            point: decoder.decode(encoder.encode_batch(pictures, point), np.full(len(pictures), point))
+            point: decoded(decoder, artifact.manifest, encoder.encode_batch(pictures, point), point)
             for point in self._points
         }
         self.asked = self.answered = self.failed = self.wrong = 0

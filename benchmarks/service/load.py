@@ -12,7 +12,6 @@ from typing import Any
 
 import grpc
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_client import Encoder
 from edge_client.transport.security import OPTIONS
@@ -21,8 +20,10 @@ from wire.artifact import load_artifact
 from wire.bundles import bundled
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
-from wire.payload import PayloadCodec
+from wire.manifest import Manifest
+from wire.payload import Indices, PayloadCodec
 from wire.pictures import Picture, read_picture
+from wire.tasks import Output
 
 PICTURES = Path(__file__).parents[2] / "artoveq" / "demo" / "pictures"
 CLOSE = 1e-3
@@ -41,6 +42,12 @@ def sample_crops(size: int, count: int) -> list[Picture]:
     return crops
 
 
+def decoded(decoder: OnnxDecoder, manifest: Manifest, indices: Indices, point: int) -> Output:
+    """Answers (B, …) to pictures with these indices (B, M), all of one point."""
+    count, sizes = len(indices), np.array(manifest.point(point).sizes, np.int32)
+    return decoder.decode(indices, np.tile(sizes, (count, 1)), np.full(count, point))
+
+
 @dataclass
 class Payloads:
     """Blocks of a level's point, entropy-coded or packed, of crops of the sample pictures; indices are in them."""
@@ -48,7 +55,7 @@ class Payloads:
     fingerprint: str
     point: int
     blocks: Sequence[tuple[bytes, bool]]
-    indices: NDArray[np.int32]
+    indices: Indices
     answers: list[tuple[int, float]] = field(default_factory=list)
 
     @classmethod
@@ -67,8 +74,8 @@ class Payloads:
 
     def expect(self, model: Path) -> None:
         """Learns the right answers: from now on `is_answer` knows them."""
-        decoder = OnnxDecoder(load_artifact(model), threads=1)
-        answers = decoder.decode(self.indices, np.full(len(self.indices), self.point))
+        artifact = load_artifact(model)
+        answers = decoded(OnnxDecoder(artifact, threads=1), artifact.manifest, self.indices, self.point)
         self.answers = [(int(row.argmax()), float(row.max())) for row in answers]
 
     def is_answer(self, answer: pb.Answer) -> bool:

@@ -126,9 +126,10 @@ def _decode_on_demand(model: Path, pipe: Connection) -> None:
     while True:
         batch, seconds = pipe.recv()
         indices = rng.integers(0, 1 << LEVEL, (batch, artifact.manifest.sub_vectors), dtype=np.int32)
+        sizes = np.full((batch, len(artifact.manifest.segments)), 1 << LEVEL, np.int32)
         points = np.full(batch, artifact.manifest.point_of_level(LEVEL))
         count, began = 0, time.perf_counter()
         while time.perf_counter() - began < seconds:
-            decoder.decode(indices, points)
+            decoder.decode(indices, sizes, points)
             count += batch
         pipe.send(count / (time.perf_counter() - began))

@@ -20,10 +20,10 @@ MOST = 1.25
 """Bytes on the way to the server for each byte of 64-byte payloads, with 8 or more pictures in flight."""
 
 
-def wire(model: Path) -> tuple[dict[str, Any], list[Bar]]:
+def wire(model: Path, pictures: int = PICTURES) -> tuple[dict[str, Any], list[Bar]]:
     """One stream, level 1, packed: 64 bytes a picture; so many pictures are always in flight."""
     with namespaces() as (edge,), server_in_namespace(model):
-        rows = [_measure(edge, model, in_flight) for in_flight in IN_FLIGHT]
+        rows = [_measure(edge, model, in_flight, pictures) for in_flight in IN_FLIGHT]
     bundled = max(row["up_per_payload"] for row in rows if row["in_flight"] >= 8)
     bars = [
         Bar("bytes up for each byte of payload, 8 or more in flight", bundled, MOST, "at most"),
@@ -32,10 +32,12 @@ def wire(model: Path) -> tuple[dict[str, Any], list[Bar]]:
     return {"model": model.name, "rows": rows}, bars
 
 
-def _measure(edge: Edge, model: Path, in_flight: int) -> dict[str, Any]:
+def _measure(edge: Edge, model: Path, in_flight: int, pictures: int) -> dict[str, Any]:
     command = [*inside(edge.namespace), sys.executable, "-m", "benchmarks.service.wire", str(model), edge.server]
     before = _interface(edge)
-    said = json.loads(subprocess.run([*command, str(in_flight)], check=True, capture_output=True, text=True).stdout)
+    said = json.loads(
+        subprocess.run([*command, str(in_flight), str(pictures)], check=True, capture_output=True, text=True).stdout
+    )
     up, down = (after - earlier for after, earlier in zip(_interface(edge), before, strict=True))
     payload = said["payload_bytes"]
     return {
@@ -56,7 +58,7 @@ def _interface(edge: Edge) -> tuple[int, int]:
     return int(sent), int(received)
 
 
-async def _send(model: Path, server: str, in_flight: int) -> dict[str, Any]:
+async def _send(model: Path, server: str, in_flight: int, pictures: int) -> dict[str, Any]:
     """As the edge: its counters are read around this."""
     counts, manifest = Counts(), load_artifact(model, edge=True).manifest
     payloads = Payloads.make(model, 1, packed=True)
@@ -65,7 +67,7 @@ async def _send(model: Path, server: str, in_flight: int) -> dict[str, Any]:
     sent = in_flight
     while stream.waiting:
         done = await stream.hear()
-        more = min(done, PICTURES - sent)
+        more = min(done, pictures - sent)
         if more:
             await stream.send(more)
             sent += more
@@ -75,4 +77,4 @@ async def _send(model: Path, server: str, in_flight: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(_send(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))))
+    print(json.dumps(asyncio.run(_send(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])))))

@@ -10,6 +10,8 @@ from edge_client.rate.policy import Event, Link, Plan, Progress
 
 LATE, FIRST_LATE = 0.15, 0.5
 """What a late answer costs, where a right one in time is worth 1; and a late first one that a better one may follow."""
+ALIKE = 1e-9
+"""Two plans whose worth differs by less are alike."""
 LIKELY = 0.5
 """A later message is sent where it is likelier than this to be in time."""
 MESSAGES = 8
@@ -21,13 +23,16 @@ class AdaptiveOneShot:
 
     Eq. 4 of ARTOVeQ takes the highest level that C carries within τ. Accuracy hardly grows at the
     top, so that the last levels are seldom worth the risk that C is less by then.
-    Where nothing is known, or nothing can be in time, it is the one with the fewest bits.
+    Where nothing is known, or nothing can be in time, it is the one that gives most for its bits.
     """
 
     def plan(self, points: RatedPoints, link: Link, deadline: float, now: float) -> Plan:
         """One message."""
         worth = (points.metric + LATE) * in_time(points, link, deadline - now)
-        best = int(np.where(worth == worth.max(), points.bits, np.inf).argmin())
+        if not worth.any():
+            best = most_for_its_bits(points.bits, points.metric)
+        else:
+            best = int(np.where(worth == worth.max(), points.bits, np.inf).argmin())
         return Plan(int(points.number[best]), file=points.file(best))
 
     def observe(self, event: Event) -> Plan | None:
@@ -53,11 +58,14 @@ class AdaptiveProgressive:
         second = delivery.probability(bits + link.message_bits)
         both = alone[:, None] + second[None, :] * (metric[None, :] - metric[:, None])
         both[bits[:, None] >= bits[None, :]] = -np.inf
-        low, high = divmod(int(both.argmax()), len(chosen))
-        best = int(alone.argmax())
-        last, planes = int(points.number[-1]), points.planes[chosen]
-        if both[low, high] <= alone[best]:
-            return Plan(last, (int(planes[best if alone[best] > 0 else bits.argmin()]),))
+        best, last, planes = int(alone.argmax()), int(points.number[-1]), points.planes[chosen]
+        if not alone[best]:
+            best = most_for_its_bits(bits, metric)
+        if both.max() <= alone[best]:
+            return Plan(last, (int(planes[best]),))
+        alike = np.flatnonzero(both.max(1) >= both.max() - ALIKE)
+        low = int(alike[most_for_its_bits(bits[alike], metric[alike])])
+        high = int(both[low].argmax())
         run_bits = following(points, int(planes[low]), link)[1]
         if delivery.probability(bits[low] + run_bits) <= LIKELY:  # later, perhaps
             return Plan(last, (int(planes[low]),))
@@ -80,6 +88,12 @@ class AdaptiveProgressive:
         if link.capacity is not None and link.delivery(left).probability(link.queued_bits + run_bits) <= LIKELY:
             return None
         return Plan(int(points.number[-1]), (planes,))
+
+
+def most_for_its_bits(bits: Floats, metric: Floats) -> int:
+    """Which has the highest metric for a bit, what is around its payload included; the cheapest of several."""
+    gives = metric / bits
+    return int(np.where(gives == gives.max(), bits, np.inf).argmin())
 
 
 def run_of(points: RatedPoints) -> int:

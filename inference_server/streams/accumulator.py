@@ -7,6 +7,8 @@ import numpy as np
 from wire.exceptions import PointError, ProtocolError
 from wire.payload import Indices, PayloadCodec
 
+NOTHING: Indices = np.zeros(0, np.int32)
+
 
 class PlaneAccumulator:
     """The indices of one picture, at the point that has arrived of it."""
@@ -28,7 +30,7 @@ class PlaneAccumulator:
             raise ProtocolError(f"No planes end in point {target}; send its block, or take a point of the chain.")
         self._codec, self.target = codec, target
         self._due = manifest.chain.index(target) + 1 if by_planes else 0
-        self.indices: Indices = np.zeros(0, np.int32)
+        self.indices = NOTHING
         """(M,), once something has arrived."""
         self.point = 0
         """The point that they are at; 0: nothing has arrived."""

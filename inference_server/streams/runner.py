@@ -129,7 +129,7 @@ class StreamRunner:
                 case Answered():
                     self._answered(action)
                 case Begun(point):
-                    metrics.POINT_SELECTED.labels(self._model.manifest.name, point).inc()
+                    self._model.count_begun(point)
                 case Withdraw(picture_id):
                     self._model.decoder.withdraw(self, picture_id)
                 case EncodeFile():

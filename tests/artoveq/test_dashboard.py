@@ -25,6 +25,7 @@ def test_edges_are_shown(server: ServerProcess, capsys: pytest.CaptureFixture[st
     assert str(point) in row.split() and "100%" in row and "kbit/s" in row and "dingo" in row
 
 
+@pytest.mark.slow
 def test_a_server_that_stops_is_said_to_have_stopped() -> None:
     with server_process(MODEL) as server:
         told = events(f"http://127.0.0.1:{server.http_port}", None, None)
@@ -35,6 +36,7 @@ def test_a_server_that_stops_is_said_to_have_stopped() -> None:
                 pass
 
 
+@pytest.mark.slow
 def test_where_there_is_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for url in ("http://127.0.0.1:1", "localhost:8080"):
         with pytest.raises(ServerUnavailable, match="No page answers"):

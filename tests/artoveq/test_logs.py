@@ -19,6 +19,7 @@ from wire.pictures import read_picture
 DINGO = read_picture(PICTURES / "dingo.png")
 
 
+@pytest.mark.slow
 def test_a_failed_picture_is_logged_under_the_id_that_its_edge_knows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -42,6 +43,7 @@ def test_a_failed_picture_is_logged_under_the_id_that_its_edge_knows(
     assert failed["request_id"] != first.request_id
 
 
+@pytest.mark.slow
 def test_rest_answers_carry_a_request_id() -> None:
     with server_process(MODEL) as server:
         address = f"http://127.0.0.1:{server.http_port}/healthz"

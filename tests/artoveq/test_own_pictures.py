@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from artoveq.processes import server_process
 
+pytestmark = pytest.mark.training
 CLASSES = ("discs", "rings", "squares", "stripes")
 SIDE = 96
 

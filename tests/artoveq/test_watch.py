@@ -58,6 +58,7 @@ def corner(frame: Frame) -> int:
     return round(float(frame.picture[4:28, 4:28].mean()) / 4)
 
 
+@pytest.mark.slow
 def test_a_video_plays_on_while_the_link_is_busy(video: Path) -> None:
     found = asyncio.run(taken(str(video), 0.3, 100))
     numbers = [corner(frame) for frame, _ in found]
@@ -131,6 +132,7 @@ def receiver() -> Iterator[_Receiver]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_the_command_answers_for_every_frame_it_took(server: ServerProcess, video: Path, receiver: _Receiver) -> None:
     command = [sys.executable, "-m", "artoveq", "watch", str(video), "--server", server.address, "--json"]
     command += ["--model", str(MODEL), "--webhook", f"http://127.0.0.1:{receiver.server_port}/", "--report"]
@@ -142,6 +144,7 @@ def test_the_command_answers_for_every_frame_it_took(server: ServerProcess, vide
     assert receiver.bodies == records
 
 
+@pytest.mark.slow
 def test_frames_taken_while_the_server_is_away_are_said_to_have_failed(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -170,6 +173,7 @@ def test_frames_taken_while_the_server_is_away_are_said_to_have_failed(tmp_path:
         assert record["class"] == "dingo"
 
 
+@pytest.mark.slow
 def test_kept_frames_are_answered_once_each_when_the_server_is_back(tmp_path: Path) -> None:
     pictures, spool = tmp_path / "in", tmp_path / "spool.db"
     pictures.mkdir()

@@ -57,10 +57,10 @@ def test_throughput_is_counted_beside_the_bare_decoder(monkeypatch: pytest.Monke
 
 @pytest.mark.root
 def test_payloads_in_bundles_take_little_more_than_their_bytes() -> None:
-    found, bars = wire(MODEL)
+    found, bars = wire(MODEL, 1000)
     alone, eight, many = (row["up_per_payload"] for row in found["rows"])
-    assert alone > eight > many > 1
-    assert not missed(bars)
+    assert alone > eight > many > 1 and eight < 1.3  # so few pictures share the connection's first bytes
+    assert not missed(bars, "bytes up for each byte of payload, 8 or more in flight")
 
 
 @pytest.mark.faketime

@@ -11,10 +11,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from artoveq import Client, Progressive
 from artoveq.processes import ServerProcess, server_process
-from edge_client import Client
 from tests.conftest import MODEL, NESTED, PICTURES
 from tests.needs import CHROMIUM
+from wire.artifact import Artifact
 from wire.pictures import read_picture
 
 pytestmark = pytest.mark.browser
@@ -44,8 +45,8 @@ def opened(browser: Browser, server: ServerProcess, size: tuple[int, int] = DESK
     return page
 
 
-def level(page: Page) -> int:
-    return int(page.locator("#verdict").get_attribute("data-level") or 0)
+def point(page: Page) -> int:
+    return int(page.locator("#verdict").get_attribute("data-point") or 0)
 
 
 def slide(page: Page, slider: str, keys: int) -> None:
@@ -55,10 +56,11 @@ def slide(page: Page, slider: str, keys: int) -> None:
         page.keyboard.press("ArrowRight" if keys > 0 else "ArrowLeft")
 
 
-def test_a_dropped_picture_is_answered_and_the_level_falls_with_the_link(
-    browser: Browser, server: ServerProcess
+def test_a_dropped_picture_is_answered_and_the_point_falls_with_the_link(
+    browser: Browser, server: ServerProcess, artifact: Artifact
 ) -> None:
     page = opened(browser, server)
+    levels = list(artifact.manifest.levels.values())  # the points that the page shows
     transfer = page.evaluate_handle(
         "bytes => { const t = new DataTransfer();"
         "t.items.add(new File([new Uint8Array(bytes)], 'dingo.png', {type: 'image/png'})); return t }",
@@ -66,27 +68,27 @@ def test_a_dropped_picture_is_answered_and_the_level_falls_with_the_link(
     )
     page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
     verdict = page.locator("#verdict")
-    expect(verdict).to_contain_text(re.compile(r"^dingo \d+ %.* level 8, \d+ bytes"))
-    expect(page.locator("#planes li")).to_have_count(8)
+    expect(verdict).to_contain_text(re.compile(rf"^dingo \d+ %.* point {levels[-1]}, \d+ bytes"))
+    expect(page.locator("#answers li")).to_have_count(len(levels))
     slide(page, "#capacity", -25)
-    expect(verdict).to_contain_text(re.compile(r"^dingo \d+ %.* level [1-7], \d+ bytes"))
-    fallen = level(page)
-    expect(page.locator("#planes li")).to_have_count(fallen)
+    expect(verdict).not_to_contain_text(f"point {levels[-1]},")
+    fallen = point(page)
+    expect(page.locator("#answers li")).to_have_count(levels.index(fallen) + 1)
     slide(page, "#budget", 20)
-    expect(verdict).not_to_contain_text(f"level {fallen},")
-    assert level(page) > fallen
+    expect(verdict).not_to_contain_text(f"point {fallen},")
+    assert point(page) > fallen
     assert page.faults == []  # type: ignore[attr-defined]
     page.close()
 
 
-def test_a_model_whose_levels_are_no_prefixes_is_asked_at_the_level_that_fits(browser: Browser) -> None:
+def test_of_a_model_that_is_not_refinable_only_the_point_that_fits_is_sent(browser: Browser) -> None:
     with server_process(NESTED) as server:
         page = opened(browser, server)
         page.set_input_files("#file", PICTURES / "dingo.png")
-        expect(page.locator("#verdict")).to_contain_text("level 8,")
+        expect(page.locator("#verdict")).to_contain_text("point 8,")
         slide(page, "#capacity", -50)
-        expect(page.locator("#verdict")).to_contain_text(re.compile("level 1, .* later than the budget"))
-        expect(page.locator("#planes li")).to_have_count(1)
+        expect(page.locator("#verdict")).to_contain_text(re.compile("point 1, .* later than the budget"))
+        expect(page.locator("#answers li")).to_have_count(1)
         assert page.faults == []  # type: ignore[attr-defined]
         page.close()
 
@@ -98,16 +100,17 @@ def test_what_is_no_picture_is_said_to_be_none(browser: Browser, server: ServerP
     page.close()
 
 
-def test_an_edge_appears_and_disappears(browser: Browser, server: ServerProcess) -> None:
+def test_an_edge_appears_and_disappears(browser: Browser, server: ServerProcess, artifact: Artifact) -> None:
+    best = artifact.manifest.chain[-1]
     page = opened(browser, server)
     picture = read_picture(PICTURES / "dingo.png")
     with Client(server.address, str(MODEL), name="<b>gate</b>") as client:
         for _ in range(2):
-            client.report(client.predict(picture, budget=1.0, progressive=True), picture, thumbnail=True)
+            client.report(client.predict(picture, Progressive(point=best), 1.0), picture, thumbnail=True)
         card = page.locator(".edge", has_text="<b>gate</b>")  # a name is text, never markup
         expect(card.locator(".best")).to_contain_text("dingo")
-        expect(card.locator(".planes li").last).to_contain_text(re.compile("^8"))
-        expect(card.locator(".facts")).to_contain_text("2 pictures · level 8")
+        expect(card.locator(".answers li").last).to_contain_text(re.compile(f"^{best}"))
+        expect(card.locator(".facts")).to_contain_text(f"2 pictures · point {best}")
         expect(card.locator(".costs")).to_contain_text("JPEG")
         expect(card.locator("img")).to_be_visible()
         expect(card.locator("canvas")).to_be_visible()

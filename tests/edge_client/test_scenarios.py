@@ -30,7 +30,7 @@ def test_the_capacity_steps_down_and_up(mode: Mode) -> None:
         Check("nearly all is had where nearly all fits", lambda seen: seen.met == 1 and seen.worth > 0.82),
         Conditions(10_000),
         Run(5),
-        Check("one picture is late", lambda seen: sum(not r.deadline_met for r in seen.results) <= 1),
+        Check("two pictures at most are late", lambda seen: sum(not r.deadline_met for r in seen.results) <= 2),
         Run(55),
         Check("then none is", lambda seen: seen.met > 0.98 and 9_000 < seen.capacity < 12_000),
         Conditions(100_000),
@@ -172,7 +172,7 @@ def test_no_more_messages_go_than_with_eight_whole_levels() -> None:
     assert messages(64) <= messages(8)
 
 
-@pytest.mark.parametrize(("every", "limit_s"), [(1.0, 2.0), (0.1, 20.0)])
+@pytest.mark.parametrize(("every", "limit_s"), [(1.0, 2.0), pytest.param(0.1, 20.0, marks=pytest.mark.slow)])
 def test_an_hour_of_a_link_takes_seconds(every: float, limit_s: float) -> None:
     """In this process's own time: on a machine that others use, the wall clock is theirs, too."""
     began = time.process_time()

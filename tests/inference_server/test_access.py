@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import ssl
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,7 +148,7 @@ def test_a_caller_may_send_so_many_pictures_a_second(progressive: Artifact) -> N
 
 def test_a_caller_may_have_so_many_streams(progressive: Artifact) -> None:
     with serving(progressive.folder, caller_streams=1) as server, grpc.insecure_channel(server.address) as channel:
-        first = Stub(channel).Stream(_kept_open(progressive))
+        first = Stub(channel).Stream(_kept_open(hello(progressive)))
         assert next(first).HasField("welcome")
         with pytest.raises(grpc.RpcError, match="1 streams open") as refused:
             list(Stub(channel).Stream(iter([hello(progressive)])))
@@ -155,30 +157,22 @@ def test_a_caller_may_have_so_many_streams(progressive: Artifact) -> None:
         assert answered(channel) == "red"
 
 
-def _kept_open(artifact: Artifact):  # type: ignore[no-untyped-def]
-    """A hello, and nothing more until the call ends."""
-    import threading
-
-    yield hello(artifact)
+def _kept_open(*requests: pb.StreamRequest) -> Iterator[pb.StreamRequest]:
+    """These messages, and nothing more for longer than a test takes."""
+    yield from requests
     threading.Event().wait(5)
 
 
 def test_an_idle_stream_is_ended(progressive: Artifact) -> None:
     with serving(progressive.folder, idle_seconds=0.2) as server, grpc.insecure_channel(server.address) as channel:
-        responses = list(Stub(channel).Stream(_kept_open(progressive)))
+        responses = list(Stub(channel).Stream(_kept_open(hello(progressive))))
         assert [one.WhichOneof("message") for one in responses] == ["welcome"]
 
 
 def test_a_stream_without_a_hello_is_ended(progressive: Artifact) -> None:
-    def silent():  # type: ignore[no-untyped-def]
-        import threading
-
-        threading.Event().wait(5)
-        yield pb.StreamRequest()
-
     with serving(progressive.folder, idle_seconds=0.2) as server, grpc.insecure_channel(server.address) as channel:
         with pytest.raises(grpc.RpcError, match="must be `hello`") as ended:
-            list(Stub(channel).Stream(silent()))
+            list(Stub(channel).Stream(_kept_open()))
         assert ended.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 

@@ -36,7 +36,8 @@ def some_points(artifact: Artifact, count: int) -> np.ndarray:
 
 def with_torch(artifact: Artifact, folder: Path, runtimes: tuple[str, ...] = (DECODER, TORCH_DECODER)) -> Artifact:
     """The same with the decoder for torch, which averages red and green as `tiny` says."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     segment = torch.from_numpy(np.tile(np.arange(tiny.GROUPS), tiny.POSITIONS))
     weights = torch.from_numpy(np.tile(tiny.SIGNS * np.float32(8 / tiny.POSITIONS), (tiny.POSITIONS, 1)))
 
@@ -81,7 +82,8 @@ def test_torch_and_onnx_decode_alike(any_size: Artifact, tmp_path: Path) -> None
 
 def test_on_a_gpu_every_batch_size_decodes_as_on_the_cpu(any_size: Artifact, tmp_path: Path) -> None:
     """In bfloat16, through captured graphs that are called with fewer pictures than they hold, over and over."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     if not torch.cuda.is_available():
         pytest.skip("wants a GPU")
     artifact = with_torch(any_size, tmp_path / "both")

@@ -15,6 +15,7 @@ from wire.artifact import Artifact
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
+@pytest.mark.slow
 def test_the_server_does_what_its_openapi_document_says(
     progressive: Artifact, any_size: Artifact, caplog: pytest.LogCaptureFixture
 ) -> None:

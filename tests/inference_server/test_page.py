@@ -46,12 +46,12 @@ def test_an_edge_is_shown_while_it_is_connected(server: Running, progressive: Ar
     feed = events(server)
     said: queue.Queue[pb.StreamRequest | None] = queue.Queue()
     said.put(hello(progressive, name="gate"))
-    said.put(planes(1, 1, 2, bytes(4), 4, top_k=1))
+    said.put(planes(1, 1, 2, bytes(4), 5, top_k=1))
     with grpc.insecure_channel(server.address) as channel:
         call = RemoteInferenceServiceStub(channel).Stream(iter(said.get, None))
         while not next(call).HasField("answer"):
             pass
-        said.put(planes(1, 3, 2, bytes(4), 4))
+        said.put(planes(1, 3, 2, bytes(4), 5))
         while not next(call).answer.final:
             pass
         report = pb.Report(point=5, payload_bytes=8, true_capacity=9600, latency_us=1500, budget_us=50000, jpeg_bytes=9)
@@ -62,9 +62,9 @@ def test_an_edge_is_shown_while_it_is_connected(server: Running, progressive: Ar
             seen = next((edge for edge in next(feed)["edges"] if edge["name"] == "gate" and edge["reports"]), seen)
         assert seen["thumbnail"].startswith("data:image/webp;base64,")
         assert (seen["model"], seen["points"], seen["pictures"]) == (progressive.manifest.name, 10, 1)
-        assert (seen["picture"]["number"], seen["picture"]["point"]) == (1, 4)
+        assert (seen["picture"]["number"], seen["picture"]["point"]) == (1, 5)
         first, last = seen["picture"]["answers"]
-        assert (first["point"], first["payload_bytes"], last["point"], last["payload_bytes"]) == (2, 4, 4, 8)
+        assert (first["point"], first["payload_bytes"], last["point"], last["payload_bytes"]) == (2, 4, 5, 8)
         assert last["classes"][0]["name"] == "black" and len(last["classes"]) == 3
         (shown,) = seen["reports"]
         assert (shown["point"], shown["payload_bytes"], shown["jpeg_bytes"]) == (5, 8, 9)

@@ -1,5 +1,7 @@
+import copy
 import io
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import onnxruntime as ort
@@ -18,9 +20,15 @@ FAMILIES = tuple(CODEBOOKS)
 
 
 def started(family: str, **options: Any) -> Codebook:
+    """A codebook whose codewords are placed, for the test to change."""
+    return copy.deepcopy(_placed(family, tuple(options.items())))
+
+
+@cache
+def _placed(family: str, options: tuple[tuple[str, Any], ...]) -> Codebook:
     torch.manual_seed(3)
-    recipe = CodebookRecipe(family=family, d=D, max_level=8, **options)
-    codebook, x = build_codebook(recipe, GROUPS * D), torch.randn(6000, GROUPS, D)
+    recipe = CodebookRecipe(family=family, d=D, max_level=8, **dict(options))
+    codebook, x = build_codebook(recipe, GROUPS * D), torch.randn(3000, GROUPS, D)
     for size in codebook.sizes:
         codebook.extend(x, size)
     return codebook
@@ -35,6 +43,7 @@ def decode(codebook: Codebook, index: Tensor, *sizes: int) -> Tensor:
     return lookup(*codebook.table(), index, torch.tensor(sizes).expand(GROUPS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_quantise_is_encode_and_lookup(family: str) -> None:
     codebook, x = started(family), torch.randn(500, GROUPS, D)
@@ -110,7 +119,7 @@ def test_the_dequantiser_mixes_points_in_a_batch() -> None:
 
 
 def test_mixed_points_share_the_bits_by_what_segments_lose() -> None:
-    codebook = started("mixed", segments=4, least=2)
+    codebook = build_codebook(CodebookRecipe(family="mixed", segments=4, least=2), GROUPS * D)
     asked = []
 
     def distortion(sizes: Sequence[int]) -> Tensor:
@@ -159,6 +168,7 @@ class _Quantiser(nn.Module):
         return self.codebook.encode(to_sub_vectors(latent, D), sizes)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("family", ["progressive", "nested"])
 def test_torch_and_onnx_give_the_same_indices_on_10000_latents(family: str) -> None:

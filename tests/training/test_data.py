@@ -74,3 +74,24 @@ def test_views_undo_the_squashing(tmp_path: Path) -> None:
         assert abs(views[i].numpy() - expected).max() < 0.03
     torch.manual_seed(0)
     assert data.views(torch.arange(2), 32, (0.5, 1.0)).shape == (2, 3, 32, 32)
+
+
+def test_a_damaged_picture_is_named_counted_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(6):
+        save(tmp_path / "train" / "ab"[i % 2] / f"{i}.png", size=(60, 60))
+        save(tmp_path / "test" / "ab"[i % 2] / f"{i}.png")
+    whole = load_split(str(tmp_path), "train")
+    damaged, empty = tmp_path / "train" / "a" / "2.png", tmp_path / "train" / "b" / "3.png"
+    damaged.write_bytes(damaged.read_bytes()[:90])
+    empty.write_bytes(b"")
+    left = load_split(str(tmp_path), "train")
+    assert left.sources == [path for path in whole.sources if path not in (damaged, empty)]
+    assert left.labels.tolist() == [0, 0, 1, 1]
+    said = " ".join(capsys.readouterr().err.split())
+    assert "2.png" in said and "3.png" in said and "left out: 2 of 6 pictures" in said
+    with pytest.raises(DataError, match=r"2\.png: is damaged .*Remove or replace it"):
+        load_split(str(tmp_path), "train", strict=True)
+    for path in (tmp_path / "train" / "a").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="A class has no picture that can be read"):
+        load_split(str(tmp_path), "train")

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from artoveq.evaluation import evaluate, evaluate_through_server, write_evaluated
+import training.loop
+from artoveq.evaluation import evaluate, evaluate_through_server
+from artoveq.exporting import export_measured
 from benchmarks.service.measure import disk_of
 from tests.conftest import MODEL
+from tests.seams.toy_backbone import ThreeLayers
+from training.backbones import BACKBONES
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data import load_split
 from training.export import export_files
-from training.loop import one_cycle, train, trained_model
+from training.loop import one_cycle
+from training.losses import decoded_points
 from training.model import RateModel
 from training.network import SplitNetwork, unfold_batch_norms
-from training.recipe import NetworkRecipe, Recipe, read_recipe
+from training.recipe import Recipe, checked_recipe, read_recipe
+from training.stages import train, trained_model
 from training.views import make_views
 from wire.artifact import load_artifact
 from wire.exceptions import CheckpointError, DataError, RecipeError, TrainingError
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's exporter
+pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("ignore")]  # of torch's exporter
 
+CPU = torch.device("cpu")
 RECIPE = """
 name = "tiny-{family}"
 dataset = "stripes"
@@ -32,6 +41,8 @@ picture = 32
 batch = 8
 hold_out_every = 8
 [network]
+backbone = "three layers"
+cut = 2
 weights = "random"
 [codebook]
 family = "{family}"
@@ -45,6 +56,11 @@ epochs = {epochs}
 pretrained_rate = 1e-3
 new_rate = {rate}
 """
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKBONES, "three layers", ThreeLayers())
 
 
 @pytest.fixture(scope="module")
@@ -68,68 +84,101 @@ def recipe(folder: Path, family: str, epochs: int = 1, rate: str = "3e-3", more:
     return read_recipe(path)
 
 
+def changed(recipe: Recipe, **changes: dict[str, Any] | int | str) -> Recipe:
+    """The recipe with some values of its sections, or some of its own, put in place."""
+    values = recipe.model_dump()
+    for key, change in changes.items():
+        values[key] = {**values[key], **change} if isinstance(change, dict) else change
+    return checked_recipe(values, "changed")
+
+
 def trained(wanted: Recipe, data: str, runs: Path) -> RateModel:
-    train(wanted, load_split(data, "train"), runs, weights_file=None, device=torch.device("cpu"))
+    train(wanted, load_split(data, "train"), runs, weights_file=None, device=CPU)
     return trained_model(wanted, 2, runs)[0]
 
 
-@pytest.mark.parametrize("family", ["progressive", "fixed"])
-def test_a_trained_recipe_becomes_an_artifact_that_serves(tmp_path: Path, stripes: str, family: str) -> None:
+@pytest.mark.parametrize(("family", "planes", "points"), [("progressive", 24, 26), ("fixed", 0, 1), ("mixed", 0, 10)])
+def test_a_trained_recipe_becomes_an_artifact_that_serves(
+    tmp_path: Path, stripes: str, family: str, planes: int, points: int
+) -> None:
     wanted, test = recipe(tmp_path, family), load_split(stripes, "test")
+    if family == "mixed":
+        wanted = changed(wanted, codebook={"segments": 4, "least": 3})
     split = load_split(stripes, "train")
-    train(wanted, split, tmp_path / "runs", weights_file=None, device=torch.device("cpu"))
-    model, minutes = trained_model(wanted, 2, tmp_path / "runs")
-    artifact = write_evaluated(model, wanted, minutes, split, test, tmp_path / "models" / wanted.name)
+    train(wanted, split, tmp_path / "runs", weights_file=None, device=CPU)
+    artifact = export_measured(wanted, tmp_path / "runs", split, test, tmp_path / "models" / wanted.name)
     manifest = load_artifact(artifact.folder).manifest
-    assert manifest.level_numbers == ((3,) if family == "fixed" else (1, 2, 3))
-    assert all(row.temperature > 0 for row in manifest.levels)
-    figures = [row.model_dump(exclude={"temperature"}) for row in manifest.levels]
-    again = evaluate(artifact, test)
-    assert [{key: row[key] for key in figures[0]} for row in again] == figures
-    assert all(row["payload_bytes"] <= row["packed_bytes"] and row["top5"] == 1 for row in again)
-    assert evaluate_through_server(artifact, test) == figures
+    assert len(manifest.planes) == planes
+    assert planes <= len(manifest.points) <= points  # beside the planes' those whole levels that are no prefix
+    figures = {n: (point.payload_bytes, point.metric) for n, point in enumerate(manifest.points, 1)}
+    assert {row["point"]: (row["payload_bytes"], row["top1"]) for row in evaluate(artifact, test)} == figures
+    through_server = evaluate_through_server(artifact, test)
+    assert {row["point"]: row["top1"] for row in through_server} == {n: metric for n, (_, metric) in figures.items()}
 
 
-@pytest.mark.parametrize("family", ["nested", "progressive"])
-def test_levels_can_be_trained_one_after_the_other(tmp_path: Path, stripes: str, family: str) -> None:
-    """Alg. 1 and 2 as the paper states them: every level so far is decoded in each step."""
+@pytest.mark.parametrize(("family", "sizes"), [("nested", (2, 4)), ("progressive", (2, 4)), ("fixed", ())])
+def test_sizes_can_be_trained_one_after_the_other(
+    tmp_path: Path, stripes: str, family: str, sizes: tuple[int, ...]
+) -> None:
+    """Alg. 1 and 2 as the paper states them: every size so far is decoded in each step."""
     wanted = recipe(tmp_path, family, more='order = "level by level"\ndecoded = "all"\n')
-    wanted = Recipe.model_validate(
-        {**wanted.model_dump(), "codebook": {**wanted.codebook.model_dump(), "eta": 0.5 if family == "nested" else 0}}
-    )
+    wanted = changed(wanted, codebook={"eta": 0.5 if family == "nested" else 0})
     model = trained(wanted, stripes, tmp_path / "runs")
-    assert sorted(p.name for p in (tmp_path / "runs").glob(f"tiny-{family}*")) == [
-        f"tiny-{family}-1.pt", f"tiny-{family}-2.pt", f"tiny-{family}.pt",
-    ]  # fmt: skip
+    names = [*(f"tiny-{family}-{size}.pt" for size in sizes), f"tiny-{family}.pt"]
+    assert sorted(p.name for p in (tmp_path / "runs").glob(f"tiny-{family}*")) == names
     table, _ = model.codebook.table()
     assert bool((table.detach().norm(dim=-1) > 0).all())
 
 
-def test_mixed_resolution_has_every_budget_and_stays_at_home(tmp_path: Path, stripes: str) -> None:
-    model = trained(recipe(tmp_path, "mixed"), stripes, tmp_path / "runs")
-    allocations = model.allocations()
-    assert [sum(a) for a in allocations] == list(range(4, 13))
+def test_mixed_resolution_has_every_budget(tmp_path: Path, stripes: str) -> None:
+    wanted = changed(recipe(tmp_path, "mixed"), codebook={"segments": 8, "least": 4}, stage3={"decoded": "skewed"})
+    model = trained(wanted, stripes, tmp_path / "runs")
+    points = model.codebook.points()
+    assert [math.prod(p) for p in points] == [2**bits for bits in range(4, 25)]
     pictures = torch.rand(3, 3, 32, 32)
-    assert all(model(pictures, a).shape == (3, 2) for a in allocations)
-    with pytest.raises(RecipeError, match="mixed-resolution model is not exported"):
-        export_files(model)
+    assert all(model(pictures, p).shape == (3, 2) for p in points)
 
 
-def test_without_a_bottleneck_the_start_is_exact() -> None:
+def test_points_are_decoded_as_the_recipe_says(tmp_path: Path) -> None:
+    def drawn(decoded: str) -> list[tuple[int, ...]]:
+        torch.manual_seed(0)
+        model = RateModel(changed(recipe(tmp_path, "progressive"), stage3={"decoded": decoded}), 2, None)
+        found = [decoded_points(model, 8) for _ in range(600)]
+        assert all(points[0] == (8,) * 8 and len(points) == (3 if decoded == "all" else 2) for points in found)
+        return [points[1] for points in found]
+
+    lowest, lower = (2,) * 8, (4,) * 8
+    assert set(drawn("all")) == {lower}  # and the lowest after it
+    assert drawn("sandwich").count(lowest) == pytest.approx(600 * 3 / 4, abs=40)
+    assert drawn("skewed").count(lowest) == pytest.approx(600 * 0.5**0.5, abs=40)
+
+
+@pytest.mark.parametrize("pictures", [7, 3])
+def test_a_batch_that_is_larger_than_the_data_set_is_all_of_it(tmp_path: Path, stripes: str, pictures: int) -> None:
+    """Of 7 none is held out, and none makes a batch of 8."""
+    split = load_split(stripes, "train")
+    few = split.subset(np.linspace(0, len(split) - 1, pictures).astype(int))
+    wanted = recipe(tmp_path, "progressive")
+    train(wanted, few, tmp_path / "runs", weights_file=None, device=CPU)
+    trained_model(wanted, 2, tmp_path / "runs")
+    with pytest.raises(DataError, match="There is one training picture"):
+        train(wanted, few.subset(np.array([0])), tmp_path / "one", weights_file=None, device=CPU)
+
+
+def test_without_a_bottleneck_the_start_is_exact(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = SplitNetwork(NetworkRecipe(weights="random", latent_channels=0, cut=7), 32, 10, None)
+    wanted = changed(recipe(tmp_path, "nested"), network={"backbone": "mobilenet_v2", "latent_channels": 0, "cut": 7})
+    network = SplitNetwork(wanted, 10, None)
     pictures = torch.rand(64, 3, 32, 32)
-    network.start_from(pictures)
+    network.initialise_from_pca(pictures)
     network.eval()
-    through = network.widen(network.encode(pictures))
+    through = network.expand(network.encode(pictures))
     torch.testing.assert_close(through, network.trunk_edge(pictures), atol=1e-2, rtol=1e-2)
 
 
 def test_normalisation_over_the_batch_is_not_exported(tmp_path: Path, stripes: str) -> None:
-    wanted = recipe(tmp_path, "progressive")
-    values = wanted.model_dump()
-    values["network"]["norm"] = "whole batch"
-    model = trained(Recipe.model_validate(values), stripes, tmp_path / "runs")
+    wanted = changed(recipe(tmp_path, "progressive"), network={"norm": "whole batch"})
+    model = trained(wanted, stripes, tmp_path / "runs")
     pictures = torch.rand(4, 3, 32, 32) * torch.tensor([0.1, 0.3, 0.9, 1.0]).view(4, 1, 1, 1)
     encode = model.network.encode
     assert not torch.allclose(encode(pictures)[:2], encode(pictures[:2]))
@@ -138,13 +187,10 @@ def test_normalisation_over_the_batch_is_not_exported(tmp_path: Path, stripes: s
 
 
 def test_a_time_budget_ends_a_stage_early(tmp_path: Path, stripes: str) -> None:
-    runs = tmp_path / "runs"
-    trained(recipe(tmp_path, "progressive", epochs=200, more="minutes = 0.02\n"), stripes, runs) if False else None
-    wanted = recipe(tmp_path, "progressive", more="minutes = 0.001\n")
-    values = wanted.model_dump()
-    values["stage3"]["epochs"] = 100_000
-    trained(Recipe.model_validate(values), stripes, runs)
-    assert load_checkpoint(runs / "tiny-progressive.pt", Recipe.model_validate(values).key())["epoch"] == 1  # type: ignore[index]
+    wanted = changed(recipe(tmp_path, "progressive"), stage3={"epochs": 100_000, "minutes": 0.001})
+    trained(wanted, stripes, tmp_path / "runs")
+    state = load_checkpoint(tmp_path / "runs" / "tiny-progressive.pt", wanted.key())
+    assert state is not None and state["done"] and state["epoch"] == 1
 
 
 def test_the_rate_rises_and_falls_once() -> None:
@@ -156,35 +202,50 @@ def test_the_rate_rises_and_falls_once() -> None:
     assert rates[-1] == pytest.approx(0)
 
 
-def test_training_goes_on_where_it_stopped(tmp_path: Path, stripes: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped after each checkpoint and resumed, it ends with the weights of an uninterrupted run's length."""
-    import training.loop
-
-    wanted, split = recipe(tmp_path, "progressive", epochs=2), load_split(stripes, "train")
+@pytest.mark.parametrize("order", ["joint", "level by level"])
+def test_training_goes_on_where_it_stopped(
+    tmp_path: Path, stripes: str, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after each checkpoint and resumed, it ends with the very weights of an uninterrupted run."""
+    wanted = changed(recipe(tmp_path, "nested", epochs=2), codebook={"max_level": 2}, stage3={"order": order})
+    whole = trained(wanted, stripes, tmp_path / "whole").state_dict()
+    split, runs, stops = load_split(stripes, "train"), tmp_path / "runs", 0
 
     def save_and_stop(path: Path, key: str, state: dict[str, object]) -> None:
         save_checkpoint(path, key, state)
         raise KeyboardInterrupt
 
-    runs, stops = tmp_path / "runs", 0
     monkeypatch.setattr(training.loop, "save_checkpoint", save_and_stop)
     while True:
         try:
-            train(wanted, split, runs, weights_file=None, device=torch.device("cpu"))
+            train(wanted, split, runs, weights_file=None, device=CPU)
             break
         except KeyboardInterrupt:
             stops += 1
-            if stops < 4:
+            unfinished = 4 if order == "joint" else 6
+            if stops < unfinished:
                 with pytest.raises(TrainingError):
                     trained_model(wanted, 2, runs)
-    assert stops == 4
-    trained_model(wanted, 2, runs)
+    assert stops == unfinished
+    resumed = trained_model(wanted, 2, runs)[0].state_dict()
+    assert resumed.keys() == whole.keys()
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+def test_the_loss_that_is_shown_is_the_mean_over_the_steps(
+    tmp_path: Path, stripes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([1.0, *[2.0] * 9, *[5.0] * 10])  # 84 pictures in batches of 8 are ten steps
+    monkeypatch.setattr(training.loop.StageRun, "_step", lambda *_: next(losses))
+    with training.loop.console.capture() as shown:
+        train(recipe(tmp_path, "fixed"), load_split(stripes, "train"), tmp_path, weights_file=None, device=CPU)
+    assert "loss 1.900" in shown.get() and "loss 5.000" in shown.get()
 
 
 def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path, stripes: str) -> None:
     wanted = recipe(tmp_path, "progressive", rate="1e30")
     with pytest.raises(TrainingError, match=r"The loss is (nan|inf) in epoch 1, step \d+; .*there is no checkpoint of"):
-        train(wanted, load_split(stripes, "train"), tmp_path, weights_file=None, device=torch.device("cpu"))
+        train(wanted, load_split(stripes, "train"), tmp_path, weights_file=None, device=CPU)
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
@@ -198,7 +259,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
 
 def test_views_of_other_pictures_are_refused(tmp_path: Path, stripes: str) -> None:
     wanted, split = recipe(tmp_path, "fixed"), load_split(stripes, "train")
-    runs, device = tmp_path / "runs", torch.device("cpu")
+    runs, device = tmp_path / "runs", CPU
     made = make_views(wanted, split, runs, None, device)
     assert made.pictures.shape == (6, 84, 3, 32, 32) and made.held_pictures.shape == (12, 3, 32, 32)
     assert torch.equal(make_views(wanted, split, runs, None, device).pictures, made.pictures)
@@ -207,7 +268,7 @@ def test_views_of_other_pictures_are_refused(tmp_path: Path, stripes: str) -> No
 
 
 def test_every_use_of_a_view_looks_a_little_different(tmp_path: Path, stripes: str) -> None:
-    views = make_views(recipe(tmp_path, "fixed"), load_split(stripes, "train"), tmp_path, None, torch.device("cpu"))
+    views = make_views(recipe(tmp_path, "fixed"), load_split(stripes, "train"), tmp_path, None, CPU)
     rows = torch.arange(8)
     one, other = (views.batch(rows, 0).pictures for _ in range(2))
     assert one.shape == (8, 3, 32, 32) and float(one.min()) >= 0 and float(one.max()) <= 1
@@ -227,10 +288,11 @@ def test_other_classes_than_the_artifacts_are_noticed(stripes: str) -> None:
         evaluate(load_artifact(MODEL), load_split(stripes, "test"))
 
 
-def test_unfolding_batch_norms_keeps_the_function() -> None:
+def test_unfolding_batch_norms_keeps_the_function(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = SplitNetwork(NetworkRecipe(weights="random"), 64, 10, None).trunk_edge
-    pictures = torch.rand(16, 3, 64, 64)
+    wanted = changed(recipe(tmp_path, "nested"), network={"backbone": "mobilenet_v2", "cut": 8})
+    network = SplitNetwork(wanted, 10, None).trunk_edge
+    pictures = torch.rand(16, 3, 32, 32)
     before = network.eval()(pictures)
     unfold_batch_norms(network, pictures)
     torch.testing.assert_close(network(pictures), before, atol=1e-4, rtol=1e-3)

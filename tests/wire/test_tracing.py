@@ -22,8 +22,8 @@ def test_new_request_ids_differ() -> None:
 
 
 def test_spans_of_both_sides_are_one_trace() -> None:
-    sdk = pytest.importorskip("opentelemetry.sdk.trace")
     from opentelemetry import trace
+    from opentelemetry.sdk import trace as sdk
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 

@@ -1,16 +1,15 @@
-// One edge: what it sees, the answer as it sharpens, capacity and level over time, what other ways would cost.
+// One edge: what it sees, the answer as it sharpens, capacity and point over time, what other ways would cost.
 
 import { Chart } from "./chart.js";
-import { kbit, percent, planeRow } from "./words.js";
+import { answerRow, kbit, percent, said } from "./words.js";
 
 const KEPT = 240;
 
 export class Card {
-  constructor(parent, model) {
-    this.model = model;
+  constructor(parent, edge) {
     this.root = document.getElementById("edge-card").content.cloneNode(true).firstElementChild;
     parent.append(this.root);
-    this.chart = new Chart(this.part(".chart"), model.max_level);
+    this.chart = new Chart(this.part(".chart"), edge.points);
     this.reports = [];
     this.rows = 0;
   }
@@ -38,12 +37,12 @@ export class Card {
   }
 
   answer(picture) {
-    const [best, ...others] = picture.answers.at(-1).classes.map((c) => `${c.name} ${percent(c.probability)}`);
+    const [best, ...others] = said(picture.answers.at(-1));
     this.part(".best").textContent = best;
     this.part(".others").textContent = others.join(", ");
     this.rows = Math.max(this.rows, picture.answers.length); // the card does not shrink and grow with every picture
-    this.part(".planes").style.minHeight = `${1.35 * this.rows}rem`;
-    this.part(".planes").replaceChildren(...picture.answers.map((a) => planeRow(a)));
+    this.part(".answers").style.minHeight = `${1.35 * this.rows}rem`;
+    this.part(".answers").replaceChildren(...picture.answers.map((a) => answerRow(a)));
   }
 
   facts(edge) {
@@ -51,10 +50,10 @@ export class Card {
     const newest = this.reports.at(-1);
     if (newest) {
       const met = this.reports.filter((r) => r.latency_ms <= r.budget_ms).length;
-      facts.push(`level ${newest.planes}, ${newest.payload_bytes} bytes`);
+      facts.push(`point ${newest.point}, ${newest.payload_bytes} bytes`);
       facts.push(`${percent(met / this.reports.length)} within ${Math.round(newest.budget_ms)} ms`);
     } else if (edge.picture) {
-      facts.push(`level ${edge.picture.level}, ${edge.picture.answers.at(-1).payload_bytes} bytes`);
+      facts.push(`point ${edge.picture.answers.at(-1).point}, ${edge.picture.answers.at(-1).payload_bytes} bytes`);
     }
     this.part(".facts").textContent = facts.join(" · ");
   }
@@ -64,12 +63,12 @@ export class Card {
     const newest = this.reports.at(-1);
     const measured = newest.capacity ? `measured ${kbit(newest.capacity)}` : "not measured yet";
     const known = newest.true_capacity ? `, truly ${kbit(newest.true_capacity)}` : "";
-    const level = Object.assign(document.createElement("span"), { className: "key-level", textContent: "level" });
+    const point = Object.assign(document.createElement("span"), { className: "key-point", textContent: "point" });
     const link = Object.assign(document.createElement("span"), {
       className: "key-capacity",
       textContent: `link, ${measured}${known}`,
     });
-    this.part("figcaption").replaceChildren(link, " · ", level);
+    this.part("figcaption").replaceChildren(link, " · ", point);
     this.part(".chart").setAttribute("aria-hidden", "true"); // the caption says its newest values
     this.part(".costs").textContent =
       `A picture takes ${mean("payload_bytes")} bytes here; the same pictures as files of the encoder's size: ` +

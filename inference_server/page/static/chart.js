@@ -1,4 +1,4 @@
-// Capacity and level over the last minute.
+// Capacity and operating point over the last minute.
 
 const SPAN_S = 60;
 const HEIGHT = 144;
@@ -8,7 +8,7 @@ function colour(name) {
 }
 
 export class Chart {
-  constructor(parent, maxLevel) {
+  constructor(parent, points) {
     const axis = { stroke: () => colour("--quiet"), grid: { stroke: () => colour("--line"), width: 1 }, size: 44 };
     const options = {
       width: parent.clientWidth || 300,
@@ -18,20 +18,20 @@ export class Chart {
       scales: {
         x: { time: false, range: [-SPAN_S, 0] },
         kbit: { distr: 3, range: (u, low, high) => [Math.min(2, low || 2), Math.max(100, high || 100)] },
-        level: { range: [0, maxLevel + 0.5] },
+        point: { range: [0, points + 0.5] },
       },
       axes: [
         { ...axis, size: 24, values: (u, ticks) => ticks.map((t) => (t === 0 ? "now" : `${t} s`)) },
         { ...axis, scale: "kbit", values: (u, ticks) => ticks.map((t) => (/^[125]0*$/.test(String(t)) ? t : null)) },
-        { ...axis, scale: "level", side: 1, size: 32, incrs: [2, 4], grid: { show: false } },
+        { ...axis, scale: "point", side: 1, size: 32, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500], grid: { show: false } },
       ],
       series: [
         {},
         { scale: "kbit", stroke: () => colour("--quiet"), dash: [4, 3], width: 1, points: { show: false } },
         { scale: "kbit", stroke: () => colour("--accent"), width: 2, points: { show: false } },
         {
-          scale: "level",
-          stroke: () => colour("--level"),
+          scale: "point",
+          stroke: () => colour("--point"),
           width: 2,
           paths: uPlot.paths.stepped({ align: 1 }),
           points: { show: false },
@@ -50,7 +50,7 @@ export class Chart {
       rows.map((r) => r.at - now),
       rows.map((r) => kbits(r.true_capacity)),
       rows.map((r) => kbits(r.capacity)),
-      rows.map((r) => r.planes),
+      rows.map((r) => r.point),
     ]);
   }
 

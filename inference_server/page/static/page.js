@@ -30,7 +30,7 @@ function show(news) {
     }
   }
   for (const edge of news.edges) {
-    if (!cards.has(edge.number)) cards.set(edge.number, new Card(document.getElementById("edges"), model));
+    if (!cards.has(edge.number)) cards.set(edge.number, new Card(document.getElementById("edges"), edge));
     cards.get(edge.number).update(edge, news.now);
   }
   const more = news.connected > news.edges.length ? `, the ${news.edges.length} last active` : "";
@@ -58,7 +58,7 @@ async function describe() {
   const described = await answer.json();
   if (model && model.fingerprint !== described.fingerprint) location.reload(); // it came back with another model
   model = described;
-  document.getElementById("model").textContent = `${model.name}, ${model.classes.length} classes`;
+  document.getElementById("model").textContent = `${model.name}, ${model.task.name}, ${model.points.length} operating points`;
   document.getElementById("hint").textContent = `artoveq watch camera:0 --server ${location.hostname}:50051 --report`;
 }
 

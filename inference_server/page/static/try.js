@@ -1,6 +1,7 @@
-// A picture of one's own: the server's answer to each plane, shown when a link of that speed would have brought it.
+// A picture of one's own: the server's answer at each operating point, shown when a link of that speed
+// would have brought its bytes.
 
-import { kbit, percent, planeRow } from "./words.js";
+import { answerRow, kbit, said } from "./words.js";
 
 const LARGEST_SIDE = 512; // what is uploaded; the encoder's input is smaller still
 const CAMERA_PAUSE_MS = 300;
@@ -10,8 +11,7 @@ const capacity = () => onScale(part("capacity"), 2000, 512000);
 const budget = () => onScale(part("budget"), 20, 1000);
 
 let model = null;
-let answers = []; // to the picture, one for each plane; only the last has come where levels are no prefixes
-let picture = null;
+let answers = []; // to the picture, one for each operating point that is shown, cheapest first
 let camera = null;
 let asked = 0;
 
@@ -70,7 +70,6 @@ async function smaller(source, width, height) {
 
 async function send(blob, preview) {
   const number = ++asked;
-  picture = blob;
   if (preview) {
     URL.revokeObjectURL(part("preview").src);
     part("preview").src = URL.createObjectURL(blob);
@@ -78,17 +77,16 @@ async function send(blob, preview) {
     part("preview").hidden = false;
     part("invite").hidden = true;
   }
-  const found = await ask(blob, wanted());
+  const found = await ask(blob);
   if (found && number === asked) {
     answers = found;
     replay();
   }
 }
 
-async function ask(blob, level) {
+async function ask(blob) {
   try {
-    const query = level === null ? "?top_k=3" : `?top_k=3&level=${level}`;
-    const answer = await fetch(`v1/predictions/stream${query}`, { method: "POST", body: blob });
+    const answer = await fetch("v1/predictions/stream?top_k=3", { method: "POST", body: blob });
     const text = await answer.text();
     if (!answer.ok) throw new Error(JSON.parse(text).detail);
     const events = text.split("\n\n").filter(Boolean).map((event) => event.split("\n"));
@@ -105,9 +103,6 @@ async function ask(blob, level) {
 const arrival = (row) => (8000 * row.payload_bytes) / capacity(); // in ms
 const chosen = (rows) => rows.findLast((row) => arrival(row) <= budget());
 
-// Where levels are prefixes, one question has all answers; else the level that fits is asked for.
-const wanted = () => (model.prefix_consistent ? null : (chosen(model.levels) ?? model.levels[0]).level);
-
 let timers = [];
 let pending = 0;
 
@@ -118,20 +113,16 @@ function replay() {
   if (answers.length) pending = setTimeout(play, camera ? 0 : 60);
 }
 
-async function play() {
+function play() {
   timers.forEach(clearTimeout);
-  if (wanted() !== null && wanted() !== answers.at(-1).planes) {
-    const found = await ask(picture, wanted());
-    if (!found) return;
-    answers = found;
-  }
-  const list = part("planes");
+  const list = part("answers");
   const used = chosen(answers) ?? answers[0]; // the first answer is waited for even when it is late
-  const shown = answers.filter((a) => a.planes <= used.planes);
+  // Of a model that is not refinable only the block of the chosen point is sent.
+  const shown = model.planes.length ? answers.filter((a) => a.point <= used.point) : [used];
   if (!camera) list.replaceChildren();
   const appear = (answer) => {
     const late = arrival(answer) > budget();
-    const row = planeRow(answer, { late, note: `${Math.round(arrival(answer))} ms` });
+    const row = answerRow(answer, { late, note: `${Math.round(arrival(answer))} ms` });
     if (answer === shown[0]) list.replaceChildren(row);
     else list.append(row);
     if (answer === used) conclude(used, late);
@@ -140,10 +131,9 @@ async function play() {
 }
 
 function conclude(used, late) {
-  const classes = used.classes.map((c) => `${c.name} ${percent(c.probability)}`).join(", ");
-  const way = `level ${used.planes}, ${used.payload_bytes} bytes, ${Math.round(arrival(used))} ms on the way`;
-  verdict(`${classes}: ${way}${late ? ", later than the budget" : ""}.`, late);
-  part("verdict").dataset.level = used.planes;
+  const way = `point ${used.point}, ${used.payload_bytes} bytes, ${Math.round(arrival(used))} ms on the way`;
+  verdict(`${said(used).join(", ")}: ${way}${late ? ", later than the budget" : ""}.`, late);
+  part("verdict").dataset.point = used.point;
 }
 
 async function startCamera() {

@@ -1,4 +1,4 @@
-// Numbers as people read them, and the row of a bit-plane.
+// Numbers as people read them, and the row of an answer.
 
 export function kbit(bitsPerSecond) {
   const kbits = bitsPerSecond / 1000;
@@ -9,14 +9,21 @@ export function percent(share) {
   return `${Math.round(100 * share)} %`;
 }
 
-export function planeRow(answer, { late = false, note = "" } = {}) {
+// What an answer says, the most probable first: of classes, or, of another task, each of its keys.
+export function said(answer) {
+  if (answer.classes) return answer.classes.map((c) => `${c.name} ${percent(c.probability)}`);
+  const { point, payload_bytes, final, ...keys } = answer;
+  return Object.entries(keys).map(([key, value]) => `${key} ${JSON.stringify(value)}`);
+}
+
+export function answerRow(answer, { late = false, note = "" } = {}) {
   const row = document.createElement("li");
-  const best = answer.classes[0];
+  const best = answer.classes?.[0];
   const cells = [
-    ["plane", String(answer.planes)],
+    ["point", String(answer.point)],
     ["size", note || `${answer.payload_bytes} B`],
-    ["class", best.name],
-    ["probability", percent(best.probability)],
+    ["class", best ? best.name : said(answer).join(", ")],
+    ["probability", best ? percent(best.probability) : ""],
   ];
   for (const [name, text] of cells) {
     const cell = document.createElement("span");
@@ -25,6 +32,6 @@ export function planeRow(answer, { late = false, note = "" } = {}) {
     row.append(cell);
   }
   row.classList.toggle("late", late);
-  row.children[2].style.setProperty("--share", `${100 * best.probability}%`);
+  row.children[2].style.setProperty("--share", `${100 * (best?.probability ?? 0)}%`);
   return row;
 }
