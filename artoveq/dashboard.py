@@ -74,15 +74,22 @@ def _cells(edge: dict[str, Any], reports: deque[dict[str, Any]]) -> tuple[str, .
     point = size = answer = "–"
     if picture:
         newest = picture["answers"][-1]
-        best = newest["classes"][0]
         point, size = str(newest["point"]), str(newest["payload_bytes"])
-        answer = f"{escape(best['name'])} {best['probability']:.0%}"
+        answer = escape(_said(newest))
     capacity = met = "–"
     if reports:
         measured = reports[-1]["capacity"]
         capacity = f"{measured / 1000:.1f} kbit/s" if measured else "–"
         met = f"{sum(r['latency_ms'] <= r['budget_ms'] for r in reports) / len(reports):.0%}"
     return escape(edge["name"]), f"{edge['pictures']:,}", point, size, capacity, met, answer
+
+
+def _said(answer: dict[str, Any]) -> str:
+    """A class, or what another task says."""
+    if "classes" in answer:
+        best = answer["classes"][0]
+        return f"{best['name']} {best['probability']:.0%}"
+    return json.dumps({key: value for key, value in answer.items() if key not in ("point", "payload_bytes")})
 
 
 def dashboard(url: str, token: str | None, ca_file: Path | None, *, once: bool) -> None:

@@ -133,13 +133,20 @@ class Terminal:
             self._print(f"{record['frame']:>6}  {text}")
             return
         if "delivered" in record:
-            self._print(f"{record['frame']:>6}  {record['class']} {record['probability']:.0%}  delivered now")
+            self._print(f"{record['frame']:>6}  {_headline(record)}  delivered now")
             return
-        late, planes = "" if record["deadline_met"] else "  late", record["predictions"][-1]["planes"]
+        late, point = "" if record["deadline_met"] else "  late", record["answers"][-1]["point"]
         self._print(
-            f"{record['frame']:>6}  {record['class']} {record['probability']:.0%}  {planes} planes, "
+            f"{record['frame']:>6}  {_headline(record)}  point {point}, "
             f"{record['payload_bytes']} bytes, {record['latency_ms']:.0f} ms{late}"
         )
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+def _headline(record: Record) -> str:
+    """What the answer comes to: a class, or, for other tasks, how sure it is."""
+    if "class" in record:
+        return f"{record['class']} {record['probability']:.0%}"
+    return f"answered, {record['confidence']:.0%} sure"

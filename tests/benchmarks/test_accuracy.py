@@ -145,3 +145,31 @@ def test_the_plots_are_those_of_the_committed_results(tmp_path: Path, monkeypatc
     monkeypatch.setattr(figures, "FIGURES", tmp_path / "figures")
     drawn = draw(read())
     assert {p.name for p in drawn} == set(committed)
+
+
+@pytest.mark.training
+@pytest.mark.parametrize(
+    ("family", "first", "last"),
+    [
+        ("progressive", ([1], 64.0), ([8], 512.0)),
+        ("nested", ([1], 64.0), ([8], 512.0)),
+        ("mixed", (None, 64.0), ([8] * 4, 512.0)),
+    ],
+)
+def test_a_row_says_the_levels_and_bytes_of_each_point(
+    family: str, first: tuple[list[int] | None, float], last: tuple[list[int], float]
+) -> None:
+    import torch
+
+    from benchmarks.accuracy.rerun import codewords, measure
+    from training.model import RateModel
+    from training.views import Batch
+
+    torch.manual_seed(0)
+    model = RateModel(recipe_of(f"imagewoof64-compact/{family}/0"), 10, None)
+    rows = measure(model, [Batch(torch.rand(3, 3, 64, 64), torch.tensor([0, 1, 2]))])
+    found = [(row["allocation"], row["payload_bytes"]) for row in rows]
+    assert found[0] == ([], 0.0) and found[-1] == last
+    assert found[1][1] == first[1] and first[0] in (None, found[1][0])
+    assert all(("perplexity" in row) is (len(row["allocation"]) == 1) for row in rows)
+    assert {level: len(words) for level, words in codewords(model).items()} == {l: 2**l for l in range(1, 9)}
