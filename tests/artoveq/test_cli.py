@@ -30,7 +30,9 @@ def test_classify_for_people_and_for_programs(server: ServerProcess) -> None:
     lines = [json.loads(line) for line in out.splitlines()]
     assert code == 0 and [Path(line["picture"]).name for line in lines] == ["dingo.png", "dog.png", "fox.png"]
     assert lines[0]["class"] == "dingo" and lines[0]["deadline_met"] and 256 < lines[0]["payload_bytes"] <= 512
-    assert lines[0]["answers"][-1]["point"] == len(load_artifact(MODEL).manifest.points)
+    manifest = load_artifact(MODEL).manifest
+    best = max(manifest.chain, key=lambda number: manifest.point(number).metric)  # later planes would not help
+    assert lines[0]["answers"][-1]["point"] == best
 
 
 def test_a_point_by_its_bytes(server: ServerProcess) -> None:
