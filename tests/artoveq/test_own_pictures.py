@@ -52,7 +52,7 @@ def test_a_folder_of_pictures_becomes_a_served_model(tmp_path: Path) -> None:
     done = subprocess.run(training, cwd=tmp_path, env=single, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "200 pictures" not in done.stderr and "4 classes" in done.stderr  # some are kept for the test
-    assert re.search(r"│ 1 +│ [\d ]+│ \d+ +│ \d+\.\d% │", done.stdout)
+    assert re.search(r"│ 1 +│ [\d ]+│ \d+ +│ \d+\.\d% +│", done.stdout)
 
     model = tmp_path / "models" / "shapes"
     manifest = json.loads((model / "manifest.json").read_text())
