@@ -71,12 +71,12 @@ class Books:
 
     async def call(self, client: AsyncClient) -> None:
         """One picture of a caller."""
-        crop, heard = self._rng.randrange(len(self.crops)), list[Answer]()
+        crop, delivered = self._rng.randrange(len(self.crops)), list[Answer]()
         refined = self._refinable and self._rng.random() < 0.5
         mode = Progressive() if refined else OneShot(point=self._rng.choice(self._points))
         self.asked += 1
         try:
-            result = await client.predict(self.crops[crop], mode, budget=0.3, on_answer=heard.append)
+            result = await client.predict(self.crops[crop], mode, budget=0.3, on_answer=delivered.append)
         except ArtoveqError as error:
             self.failed += 1
             self.reasons[type(error).__name__] += 1
@@ -85,7 +85,7 @@ class Books:
         self.answered += 1
         points = [answer.point for answer in result.answers]
         good = all(self.right(crop, a.point, a.best.name, a.best.probability) for a in result.answers)
-        self.wrong += not good or points != sorted(set(points)) or result.answers != heard[-len(points) :]
+        self.wrong += not good or points != sorted(set(points)) or result.answers != delivered[-len(points) :]
 
     async def flow(self) -> None:
         """Returns when answers flow again."""

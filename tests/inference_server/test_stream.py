@@ -324,14 +324,14 @@ def test_a_file_is_answered_at_the_best_point(stub: Stub, any_size: Artifact) ->
         yield hello(any_size)
         for number, file in ((1, png("red")), (2, b"none")):
             yield pb.StreamRequest(file=pb.PictureFile(picture_id=number, file=file))
-        heard.wait(10)  # a picture that is not complete is forgotten when the edge has said everything
+        taken_in.wait(10)  # a picture that is not complete is forgotten when the edge has said everything
 
-    heard = threading.Event()
+    taken_in = threading.Event()
     responses = []
     for response in stub.Stream(requests()):
         responses.append(response)
         if sum(r.HasField("answer") or r.HasField("failure") for r in responses) == 2:
-            heard.set()
+            taken_in.set()
     (answer,) = finals(responses).values()
     assert answer.point == len(any_size.manifest.points) and best(answer) == "red"
     assert failures(responses) == [(2, INVALID)]
