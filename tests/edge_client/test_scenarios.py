@@ -174,10 +174,13 @@ def test_no_more_messages_go_than_with_eight_whole_levels() -> None:
 
 @pytest.mark.parametrize(("every", "limit_s"), [(1.0, 2.0), pytest.param(0.1, 20.0, marks=pytest.mark.slow)])
 def test_an_hour_of_a_link_takes_seconds(every: float, limit_s: float) -> None:
-    """In this process's own time, and half as much again: whoever shares the machine's cores slows that, too."""
-    began = time.process_time()
-    seen = run([Conditions(40_000), Pictures(every=every, budget=0.1), Run(3600)])
-    taken = time.process_time() - began
-    print(f"{len(seen.pictures)} pictures in {taken:.2f} s")
-    assert len(seen.pictures) == round(3600 / every) and seen.met > 0.9
-    assert taken <= 1.5 * limit_s
+    """In this process's own time, at best of two: whoever shares the machine's cores slows that, too."""
+    for _ in range(2):
+        began = time.process_time()
+        seen = run([Conditions(40_000), Pictures(every=every, budget=0.1), Run(3600)])
+        taken = time.process_time() - began
+        print(f"{len(seen.pictures)} pictures in {taken:.2f} s")
+        assert len(seen.pictures) == round(3600 / every) and seen.met > 0.9
+        if taken <= limit_s:
+            return
+    pytest.fail(f"An hour took {taken:.2f} s twice, more than {limit_s:g}.")
