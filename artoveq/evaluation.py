@@ -89,8 +89,7 @@ def figures(manifest: Manifest, outputs: Outputs, split: Split) -> dict[str, flo
 
 def encoded_at(encoder: Encoder, pictures: Picture, points: Sequence[int]) -> Iterator[tuple[int, Indices]]:
     """Each point with the indices (B, M) of fitted pictures (B, S, S, 3); encoded once, where prefixes are points."""
-    manifest = encoder.manifest
-    finest = encoder.encode_batch(pictures, manifest.chain[-1]) if manifest.refinable else None
+    finest = encoder.encode_batch(pictures, encoder.finest) if encoder.manifest.refinable else None
     for point in points:
         if finest is None:
             yield point, encoder.encode_batch(pictures, point)
@@ -99,6 +98,7 @@ def encoded_at(encoder: Encoder, pictures: Picture, points: Sequence[int]) -> It
 
 
 def fitted(encoder: Encoder, split: Split) -> Iterator[Picture]:
+    """The pictures of a split at the encoder's size, in batches (B, S, S, 3)."""
     starts = range(0, len(split), BATCH)
     for start in track(starts, description="measuring", console=console, transient=True):
         rows = range(start, min(start + BATCH, len(split)))
