@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from wire.manifest import Manifest
+from wire.manifest import Manifest, OperatingPoint
 
 MAX_LEVEL = 8
 KAPPA = {"S1": 0.0, "S2": -0.25, "S3": 0.25}
@@ -23,10 +23,10 @@ def rate_probabilities(scenario: str, max_level: int = MAX_LEVEL) -> dict[int, f
     return {b: weight / total for b, weight in weights.items()}
 
 
-def metric_by_rate(manifest: Manifest) -> dict[float, float]:
-    """What a model delivers at each rate in bits a sub-vector; of two points with one rate, the whole level counts."""
-    points = {8 * point.payload_bytes / manifest.sub_vectors: point.metric for point in manifest.points}
-    return points | {float(level): manifest.point(number).metric for level, number in manifest.levels.items()}
+def points_by_rate(manifest: Manifest) -> dict[float, OperatingPoint]:
+    """A model's points by bits a sub-vector; of two with one rate, the whole level counts."""
+    points = {8 * point.payload_bytes / manifest.sub_vectors: point for point in manifest.points}
+    return points | {float(level): manifest.point(number) for level, number in manifest.levels.items()}
 
 
 def delivered(metric: Mapping[float, float], scenario: str, max_level: int = MAX_LEVEL) -> float:

@@ -133,13 +133,13 @@ def evaluate(
     from wire.artifact import load_artifact
 
     if scenario:
-        from artoveq.scenarios import delivered, metric_by_rate
+        from artoveq.scenarios import delivered, points_by_rate
 
         folders = artifacts or sorted(p.parent for p in Path("models").glob("*/manifest.json"))
         if not folders:
             raise typer.BadParameter("There is no artifact in models/; name the folders of some.")
         for manifest in (load_artifact(folder).manifest for folder in folders):
-            rates = metric_by_rate(manifest)
+            rates = {rate: point.metric for rate, point in points_by_rate(manifest).items()}
             row = {s.value: round(delivered(rates, s.value), 6) for s in scenario}
             print(
                 json.dumps({"artifact": manifest.name, "profile": manifest.profile, "family": manifest.family, **row})

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import mean
 
-from artoveq.scenarios import KAPPA, MAX_LEVEL
+from artoveq.scenarios import KAPPA, MAX_LEVEL, points_by_rate
 from benchmarks.accuracy.results import (
     FIXED,
     NAMES,
     families,
     mixed_against_identical,
-    points_by_rate,
     read,
     shipped,
 )

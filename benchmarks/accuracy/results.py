@@ -11,7 +11,7 @@ from typing import Any
 
 from artoveq.scenarios import KAPPA, MAX_LEVEL, best_single, delivered
 from benchmarks.accuracy.rows import CODECS, IDEAS, RESULTS
-from wire.manifest import MANIFEST, Manifest, OperatingPoint, parse_manifest
+from wire.manifest import MANIFEST, Manifest, parse_manifest
 
 MODELS = Path(__file__).parent.parent.parent / "models"
 
@@ -65,12 +65,6 @@ def shipped(profile: str = "*", models: Path = MODELS) -> list[Manifest]:
     """The artifacts of a profile: measured metrics and bytes, entropy coding included."""
     paths = sorted(models.glob(f"{profile}-*/{MANIFEST}"))
     return [parse_manifest(path.read_bytes(), str(path)) for path in paths]
-
-
-def points_by_rate(manifest: Manifest) -> dict[float, OperatingPoint]:
-    """An artifact's points by bits a sub-vector; of two with one rate, the whole level counts."""
-    points = {8 * point.payload_bytes / manifest.sub_vectors: point for point in manifest.points}
-    return points | {float(level): manifest.point(number) for level, number in manifest.levels.items()}
 
 
 def rates_of(result: dict[str, Any], split: str = "test") -> Rates:

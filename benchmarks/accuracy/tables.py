@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from artoveq.scenarios import KAPPA, MAX_LEVEL
-from benchmarks.accuracy.results import FIXED, NAMES, families, mixed_against_identical, points_by_rate, shipped
+from artoveq.scenarios import KAPPA, MAX_LEVEL, points_by_rate
+from benchmarks.accuracy.results import FIXED, NAMES, families, mixed_against_identical, shipped
 from benchmarks.accuracy.rows import CODECS, IDEAS, PROFILES
 
 console = Console(width=150)
