@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
+import logging
 
 import grpc
 
+from edge_client.cache import ModelCache, cache_bytes, cache_folder
 from edge_client.errors import translated
 from edge_client.transport.base import Metadata
-from wire.artifact import Artifact, check_file, load_artifact
-from wire.exceptions import ArtifactError
+from wire.artifact import Artifact, check_file
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
 from wire.manifest import MANIFEST, parse_manifest
 
-
-def cache_folder() -> Path:
-    """Where fetched encoders are kept: $ARTOVEQ_CACHE, or artoveq/ in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "artoveq"
-    return Path(os.environ.get("ARTOVEQ_CACHE") or default)
+log = logging.getLogger(__name__)
 
 
 async def provision(channel: grpc.aio.Channel, address: str, timeout: float, metadata: Metadata) -> Artifact:
@@ -31,39 +25,33 @@ async def provision(channel: grpc.aio.Channel, address: str, timeout: float, met
         ArtifactError: if what came does not have the hashes that the manifest names.
     """
     stub = RemoteInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
+    cache = _cache()
     try:
         described = await stub.DescribeModel(pb.DescribeModelRequest(), timeout=timeout, metadata=metadata)
         manifest = parse_manifest(described.manifest, f"The manifest from {address}")
-        folder = cache_folder() / manifest.fingerprint
-        try:
-            return load_artifact(folder, edge=True)
-        except ArtifactError:
-            pass  # not there yet, or damaged: fetch it
-        files = {}
-        for name in manifest.edge_files:
-            request = pb.FetchFileRequest(fingerprint=manifest.fingerprint, name=name)
-            chunks = stub.FetchFile(request, metadata=metadata)
-            files[name] = check_file(manifest, name, b"".join([chunk.data async for chunk in chunks]))
+        before = cache.served(address)
+        if before not in (None, manifest.fingerprint):
+            log.warning("%s serves another model now: %s, in place of %s.", address, manifest.fingerprint, before)
+        artifact = cache.load(manifest.fingerprint)
+        if artifact is None:
+            files = {MANIFEST: described.manifest}
+            for name in manifest.edge_files:
+                request = pb.FetchFileRequest(fingerprint=manifest.fingerprint, name=name)
+                chunks = stub.FetchFile(request, metadata=metadata)
+                files[name] = check_file(manifest, name, b"".join([chunk.data async for chunk in chunks]))
+            artifact = cache.store(manifest.fingerprint, files)
     except grpc.RpcError as error:
         raise translated(error, address) from error
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            _replace(folder / name, data)
-        _replace(folder / MANIFEST, described.manifest)
-    except OSError as error:
-        raise ArtifactError(
-            f"The encoder could not be stored in {folder} ({error.strerror}); free some space, or set ARTOVEQ_CACHE."
-        ) from error
-    return load_artifact(folder, edge=True)
+    cache.remember(address, manifest.fingerprint)
+    return artifact
 
 
-def _replace(path: Path, data: bytes) -> None:
-    descriptor, fresh = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.replace(fresh, path)
-    except OSError:
-        os.unlink(fresh)
-        raise
+def provisioned(address: str) -> Artifact | None:
+    """The edge's part of the model that the server served last, from the cache; None where it is not there."""
+    cache = _cache()
+    fingerprint = cache.served(address)
+    return None if fingerprint is None else cache.load(fingerprint)
+
+
+def _cache() -> ModelCache:
+    return ModelCache(cache_folder(), cache_bytes())

@@ -17,8 +17,8 @@ import pytest
 from artoveq.demo.link import Link
 from artoveq.processes import ServerProcess, server_process
 from edge_client import AsyncClient, Client, File, OneShot, Progressive
+from edge_client.cache import cache_folder
 from edge_client.modes import Mode, point_for
-from edge_client.provision import cache_folder
 from edge_client.rate import LinkEstimator, Outcome
 from edge_client.transport.emulated import UNLIMITED, CapacityTrace
 from tests.conftest import MODEL, NESTED, PICTURES
