@@ -133,8 +133,8 @@ class StreamLedger:
                     yield self._noted(pb.StreamRequest(file=file), [(file.picture_id, 0)], now)  # type: ignore[arg-type]
                 continue
             payloads, planes = zip(*run, strict=True)
-            payloads[0].given_up.extend(self._given_up)
-            self._given_up.clear()
+            payloads[0].given_up.extend(self._given_up[:MOST])
+            del self._given_up[:MOST]
             until = iter(planes)
             for message, inside in bundled(payloads, MOST if self.reads_bundles else 1):
                 yield self._noted(message, [(one.picture_id, next(until)) for one in inside], now)

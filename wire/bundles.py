@@ -9,7 +9,7 @@ from wire.exceptions import ProtocolError
 from wire.generated import remote_inference_pb2 as pb
 
 MOST = 256
-"""Payloads in one bundle."""
+"""Payloads in one bundle, and pictures that one message gives up."""
 
 
 def _shared(part: pb.Payload) -> tuple[int, int, int, bool, int, bool]:
@@ -51,7 +51,7 @@ def bundled(parts: Sequence[pb.Payload], most: int = MOST) -> Iterator[tuple[pb.
 
 
 def unbundled(bundle: pb.PayloadBundle) -> Iterator[pb.Payload]:
-    """The payloads in a bundle.
+    """The payloads in a bundle; what they give up together stands in the first one alone.
 
     Raises:
         ProtocolError: if lengths, steps and bytes do not fit together, or there are too many.
@@ -73,4 +73,5 @@ def unbundled(bundle: pb.PayloadBundle) -> Iterator[pb.Payload]:
         part = pb.Payload()
         part.CopyFrom(bundle.shared)
         part.picture_id, part.data = picture_id, data[end - length : end]
+        bundle.shared.ClearField("given_up")
         yield part

@@ -80,10 +80,12 @@ class StreamState:
         kind = request.WhichOneof("message")
         if kind == "payload":
             self.received_bytes += request.ByteSize()
+            _check_given_up(request.payload)
             actions = self._payload(request.payload, now)
             return self._receipt(actions, request.payload.picture_id, now)
         if kind == "bundle":
             self.received_bytes += request.ByteSize()
+            _check_given_up(request.bundle.shared)
             actions = []
             for payload in unbundled(request.bundle):
                 actions += self._payload(payload, now)
@@ -247,3 +249,8 @@ class StreamState:
         if self._input_ended and not self._pictures and not self._ended:
             self._ended = True
             yield End()
+
+
+def _check_given_up(payload: pb.Payload) -> None:
+    if len(payload.given_up) > MOST:
+        raise ProtocolError(f"A message gives up at most {MOST} pictures, not {len(payload.given_up)}.")

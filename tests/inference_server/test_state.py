@@ -210,6 +210,22 @@ def test_what_is_given_up_is_withdrawn_and_never_answered(give_up: str) -> None:
     assert plan.planes(1, 2, 1) == ["failure 1", "receipt 1 planes 0"]
 
 
+def test_a_bundle_gives_up_once_however_many_payloads_it_has() -> None:
+    plan = Plan(most=MOST + 2)
+    plan.planes(1, 1, 1)
+    shared = pb.Payload(picture_id=2, point=8, first_plane=1, plane_count=1, data=PLANE * MOST, given_up=[1] * MOST)
+    bundle = pb.StreamRequest(bundle=pb.PayloadBundle(shared=shared, lengths=[len(PLANE)]))
+    assert len(plan.say(bundle)) == 1 and plan.notes(Withdraw) == [Withdraw(1)]
+
+
+@pytest.mark.parametrize("kind", ["payload", "bundle"])
+def test_a_message_that_gives_up_too_much_ends_the_stream(kind: str) -> None:
+    asked = pb.Payload(picture_id=1, point=8, first_plane=1, plane_count=1, data=PLANE, given_up=range(MOST + 1))
+    bundle = pb.StreamRequest(bundle=pb.PayloadBundle(shared=asked, lengths=[len(PLANE)]))
+    with pytest.raises(ProtocolError, match="gives up at most 256 pictures, not 257"):
+        Plan().say(pb.StreamRequest(payload=asked) if kind == "payload" else bundle)
+
+
 def test_a_file_is_encoded_then_decoded() -> None:
     plan = Plan()
     request = pb.StreamRequest(file=pb.PictureFile(picture_id=1, file=b"file"))

@@ -62,6 +62,8 @@ def test_pictures_that_are_given_up_are_named_once() -> None:
     two = [pb.Payload(picture_id=n, point=1, data=b"x", given_up=[n - 5]) for n in (8, 9)]
     ((message, _),) = bundled(two)
     assert list(message.bundle.shared.given_up) == [3, 4]
+    first, second = unbundled(message.bundle)
+    assert (list(first.given_up), list(second.given_up)) == ([3, 4], [])
 
 
 WRONG: list[tuple[int, list[int], list[int]]] = [
