@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 
 from inference_server.access import Access
+from inference_server.access.proxies import Proxies
 from inference_server.model import Model
 from inference_server.page.edges import Edges
 from inference_server.registry import ModelRegistry
 from inference_server.settings import Settings
+from inference_server.uploads import Uploads
 from wire.exceptions import ServerUnavailable
 
 
@@ -18,6 +20,12 @@ class Deployment:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.access = Access(settings)
+        self.proxies = Proxies(settings.proxies)
+        self.uploads = Uploads(
+            most_of_file=settings.max_upload_bytes,
+            most=settings.upload_memory_bytes,
+            most_of_caller=settings.caller_uploads,
+        )
         self.models = ModelRegistry([Model(folder, settings) for folder in settings.model])
         self.edges = Edges()
         self.leaving = False

@@ -56,6 +56,13 @@ class Model:
         self._begun = _ByPoint(metrics.POINT_SELECTED, self.manifest.name)
         self._answered = _ByPoint(metrics.PICTURES, self.manifest.name)
         self._encoding = 0
+        self._edge_files: dict[str, bytes] = {}
+
+    def edge_file(self, name: str) -> bytes:
+        """A file that an edge needs; read once, however many fetch it."""
+        if name not in self._edge_files:
+            self._edge_files[name] = self.artifact.path(name).read_bytes()
+        return self._edge_files[name]
 
     @property
     def best_point(self) -> int:

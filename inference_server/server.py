@@ -16,9 +16,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from inference_server.deployment import Deployment
+from inference_server.descriptors import connections_of, raise_limit
 from inference_server.rest.app import build_app
-from inference_server.rpc.malformed import RefuseMalformed
-from inference_server.rpc.service import Service
+from inference_server.rpc.options import options
+from inference_server.rpc.requests import ReadRequests
+from inference_server.rpc.service import Service, host_of
 from inference_server.settings import Settings
 from wire.exceptions import ServerError, SettingsError
 from wire.generated import remote_inference_pb2 as pb
@@ -43,15 +45,19 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.deployment = Deployment(settings)
-        self._service = Service(self.deployment)
+        requests = ReadRequests(
+            SERVICE_NAME,
+            lambda context: host_of(context, self.deployment.proxies),
+            seconds=settings.greeting_seconds,
+            host_calls=settings.host_calls,
+            host_watches=settings.host_watches,
+        )
+        self._service = Service(self.deployment, requests)
         self._health = health.aio.HealthServicer()
-        # Room for a picture file and the message around it.
-        limits = [
-            ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", settings.max_upload_bytes + 65536),
-            ("grpc.http2.bdp_probe", 0),  # edges would have to answer each probe over their uplink
-        ]
-        self._grpc = grpc.aio.server(options=limits, interceptors=[RefuseMalformed(SERVICE_NAME)])
+        connections = connections_of(settings.connections)
+        self._grpc = grpc.aio.server(
+            options=options(settings, connections), interceptors=[requests], maximum_concurrent_rpcs=settings.calls
+        )
         add_RemoteInferenceServiceServicer_to_server(self._service, self._grpc)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
@@ -113,6 +119,7 @@ class Server:
 async def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT."""
     sys.setswitchinterval(SWITCH_S)
+    raise_limit()
     server = Server(settings)
     await server.start()
     served = [f"{one.manifest.name} ({one.manifest.fingerprint[:12]})" for one in server.deployment.models]

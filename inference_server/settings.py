@@ -42,6 +42,39 @@ class Settings(BaseSettings):
     """Largest width × height of a picture that the server decodes."""
     max_upload_bytes: int = Field(16 * 1024 * 1024, ge=1)
     """Largest picture file."""
+    upload_memory_bytes: int = Field(128 * 1024 * 1024, ge=1)
+    """Bytes of picture files that are held at once, half of them at most of one caller."""
+    upload_seconds: float = Field(60, gt=0)
+    """How long a picture file may take to arrive."""
+    caller_uploads: int = Field(16, ge=1)
+    """Picture files that one caller may have under way."""
+    message_bytes: int = Field(65536, ge=4096)
+    """Largest message of a gRPC call; what is longer is refused before it is read. Larger files come in pieces."""
+    connections: int = Field(4096, ge=1)
+    """Connections that each port may have open; fewer where the process may not open so many files."""
+    connection_calls: int = Field(100, ge=1)
+    """Calls that one gRPC connection may have open."""
+    calls: int = Field(8192, ge=1)
+    """gRPC calls that may be open in all."""
+    host_calls: int = Field(256, ge=1)
+    """gRPC calls of one host whose request has not arrived yet."""
+    host_watches: int = Field(32, ge=1)
+    """Calls of one host that watch the health, or reflection."""
+    greeting_seconds: float = Field(20, gt=0)
+    """How long a connection may take to say what it wants: TLS, the greeting of HTTP/2, the headers of HTTP; and a call
+    to send its request."""
+    connection_idle_seconds: float = Field(300, gt=0)
+    """A gRPC connection without a call is closed after so long."""
+    connection_age_seconds: float = Field(0, ge=0)
+    """A gRPC connection takes no new calls after so long, and is closed `drain_seconds` later; 0: it may stay."""
+    keepalive_seconds: float = Field(120, gt=0)
+    """After so long without a byte from a gRPC connection the server pings it."""
+    keepalive_timeout_seconds: float = Field(20, gt=0)
+    """A connection that does not answer a ping for so long is closed."""
+    ping_seconds: float = Field(5, ge=0)
+    """Clients may ping this often; a connection that pings more often is closed."""
+    proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    """Addresses or networks, separated by commas, of proxies whose X-Forwarded-For is believed."""
     viewers: int = Field(32, ge=1)
     """Pages that may be open at once."""
     tls_certificate: Path | None = None
@@ -75,6 +108,11 @@ class Settings(BaseSettings):
         if isinstance(given, str):
             return tuple(filter(None, given.split(os.pathsep)))
         return (given,) if isinstance(given, Path) else given
+
+    @field_validator("proxies", mode="before")
+    @classmethod
+    def _list(cls, given: Any) -> Any:
+        return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
 
 
 def read_settings(**given: Any) -> Settings:

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import unquote
 
 import grpc
 
 from inference_server import metrics
+from inference_server.access.proxies import FORWARDED, Proxies
 from inference_server.deployment import Deployment
 from inference_server.idempotency import IdempotencyCache
 from inference_server.model import Model
-from inference_server.rpc.malformed import SENTENCE
+from inference_server.rpc.requests import SENTENCE, ReadRequests
 from inference_server.streams.accumulator import PlaneAccumulator
 from inference_server.streams.runner import FAILURE_LEVELS, StreamRunner
 from inference_server.streams.status import status_of
+from inference_server.uploads import Upload, UploadTooSlow
 from wire.exceptions import ArtoveqError, ProtocolError, ServerOverloaded, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceServicer
 from wire.manifest import MANIFEST
+from wire.shown import shown
 from wire.tracing import Trace, request_id_of
 
 log = logging.getLogger(__name__)
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 64 * 1024
 KEY_BYTES = 64
 VERSION = "1"
 
@@ -41,8 +44,8 @@ else:
 class Service(RemoteInferenceServiceServicer):
     """The calls of a deployment's callers."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        self._deployment = deployment
+    def __init__(self, deployment: Deployment, requests: ReadRequests) -> None:
+        self._deployment, self._requests = deployment, requests
         self._streams: set[StreamRunner] = set()
         self._answers: IdempotencyCache[pb.Answer] = IdempotencyCache(deployment.settings.remembered_pictures)
 
@@ -56,7 +59,7 @@ class Service(RemoteInferenceServiceServicer):
     ) -> AsyncIterator[pb.StreamResponse]:
         hello, model, caller = await self._greet(requests, context)
         sent = _metadata(context)
-        edge = self._deployment.edges.join(hello.name, host_of(context.peer()), model.manifest)
+        edge = self._deployment.edges.join(hello.name, self._host(context), model.manifest)
         named = {"request_id": request_id_of(sent), "caller": caller, "edge": edge.name}
         trace = Trace("artoveq.serve_stream", named["request_id"], sent)
         log.debug("A stream begins.", extra=named)
@@ -91,10 +94,8 @@ class Service(RemoteInferenceServiceServicer):
         self, requests: AsyncIterator[pb.StreamRequest | None], context: Context
     ) -> tuple[pb.Hello, Model, str]:
         """The first message is read before anybody is refused: a refusal in the midst of its writing would be lost."""
-        first = None
-        with contextlib.suppress(asyncio.TimeoutError):
-            first = await asyncio.wait_for(anext(aiter(requests), None), self._deployment.settings.idle_seconds)
         try:
+            first = await self._requests.first(requests, context)
             caller = self._caller(context)
             if first is None or first.WhichOneof("message") != "hello":
                 raise ProtocolError("The first message of a stream must be `hello`.")
@@ -129,16 +130,37 @@ class Service(RemoteInferenceServiceServicer):
         decoded = await model.decoder.decode(caller, arrived.point, arrived.indices)
         return model.answer(decoded, request.top_k)
 
-    async def PredictPicture(self, request: pb.PredictPictureRequest, context: Context) -> pb.PredictPictureResponse:
+    async def PredictPicture(
+        self, requests: AsyncIterator[pb.PredictPictureRequest | None], context: Context
+    ) -> pb.PredictPictureResponse:
         try:
+            first = await self._requests.first(requests, context)
             caller = self._caller(context)
-            model = self._deployment.models.named(request.fingerprint)
+            if first is None:
+                raise ProtocolError(SENTENCE)
+            model = self._deployment.models.named(first.fingerprint)
             self._deployment.admit(caller)
-            indices = await model.encode(request.picture, model.best_point)
+            with self._deployment.uploads.one(caller) as upload:
+                upload.add(first.picture)
+                await self._rest_of(upload, requests)
+                indices = await model.encode(upload.file(), model.best_point)
             decoded = await model.decoder.decode(caller, model.best_point, indices)
         except ArtoveqError as error:
             await _abort(context, error)
-        return pb.PredictPictureResponse(answer=model.answer(decoded, request.top_k))
+        return pb.PredictPictureResponse(answer=model.answer(decoded, first.top_k))
+
+    async def _rest_of(self, upload: Upload, requests: AsyncIterator[pb.PredictPictureRequest | None]) -> None:
+        async def read() -> None:
+            async for request in requests:
+                if request is None:
+                    raise ProtocolError(SENTENCE)
+                upload.add(request.picture)
+
+        seconds = self._deployment.settings.upload_seconds
+        try:
+            await asyncio.wait_for(read(), seconds)
+        except asyncio.TimeoutError:
+            raise UploadTooSlow(seconds) from None
 
     async def DescribeModel(self, request: pb.DescribeModelRequest, context: Context) -> pb.DescribeModelResponse:
         try:
@@ -156,8 +178,8 @@ class Service(RemoteInferenceServiceServicer):
         except ArtoveqError as error:
             await _abort(context, error)
         if request.name not in model.manifest.edge_files:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no file {request.name!r} to fetch.")
-        data = model.artifact.path(request.name).read_bytes()
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no file {shown(request.name)!r} to fetch.")
+        data = model.edge_file(request.name)
         for start in range(0, len(data), CHUNK_BYTES):
             yield pb.FetchFileResponse(data=data[start : start + CHUNK_BYTES])
 
@@ -168,7 +190,10 @@ class Service(RemoteInferenceServiceServicer):
             AccessDenied: if that is nobody we know.
         """
         authorization = _metadata(context).get("authorization")
-        return self._deployment.access.caller(authorization, host_of(context.peer()), time.monotonic())
+        return self._deployment.access.caller(authorization, self._host(context), time.monotonic())
+
+    def _host(self, context: Context) -> str:
+        return host_of(context, self._deployment.proxies)
 
 
 async def _read(requests: AsyncIterator[pb.StreamRequest | None], stream: StreamRunner) -> None:
@@ -183,9 +208,14 @@ async def _read(requests: AsyncIterator[pb.StreamRequest | None], stream: Stream
     stream.input_ended()
 
 
-def host_of(peer: str) -> str:
-    """The host of a gRPC peer such as "ipv4:10.0.0.7:50123"."""
-    return peer.partition(":")[2].rpartition(":")[0] or peer
+def host_of(context: Context, proxies: Proxies) -> str:
+    """The host that a call comes from, by proxies of ours or by itself."""
+    return proxies.host(peer_host(context.peer()), _metadata(context).get(FORWARDED))
+
+
+def peer_host(peer: str) -> str:
+    """The host of a gRPC peer such as "ipv4:10.0.0.7:50123" or "ipv6:%5B::1%5D:50123"."""
+    return unquote(peer).partition(":")[2].rpartition(":")[0] or peer
 
 
 def _metadata(context: Context) -> dict[str, str]:
@@ -195,8 +225,8 @@ def _metadata(context: Context) -> dict[str, str]:
 async def _abort(context: Context, error: ArtoveqError) -> NoReturn:
     if isinstance(error, ServerOverloaded):
         context.set_trailing_metadata((("retry-after-ms", str(round(1000 * error.retry_after))),))
-    named = {"request_id": request_id_of(_metadata(context)), "peer": host_of(context.peer())}
+    named = {"request_id": request_id_of(_metadata(context)), "peer": peer_host(context.peer())}
     code = status_of(error)
     log.log(FAILURE_LEVELS.get(code, logging.INFO), "A call failed: %s", error, extra={**named, "code": code.name})
-    await context.abort(code, str(error))
+    await context.abort(code, shown(str(error)))
     raise AssertionError("abort does not return")

@@ -16,7 +16,7 @@ import trustme
 
 from inference_server.access import Access
 from inference_server.access.tokens import READ_AGAIN_S, read_tokens
-from inference_server.rpc.service import host_of
+from inference_server.rpc.service import peer_host
 from inference_server.settings import Settings, read_settings
 from tests.inference_server.conftest import png
 from tests.inference_server.serving import Running, serving
@@ -66,7 +66,9 @@ def answered(channel: grpc.Channel, timeout: float = 20, token: str | None = Non
     """The class that the server names for a red picture."""
     metadata = [("authorization", f"Bearer {token}")] if token else None
     request = pb.PredictPictureRequest(picture=RED)
-    answer = Stub(channel).PredictPicture(request, timeout=timeout, metadata=metadata, wait_for_ready=True).answer
+    answer = (
+        Stub(channel).PredictPicture(iter([request]), timeout=timeout, metadata=metadata, wait_for_ready=True).answer
+    )
     return str(answer.classification.classes[0].name)
 
 
@@ -114,7 +116,7 @@ def test_a_token_opens_both_ports(progressive: Artifact, tokens: Path) -> None:
         stub = Stub(channel)
         for call in (
             lambda: stub.Predict(pb.PredictRequest()),
-            lambda: stub.PredictPicture(pb.PredictPictureRequest()),
+            lambda: stub.PredictPicture(iter([pb.PredictPictureRequest()])),
             lambda: stub.DescribeModel(pb.DescribeModelRequest()),
             lambda: list(stub.FetchFile(pb.FetchFileRequest())),
             lambda: list(stub.Stream(iter([]))),
@@ -170,8 +172,8 @@ def test_an_idle_stream_is_ended(progressive: Artifact) -> None:
 
 
 def test_a_stream_without_a_hello_is_ended(progressive: Artifact) -> None:
-    with serving(progressive.folder, idle_seconds=0.2) as server, grpc.insecure_channel(server.address) as channel:
-        with pytest.raises(grpc.RpcError, match="must be `hello`") as ended:
+    with serving(progressive.folder, greeting_seconds=0.2) as server, grpc.insecure_channel(server.address) as channel:
+        with pytest.raises(grpc.RpcError, match="did not arrive within") as ended:
             list(Stub(channel).Stream(_kept_open()))
         assert ended.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
@@ -265,5 +267,5 @@ def test_half_of_tls_is_refused(given: dict[str, str], said: str) -> None:
 
 
 def test_callers_without_tokens_are_their_hosts() -> None:
-    assert host_of("ipv4:10.0.0.7:50123") == "10.0.0.7" == access().caller(None, "10.0.0.7", 0.0)
-    assert host_of("ipv6:[::1]:50123") == "[::1]"
+    assert peer_host("ipv4:10.0.0.7:50123") == "10.0.0.7" == access().caller(None, "10.0.0.7", 0.0)
+    assert peer_host("ipv6:[::1]:50123") == "[::1]" == peer_host("ipv6:%5B::1%5D:50123")

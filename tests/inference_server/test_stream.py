@@ -249,7 +249,7 @@ def test_unary_forms(stub: Stub, progressive: Artifact, nested: Artifact) -> Non
     assert np.isclose(sum(c.probability for c in answer.classification.classes), 1, atol=1e-4)
     for model in (progressive, nested):
         request = pb.PredictPictureRequest(picture=png("yellow"), fingerprint=model.manifest.fingerprint)
-        answer = stub.PredictPicture(request).answer
+        answer = stub.PredictPicture(iter([request])).answer
         assert (best(answer), answer.point) == ("yellow", len(model.manifest.points))
     for wrong in (
         pb.PredictRequest(fingerprint=fingerprint, point=11, data=bytes(4)),
@@ -260,7 +260,7 @@ def test_unary_forms(stub: Stub, progressive: Artifact, nested: Artifact) -> Non
             stub.Predict(wrong)
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     with pytest.raises(grpc.RpcError) as caught:
-        stub.PredictPicture(pb.PredictPictureRequest(picture=b"no picture"))
+        stub.PredictPicture(iter([pb.PredictPictureRequest(picture=b"no picture")]))
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 

@@ -44,7 +44,7 @@ class RemoteInferenceServiceStub(object):
                 request_serializer=remote__inference__pb2.PredictRequest.SerializeToString,
                 response_deserializer=remote__inference__pb2.PredictResponse.FromString,
                 _registered_method=True)
-        self.PredictPicture = channel.unary_unary(
+        self.PredictPicture = channel.stream_unary(
                 '/artoveq.v1.RemoteInferenceService/PredictPicture',
                 request_serializer=remote__inference__pb2.PredictPictureRequest.SerializeToString,
                 response_deserializer=remote__inference__pb2.PredictPictureResponse.FromString,
@@ -80,8 +80,8 @@ class RemoteInferenceServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def PredictPicture(self, request, context):
-        """One picture as a JPEG, PNG or WebP file: the server runs the encoder too, at its best point.
+    def PredictPicture(self, request_iterator, context):
+        """One picture as a JPEG, PNG or WebP file, in pieces: the server runs the encoder too, at its best point.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,7 +115,7 @@ def add_RemoteInferenceServiceServicer_to_server(servicer, server):
                     request_deserializer=remote__inference__pb2.PredictRequest.FromString,
                     response_serializer=remote__inference__pb2.PredictResponse.SerializeToString,
             ),
-            'PredictPicture': grpc.unary_unary_rpc_method_handler(
+            'PredictPicture': grpc.stream_unary_rpc_method_handler(
                     servicer.PredictPicture,
                     request_deserializer=remote__inference__pb2.PredictPictureRequest.FromString,
                     response_serializer=remote__inference__pb2.PredictPictureResponse.SerializeToString,
@@ -196,7 +196,7 @@ class RemoteInferenceService(object):
             _registered_method=True)
 
     @staticmethod
-    def PredictPicture(request,
+    def PredictPicture(request_iterator,
             target,
             options=(),
             channel_credentials=None,
@@ -206,8 +206,8 @@ class RemoteInferenceService(object):
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
+        return grpc.experimental.stream_unary(
+            request_iterator,
             target,
             '/artoveq.v1.RemoteInferenceService/PredictPicture',
             remote__inference__pb2.PredictPictureRequest.SerializeToString,
