@@ -10,6 +10,8 @@ from wire.generated import remote_inference_pb2 as pb
 
 MOST = 256
 """Payloads in one bundle, and pictures that one message gives up."""
+MOST_BYTES = 32768
+"""Of the data in one bundle: a server takes messages of twice as many."""
 
 
 def _shared(part: pb.Payload) -> tuple[int, int, int, bool, int, bool]:
@@ -17,15 +19,15 @@ def _shared(part: pb.Payload) -> tuple[int, int, int, bool, int, bool]:
 
 
 def bundled(parts: Sequence[pb.Payload], most: int = MOST) -> Iterator[tuple[pb.StreamRequest, list[pb.Payload]]]:
-    """Messages that carry these payloads in their order, at most `most` in each, with what is in them.
+    """Messages that carry these payloads in their order, at most `most` and MOST_BYTES in each, with what is in them.
 
     In a bundle the picture ids grow; what continues an older picture begins another one.
     """
     for shared, alike in groupby(parts, _shared):
         rest = list(alike)
         while rest:
-            fits = next((i for i, (a, b) in enumerate(pairwise(rest), 1) if b.picture_id <= a.picture_id), most)
-            part, rest = rest[: min(fits, most)], rest[min(fits, most) :]
+            fits = _fitting(rest[:most])
+            part, rest = rest[:fits], rest[fits:]
             if len(part) == 1:
                 yield pb.StreamRequest(payload=part[0]), part
                 continue
@@ -48,6 +50,16 @@ def bundled(parts: Sequence[pb.Payload], most: int = MOST) -> Iterator[tuple[pb.
                 steps=[] if all(step == 1 for step in steps) else steps,
             )
             yield pb.StreamRequest(bundle=bundle), part
+
+
+def _fitting(parts: Sequence[pb.Payload]) -> int:
+    """How many of these, the first ones, may share a bundle."""
+    size = len(parts[0].data)
+    for count, (before, part) in enumerate(pairwise(parts), 1):
+        size += len(part.data)
+        if part.picture_id <= before.picture_id or size > MOST_BYTES:
+            return count
+    return len(parts)
 
 
 def unbundled(bundle: pb.PayloadBundle) -> Iterator[pb.Payload]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wire.bundles import MOST, bundled, unbundled
+from wire.bundles import MOST, MOST_BYTES, bundled, unbundled
 from wire.exceptions import ProtocolError
 from wire.generated import remote_inference_pb2 as pb
 
@@ -56,6 +56,11 @@ def test_eight_pictures_in_a_bundle_take_little_more_than_their_payloads() -> No
     ((message, inside),) = bundled(eight)
     assert len(inside) == 8
     assert message.ByteSize() <= 8 * 64 + 20
+
+
+def test_a_bundle_is_no_larger_than_a_server_takes() -> None:
+    large = [pb.Payload(picture_id=n, point=1, data=bytes(MOST_BYTES // 3)) for n in range(1, 8)]
+    assert [len(inside) for _, inside in bundled(large)] == [3, 3, 1]
 
 
 def test_pictures_that_are_given_up_are_named_once() -> None:
