@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from wire.exceptions import ArtifactError, PointError
 from wire.mixed_radix import radix_bytes
@@ -24,6 +24,26 @@ TABLES = "entropy.u16"
 """Probabilities of the bits, where payloads are entropy-coded (`wire.entropy`)."""
 LARGEST_SIZE = 65536
 MOST_SUB_VECTORS = 1 << 16
+MOST_SIZES = 1 << 23
+"""Points times sub-vectors; more would take seconds to check."""
+MANIFEST_BYTES = 1 << 21
+"""Largest manifest.json."""
+MOST_DEPTH, MOST_VALUES = 16, 1 << 18
+"""Of the JSON in it: lists and objects in one another, and values in all."""
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("a name has characters that cannot be printed")
+    return name
+
+
+Name = Annotated[str, Field(max_length=256), AfterValidator(_printable)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256."""
+Sizes = Annotated[tuple[int, ...], Field(min_length=1, max_length=256)]
+"""One integer for each segment, or for some."""
 
 
 class _Strict(BaseModel):
@@ -44,7 +64,7 @@ class Latent(_Strict):
     """The encoder's output after normalisation: shape (C, H, W), in sub-vectors of d channels."""
 
     shape: tuple[int, int, int]
-    d: int = Field(ge=1)
+    d: int = Field(ge=1, le=1 << 20)
 
     @property
     def groups(self) -> int:
@@ -60,7 +80,7 @@ class Latent(_Strict):
 class OperatingPoint(_Strict):
     """A codebook size for each segment, what it costs, and what it gives on the whole test set."""
 
-    sizes: tuple[int, ...]
+    sizes: Sizes
     payload_bytes: int = Field(ge=1)
     """Packed."""
     coded_bytes: float | None = None
@@ -80,7 +100,7 @@ class OperatingPoint(_Strict):
 class Plane(_Strict):
     """A link of the chain: one further bit for each sub-vector of these segments (numbered from 0)."""
 
-    segments: tuple[int, ...] = Field(min_length=1)
+    segments: Sizes
     payload_bytes: int = Field(ge=1)
 
 
@@ -89,9 +109,9 @@ class Task(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str
-    metric: str
-    classes: tuple[str, ...] = ()
+    name: Name
+    metric: Name
+    classes: tuple[Name, ...] = Field((), max_length=1 << 16)
 
 
 class CodecFigures(_Strict):
@@ -107,30 +127,30 @@ class Manifest(_Strict):
     """manifest.json. `fingerprint` is the SHA-256 of all the rest, so it names the model."""
 
     format_version: int
-    name: str
-    profile: str
-    family: str
-    dataset: str
+    name: Name
+    profile: Name
+    family: Name
+    dataset: Name
     latent: Latent
-    segments: tuple[int, ...] = Field(min_length=1)
+    segments: Sizes
     """Channel groups of each segment, in order."""
     largest_size: int = Field(ge=2, le=LARGEST_SIZE)
     any_size: bool = False
     """Whether sizes need not be powers of two."""
-    points: tuple[OperatingPoint, ...] = Field(min_length=1)
+    points: tuple[OperatingPoint, ...] = Field(min_length=1, max_length=1 << 14)
     """Numbered from 1, cheapest first."""
-    planes: tuple[Plane, ...] = ()
+    planes: tuple[Plane, ...] = Field((), max_length=1 << 12)
     """The chain: its first n planes are a point, for every n. Empty where the model is not refinable."""
     task: Task
     backbone: dict[str, Any]
     preprocessing: Preprocessing
     unquantised_metric: float = Field(ge=0, le=1)
-    codec: tuple[CodecFigures, ...] = ()
+    codec: tuple[CodecFigures, ...] = Field((), max_length=256)
     recipe: dict[str, Any]
-    files: dict[str, str]
+    files: dict[FileName, Hash] = Field(max_length=64)
     """SHA-256 of every other file, by name."""
     base: dict[str, Any] = Field(default_factory=dict)
-    fingerprint: str
+    fingerprint: Hash
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
@@ -139,6 +159,8 @@ class Manifest(_Strict):
             raise ValueError(f"a latent of {c}×{h}×{w} is not made of sub-vectors of {self.latent.d} channels")
         if sum(self.segments) != self.latent.groups or min(self.segments) < 1:
             raise ValueError(f"the segments {self.segments} do not share {self.latent.groups} channel groups")
+        if len(self.points) * self.sub_vectors > MOST_SIZES:
+            raise ValueError(f"{len(self.points)} points of {self.sub_vectors} sub-vectors are too many")
         for number, point in enumerate(self.points, 1):
             self._check_point(number, point)
         costs = [point.payload_bytes for point in self.points]
@@ -262,13 +284,17 @@ def parse_manifest(text: str | bytes, where: str) -> Manifest:
     """Reads and checks manifest.json; `where` names it in errors.
 
     Raises:
-        ArtifactError: if it is no manifest, of a version we do not read, or was changed.
+        ArtifactError: if it is no manifest, of a version we do not read, too large, or was changed.
     """
+    if len(text) > MANIFEST_BYTES:
+        raise ArtifactError(f"{where} has {len(text):,} bytes, more than the {MANIFEST_BYTES:,} of any manifest.")
     try:
         values = json.loads(text)
         version = values["format_version"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError(f"{where} is not a manifest of artoveq; export the model again.") from error
+    if not _shallow(values):
+        raise ArtifactError(f"{where} holds more values, or deeper ones, than any manifest; export the model again.")
     if version == 1:
         raise ArtifactError(
             f"{where} has format version 1, and this artoveq reads version {FORMAT_VERSION}; "
@@ -276,7 +302,7 @@ def parse_manifest(text: str | bytes, where: str) -> Manifest:
         )
     if version != FORMAT_VERSION:
         raise ArtifactError(
-            f"{where} has format version {version}, and this artoveq reads version {FORMAT_VERSION}; "
+            f"{where} has format version {str(version)[:20]}, and this artoveq reads version {FORMAT_VERSION}; "
             "install a newer artoveq, or export the model again."
         )
     try:
@@ -293,9 +319,25 @@ def parse_manifest(text: str | bytes, where: str) -> Manifest:
     return manifest
 
 
+def _shallow(values: Any) -> bool:
+    """Whether values are no more, and no deeper in one another, than a manifest's: what checks them recurses."""
+    level, count = [values], 1
+    for _ in range(MOST_DEPTH):
+        level = [child for one in level for child in _children(one)]
+        count += len(level)
+        if not level or count > MOST_VALUES:
+            break
+    return not level and count <= MOST_VALUES
+
+
+def _children(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
 def _faults(error: ValidationError) -> str:
     """Keys that are wrong, or what is inconsistent."""
     found = (
-        ".".join(map(str, e["loc"])) or e["msg"].removeprefix("Value error, ") for e in error.errors(include_url=False)
+        ".".join(ascii(part).strip("'")[:40] for part in e["loc"]) or e["msg"].removeprefix("Value error, ")
+        for e in error.errors(include_url=False)
     )
     return ", ".join(list(found)[:5])

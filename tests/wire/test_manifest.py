@@ -55,6 +55,13 @@ def broken(**changes: Any) -> dict[str, Any]:
     return {**values_of([1, 1], [[2, 1], [2, 2], [4, 2], [4, 4]], positions=8, chain=[[0], [1], [0], [1]]), **changes}
 
 
+def deep(levels: int) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for _ in range(levels):
+        values = {"x": values}
+    return values
+
+
 POINTS = broken()["points"]
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"points": POINTS[::-1]}, "not in the order of their bytes"),
@@ -73,6 +80,22 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"segments": [1, 2]}, "do not share 2 channel groups"),
     ({"latent": {"shape": [3, 8, 1], "d": 2}}, "not made of sub-vectors of 2 channels"),
     ({"surprise": 1}, "surprise"),
+    ({"\x1b[2J": 1}, r"\(\\x1b\[2J\)"),
+    *(({"files": {name: "0" * 64}}, "files") for name in ("/etc/passwd", "../x", "a/b", "", ".x", "x\n", "x" * 65)),
+    *(({"files": {"x": digest}}, "files") for digest in ("", "0" * 63, "G" * 64, "0" * 64 + "\n")),
+    ({"files": {f"x{i}": "0" * 64 for i in range(65)}}, "files"),
+    *(({"name": name}, "name") for name in ("x" * 257, "\x1b[2Jx", "a\nb")),
+    ({"task": {"name": "classification", "metric": "top1", "classes": ["\x1b]0;x\x07"]}}, r"task\.classes"),
+    ({"task": {"name": "classification", "metric": "top1", "classes": ["c"] * 65537}}, r"task\.classes"),
+    ({"segments": [1] * 257}, "segments"),
+    ({"points": [POINTS[0]] * 16385}, "points"),
+    ({"planes": [{"segments": [0], "payload_bytes": 1}] * 4097}, "planes"),
+    ({"latent": {"shape": [2, 256, 256], "d": 2}, "segments": [1], "points": [POINTS[0]] * 129}, "are too many"),
+    ({"latent": {"shape": [1 << 40, 8, 1], "d": 1 << 39}}, r"latent\.d"),
+    ({"preprocessing": {"size": 1 << 31}}, r"preprocessing\.size"),
+    ({"recipe": deep(15)}, "deeper ones, than any manifest"),
+    ({"recipe": {"x": [0] * (1 << 18)}}, "more values, or deeper ones"),
+    ({"recipe": {"x": "x" * (1 << 21)}}, r"more than the 2,097,152 of any manifest"),
 ]
 
 
@@ -80,6 +103,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 def test_what_does_not_hold_together_is_said(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ArtifactError, match=said):
         parse_manifest(json.dumps(signed(broken(**changes))), "a manifest")
+
+
+def test_a_manifest_may_be_so_deep() -> None:
+    parse_manifest(json.dumps(signed(broken(recipe=deep(13)))), "a manifest")
 
 
 @pytest.mark.parametrize("version,said", [(1, "`artoveq convert"), (3, "version 3.*install a newer artoveq")])
@@ -105,7 +132,7 @@ def test_a_changed_manifest_is_noticed() -> None:
         parse_manifest(json.dumps(values), "a manifest")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"format_version": 2}', "[" * 5000])
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"format_version": 2}', "[" * 5000, "[" * 1_000_000])
 def test_what_is_no_manifest(text: str) -> None:
     with pytest.raises(ArtifactError, match="export the model again"):
         parse_manifest(text, "a manifest")
