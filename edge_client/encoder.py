@@ -33,7 +33,7 @@ class Encoder:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         available = [p for p in PROVIDERS if p in ort.get_available_providers()]
-        self._session = ort.InferenceSession(artifact.path(ENCODER), options, providers=available)
+        self._session = ort.InferenceSession(artifact.read(ENCODER), options, providers=available)
         self.codec = PayloadCodec(artifact.manifest, open_coder(artifact))
         """Indices to payloads."""
         self.provider: str = self._session.get_providers()[0]

@@ -47,7 +47,7 @@ class OnnxDecoder:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        self._session = ort.InferenceSession(artifact.path(DECODER), options, providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(artifact.read(DECODER), options, providers=["CPUExecutionProvider"])
         self._task, self._temperatures = task_of(artifact.manifest), temperatures(artifact.manifest)
 
     def decode(self, indices: Indices, sizes: Sizes, points: Points) -> Output:

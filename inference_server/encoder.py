@@ -21,7 +21,7 @@ class PictureEncoder:
         self._max_pixels = max_pixels
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
-        self._session = ort.InferenceSession(artifact.path(ENCODER), options, providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(artifact.read(ENCODER), options, providers=["CPUExecutionProvider"])
 
     def encode(self, file: bytes, point: int) -> Indices:
         """A picture file to its indices (M,) at an operating point.

@@ -14,7 +14,7 @@ from inference_server.encoder import PictureEncoder
 from inference_server.runner import DecoderRunner
 from inference_server.scheduler import Scheduler
 from inference_server.settings import Settings
-from wire.artifact import Artifact, load_artifact
+from wire.artifact import Artifact, load_artifact, read_file
 from wire.entropy import open_coder
 from wire.exceptions import PictureError, ServerOverloaded
 from wire.generated import remote_inference_pb2 as pb
@@ -59,9 +59,9 @@ class Model:
         self._edge_files: dict[str, bytes] = {}
 
     def edge_file(self, name: str) -> bytes:
-        """A file that an edge needs; read once, however many fetch it."""
+        """A file that an edge needs, or the manifest; read once, however many fetch it."""
         if name not in self._edge_files:
-            self._edge_files[name] = self.artifact.path(name).read_bytes()
+            self._edge_files[name] = read_file(self.artifact.folder, name)
         return self._edge_files[name]
 
     @property

@@ -1,10 +1,15 @@
-"""The artifact: one folder that holds a trained model for both halves, and nothing that runs code."""
+"""The artifact: one folder that holds a trained model for both halves, and nothing that runs code.
+
+Whoever made it, the folder is trusted with nothing: files are plain, of bounded size and inside it, have the hashes
+that the manifest names, and graphs hold what graphs may (`wire.graphs`), before anything else reads them.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from wire.exceptions import ArtifactError
-from wire.manifest import FORMAT_VERSION, MANIFEST, Manifest, fingerprint_of, parse_manifest, sha256
+from wire.graphs import check_graph
+from wire.manifest import (
+    FORMAT_VERSION,
+    MANIFEST,
+    MANIFEST_BYTES,
+    TABLES,
+    Manifest,
+    fingerprint_of,
+    parse_manifest,
+    sha256,
+)
+
+FILE_BYTES = (1 << 31) - 1
+"""Largest file of an artifact: protobuf, and so ONNX, ends there."""
+TABLES_BYTES = 1 << 24
+"""Largest `TABLES`: they take eight times as much in memory."""
 
 
 @dataclass(frozen=True)
@@ -23,45 +43,72 @@ class Artifact:
     manifest: Manifest
 
     def path(self, file: str) -> Path:
-        """The path of one of its files, for example `ENCODER`."""
+        """The path of one of its files, for example `ENCODER`. To open it, take `read`."""
         return self.folder / file
+
+    def read(self, file: str) -> bytes:
+        """One of its files, checked: what is opened is what was looked at, whoever writes into the folder.
+
+        Raises:
+            ArtifactError: as `load_artifact`.
+        """
+        return check_file(self.manifest, file, read_file(self.folder, file))
 
 
 def load_artifact(folder: str | Path, *, edge: bool = False) -> Artifact:
-    """Opens an artifact and checks every hash, or with `edge` those of the files that an edge needs.
+    """Opens an artifact and checks every file, or with `edge` those that an edge needs.
 
     Raises:
-        ArtifactError: if a file is missing or changed, or the format version is not ours.
+        ArtifactError: if a file is missing, changed, or not one to be trusted, or the format version is not ours.
     """
     folder = Path(folder)
-    try:
-        text = (folder / MANIFEST).read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{folder} is not an artifact: {MANIFEST} cannot be read ({error.strerror}).") from error
-    manifest = parse_manifest(text, str(folder / MANIFEST))
-    for name in manifest.edge_files if edge else manifest.files:
-        check_file(manifest, name, _read(folder / name))
-    return Artifact(folder, manifest)
+    artifact = Artifact(folder, parse_manifest(read_file(folder, MANIFEST), str(folder / MANIFEST)))
+    for name in artifact.manifest.edge_files if edge else artifact.manifest.files:
+        artifact.read(name)
+    return artifact
 
 
 def check_file(manifest: Manifest, name: str, data: bytes) -> bytes:
     """Returns the data of a file of the artifact.
 
     Raises:
-        ArtifactError: if its hash is not the manifest's.
+        ArtifactError: if its hash is not the manifest's, or it is a graph that is not to be opened.
     """
     if manifest.files.get(name) != sha256(data):
         raise ArtifactError(f"{name} of the model {manifest.name} is damaged; fetch or export the model again.")
+    if name.endswith(".onnx"):
+        check_graph(data, f"{name} of the model {manifest.name}")
     return data
 
 
-def _read(path: Path) -> bytes:
+def largest(name: str) -> int:
+    """Bytes that a file of this name may have."""
+    return {MANIFEST: MANIFEST_BYTES, TABLES: TABLES_BYTES}.get(name, FILE_BYTES)
+
+
+def read_file(folder: Path, name: str) -> bytes:
+    """A plain file of the folder.
+
+    Raises:
+        ArtifactError: if it is not there, is none (a pipe, a device), lies elsewhere, or is too large.
+    """
+    path, limit = folder / name, largest(name)
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(
-            f"The artifact lacks {path} ({error.strerror}); fetch or export the model again."
-        ) from error
+        target = path.resolve(strict=True)
+        if not target.is_relative_to(folder.resolve()):
+            raise ArtifactError(f"{path} lies outside the artifact, at {target}; copy the file itself into the folder.")
+        # Not to wait for a writer, should it be a pipe.
+        with open(os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ArtifactError(f"{path} is not a plain file; fetch or export the model again.")
+            data = file.read(min(limit, status.st_size) + 1)
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError before Python 3.13
+        why = f"{name} cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise ArtifactError(f"{folder} is not an artifact: {why}; fetch or export the model again.") from error
+    if len(data) > limit:
+        raise ArtifactError(f"{path} has more bytes than the {limit:,} that it may have; export the model again.")
+    return data
 
 
 def write_artifact(folder: Path, values: Mapping[str, Any], files: Mapping[str, bytes]) -> Artifact:

@@ -140,4 +140,4 @@ def open_coder(artifact: Artifact) -> EntropyCoder | None:
     manifest = artifact.manifest
     if TABLES not in manifest.files or importlib.util.find_spec("constriction") is None:
         return None
-    return EntropyCoder(read_tables(artifact.path(TABLES).read_bytes(), manifest), manifest.sub_vectors)
+    return EntropyCoder(read_tables(artifact.read(TABLES), manifest), manifest.sub_vectors)

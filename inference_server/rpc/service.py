@@ -166,9 +166,9 @@ class Service(RemoteInferenceServiceServicer):
         try:
             self._caller(context)
             model = self._deployment.models.named(request.model)
+            manifest = model.edge_file(MANIFEST)
         except ArtoveqError as error:
             await _abort(context, error)
-        manifest = model.artifact.path(MANIFEST).read_bytes()
         return pb.DescribeModelResponse(fingerprint=model.manifest.fingerprint, manifest=manifest)
 
     async def FetchFile(self, request: pb.FetchFileRequest, context: Context) -> AsyncIterator[pb.FetchFileResponse]:
@@ -181,7 +181,7 @@ class Service(RemoteInferenceServiceServicer):
             await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no file {shown(request.name)!r} to fetch.")
         data = model.edge_file(request.name)
         for start in range(0, len(data), CHUNK_BYTES):
-            yield pb.FetchFileResponse(data=data[start : start + CHUNK_BYTES])
+            yield pb.FetchFileResponse(data=data[start : start + CHUNK_BYTES], file_bytes=0 if start else len(data))
 
     def _caller(self, context: Context) -> str:
         """Who calls.

@@ -276,7 +276,9 @@ class FetchFileRequest(_message.Message):
     def __init__(self, fingerprint: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class FetchFileResponse(_message.Message):
-    __slots__ = ("data",)
+    __slots__ = ("data", "file_bytes")
     DATA_FIELD_NUMBER: _ClassVar[int]
+    FILE_BYTES_FIELD_NUMBER: _ClassVar[int]
     data: bytes
-    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+    file_bytes: int
+    def __init__(self, data: _Optional[bytes] = ..., file_bytes: _Optional[int] = ...) -> None: ...
