@@ -175,11 +175,11 @@ class Service(RemoteInferenceServiceServicer):
         try:
             self._caller(context)
             model = self._deployment.models.of_fingerprint(request.fingerprint)
+            if request.name not in model.manifest.edge_files:
+                await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no file {shown(request.name)!r} to fetch.")
+            data = model.edge_file(request.name)
         except ArtoveqError as error:
             await _abort(context, error)
-        if request.name not in model.manifest.edge_files:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no file {shown(request.name)!r} to fetch.")
-        data = model.edge_file(request.name)
         for start in range(0, len(data), CHUNK_BYTES):
             yield pb.FetchFileResponse(data=data[start : start + CHUNK_BYTES], file_bytes=0 if start else len(data))
 
