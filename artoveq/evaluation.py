@@ -26,7 +26,7 @@ from wire.entropy import count_tables
 from wire.exceptions import DataError
 from wire.manifest import Manifest
 from wire.payload import Indices, PayloadCodec
-from wire.pictures import MAX_PIXELS, Picture, fit_picture
+from wire.pictures import Picture, fit_picture, open_picture
 
 BATCH = 64
 IN_FLIGHT = 32
@@ -140,14 +140,14 @@ def held_out(manifest: Manifest, train: Split) -> Split:
 def codec_figures(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
     """Per point of `edge_client.codec`: side, quality, mean payload_bytes and metric, with both halves here."""
     encoder, decoder, manifest = Encoder(artifact), OnnxDecoder(artifact), artifact.manifest
-    server = PictureEncoder(artifact, threads=0, max_pixels=MAX_PIXELS)
+    server = PictureEncoder(artifact, threads=0)
     best, rows = len(manifest.points), []
     pictures = np.concatenate(list(fitted(encoder, split)))
     for share, quality in track(POINTS, description="WebP", console=console, transient=True):
         side, outputs, sent = round(share * manifest.preprocessing.size), [], 0
         for start in range(0, len(split), BATCH):
             files = [write_webp(picture, side, quality) for picture in pictures[start : start + BATCH]]
-            indices = np.stack([server.encode(file, best) for file in files])
+            indices = np.stack([server.encode(open_picture(file), best) for file in files])
             outputs.append(decoded(decoder, encoder.codec, indices, best))
             sent += sum(map(len, files))
         metric = figures(manifest, np.concatenate(outputs), split)[manifest.task.metric]

@@ -12,9 +12,9 @@ from typing import cast
 import numpy as np
 from PIL import Image
 
-from wire.exceptions import PictureError, UsageError
+from wire.exceptions import UsageError
 from wire.manifest import Manifest
-from wire.pictures import Picture, as_rgb, read_picture
+from wire.pictures import Picture, from_image, read_picture
 
 log = logging.getLogger(__name__)
 
@@ -139,10 +139,7 @@ def picture_of(source: PictureSource) -> Picture:
     if isinstance(source, (str, os.PathLike, bytes, bytearray)):
         return read_picture(bytes(source) if isinstance(source, bytearray) else cast(str, source))
     if isinstance(source, Image.Image):
-        try:
-            return as_rgb(source)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise PictureError(f"The picture is damaged or cut short ({error}).") from error
+        return from_image(source)
     if not isinstance(source, np.ndarray):
         raise UsageError(f"A picture is a path, bytes, a PIL image or an array, not {type(source).__name__}.")
     if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3 or not source.size:

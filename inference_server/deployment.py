@@ -6,6 +6,7 @@ import time
 
 from inference_server.access import Access
 from inference_server.access.proxies import Proxies
+from inference_server.memory import MemoryBudget
 from inference_server.model import Model
 from inference_server.page.edges import Edges
 from inference_server.registry import ModelRegistry
@@ -26,7 +27,8 @@ class Deployment:
             most=settings.upload_memory_bytes,
             most_of_caller=settings.caller_uploads,
         )
-        self.models = ModelRegistry([Model(folder, settings) for folder in settings.model])
+        memory = MemoryBudget(settings.picture_memory_bytes)
+        self.models = ModelRegistry([Model(folder, settings, memory) for folder in settings.model])
         self.edges = Edges()
         self.leaving = False
         """The server is about to stop; still, it takes new work."""

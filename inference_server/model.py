@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from prometheus_client import Counter
@@ -11,6 +14,7 @@ from inference_server import metrics
 from inference_server.answers import Decoded, answer_message
 from inference_server.decoder import open_decoder
 from inference_server.encoder import PictureEncoder
+from inference_server.memory import MemoryBudget
 from inference_server.runner import DecoderRunner
 from inference_server.scheduler import Scheduler
 from inference_server.settings import Settings
@@ -19,6 +23,7 @@ from wire.entropy import open_coder
 from wire.exceptions import PictureError, ServerOverloaded
 from wire.generated import remote_inference_pb2 as pb
 from wire.payload import Indices, PayloadCodec
+from wire.pictures import open_picture
 from wire.tasks import task_of
 
 
@@ -35,9 +40,12 @@ class _ByPoint(dict[int, Counter]):
 
 
 class Model:
-    """Made from an artifact's folder; what it does, it does on the event loop that runs."""
+    """Made from an artifact's folder; what it does, it does on the event loop that runs.
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    memory: of picture files that are being read, shared with the server's other models.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, memory: MemoryBudget) -> None:
         self.artifact: Artifact = load_artifact(folder)
         self.manifest = self.artifact.manifest
         self.task = task_of(self.manifest)
@@ -51,11 +59,13 @@ class Model:
                 queue_pictures=settings.queue_pictures,
             ),
         )
-        self._encoder = PictureEncoder(self.artifact, threads=settings.decoder_threads, max_pixels=settings.max_pixels)
+        self._encoder = PictureEncoder(self.artifact, threads=settings.decoder_threads)
+        self._memory = memory
+        self._readers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="artoveq-picture")
+        self._reading = threading.BoundedSemaphore(settings.encoding_pictures)
         self._settings = settings
         self._begun = _ByPoint(metrics.POINT_SELECTED, self.manifest.name)
         self._answered = _ByPoint(metrics.PICTURES, self.manifest.name)
-        self._encoding = 0
         self._edge_files: dict[str, bytes] = {}
 
     def edge_file(self, name: str) -> bytes:
@@ -79,13 +89,25 @@ class Model:
         limit = self._settings.max_upload_bytes
         if len(file) > limit:
             raise PictureError(f"The picture file has {len(file):,} bytes, more than the limit of {limit:,}.")
-        if self._encoding >= self._settings.encoding_pictures:
-            raise ServerOverloaded(f"{self._encoding} picture files are being read already; try again a little later.")
-        self._encoding += 1
-        try:
-            return await asyncio.to_thread(self._encoder.encode, file, point)
-        finally:
-            self._encoding -= 1
+        if not self._reading.acquire(blocking=False):
+            raise ServerOverloaded(
+                f"{self._settings.encoding_pictures} picture files are being read already; try again a little later."
+            )
+        work = self._readers.submit(self._read, file, point)
+        # Not where it is awaited: a caller who leaves takes no work back that has begun.
+        work.add_done_callback(lambda _: self._reading.release())
+        return await asyncio.wrap_future(work)
+
+    def _read(self, file: bytes, point: int) -> Indices:
+        """In a thread of the readers."""
+        picture = open_picture(file, max_pixels=self._settings.max_pixels)
+        with self._memory.hold(picture.memory_bytes):
+            return self._encoder.encode(picture, point)
+
+    async def stop(self) -> None:
+        """Decodes what waits, then ends; picture files that nobody has begun to read are left."""
+        await self.decoder.stop()
+        self._readers.shutdown(wait=False, cancel_futures=True)
 
     def answer(self, decoded: Decoded, top_k: int) -> pb.Answer:
         """The only answer to a picture, which is counted."""

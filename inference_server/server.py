@@ -113,7 +113,7 @@ class Server:
         self._http.should_exit = True
         await self._http_task
         for model in self.deployment.models:
-            await model.decoder.stop()
+            await model.stop()
 
 
 async def serve(settings: Settings) -> None:

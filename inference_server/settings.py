@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from wire.exceptions import SettingsError
-from wire.pictures import MAX_PIXELS
+from wire.pictures import MAX_PIXELS, memory_bytes
 
 
 class Settings(BaseSettings):
@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     """Clients may ping this often; a connection that pings more often is closed."""
     proxies: Annotated[tuple[str, ...], NoDecode] = ()
     """Addresses or networks, separated by commas, of proxies whose X-Forwarded-For is believed."""
+    picture_memory_bytes: int = Field(1024**3, ge=1)
+    """Memory of all picture files that are being read at once; what finds no room waits."""
     viewers: int = Field(32, ge=1)
     """Pages that may be open at once."""
     tls_certificate: Path | None = None
@@ -130,4 +132,10 @@ def read_settings(**given: Any) -> Settings:
         raise SettingsError("TLS takes a certificate and its key; set ARTOVEQ_TLS_CERTIFICATE and ARTOVEQ_TLS_KEY.")
     if settings.tls_client_ca and not settings.tls_certificate:
         raise SettingsError("ARTOVEQ_TLS_CLIENT_CA checks edges over TLS; set ARTOVEQ_TLS_CERTIFICATE and _KEY, too.")
+    largest = memory_bytes(settings.max_pixels, settings.max_upload_bytes)
+    if largest > settings.picture_memory_bytes:
+        raise SettingsError(
+            f"To read a picture of {settings.max_pixels:,} pixels and {settings.max_upload_bytes:,} bytes takes "
+            f"{largest:,} bytes; set ARTOVEQ_PICTURE_MEMORY_BYTES to no less, or the other two lower."
+        )
     return settings

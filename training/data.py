@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.progress import track
 
 from wire.exceptions import DataError, PictureError
-from wire.pictures import PICTURE_SUFFIXES, Picture, read_picture
+from wire.pictures import FORMATS, PICTURE_SUFFIXES, Picture, read_picture
 
 console = Console(stderr=True)
+MAX_PIXELS = 50_000_000
+"""Of a picture: a data set is its owner's own."""
 KINDS = ("imagewoof", "cifar100", "folder")
 
 IMAGEWOOF_BREEDS = {
@@ -49,7 +51,7 @@ class Split:
     def picture(self, i: int) -> Picture:
         """Picture i as RGB, shape (height, width, 3)."""
         source = self.sources[i]
-        return read_picture(source) if isinstance(source, Path) else source
+        return read_picture(source, max_pixels=MAX_PIXELS) if isinstance(source, Path) else source
 
     def subset(self, keep: np.ndarray) -> Split:
         """The pictures at the positions `keep`."""
@@ -103,7 +105,7 @@ def _scan(root: Path) -> Split:
     for label, name in enumerate(classes):
         files = sorted(p for p in (root / name).rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
         if not files:
-            raise DataError(f"The class folder {root / name} has no pictures; fill it or remove it.")
+            raise DataError(f"The class folder {root / name} has no pictures ({FORMATS}); fill it or remove it.")
         sources += files
         labels += [label] * len(files)
     return Split(tuple(classes), sources, np.array(labels, np.int64))

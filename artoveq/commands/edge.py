@@ -100,7 +100,7 @@ def classify(
 
 
 def _sources(names: Iterable[str]) -> Iterator[tuple[str, bytes | Path]]:
-    from wire.pictures import PICTURE_SUFFIXES
+    from wire.pictures import FORMATS, PICTURE_SUFFIXES
 
     for name in names:
         path = Path(name)
@@ -109,7 +109,7 @@ def _sources(names: Iterable[str]) -> Iterator[tuple[str, bytes | Path]]:
         elif path.is_dir():
             found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
             if not found:
-                raise PictureError(f"The folder {path} has no pictures (JPEG, PNG, WebP …) in it.")
+                raise PictureError(f"The folder {path} has no pictures in it; these are read: {FORMATS}.")
             yield from ((str(p), p) for p in found)
         else:
             yield name, path

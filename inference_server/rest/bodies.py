@@ -9,7 +9,10 @@ PICTURE_BODY = {
     "requestBody": {
         "required": True,
         "description": "A JPEG, PNG or WebP file.",
-        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}}
+            for kind in ("image/jpeg", "image/png", "image/webp")
+        },
     }
 }
 EVENT = {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from inference_server.memory import MemoryBudget
 from inference_server.model import Model
 from inference_server.registry import ModelRegistry
 from inference_server.settings import Settings, read_settings
@@ -17,7 +18,8 @@ from wire.exceptions import ModelMismatch, SettingsError
 
 def models(*artifacts: Artifact) -> list[Model]:
     settings = read_settings(model=[one.folder for one in artifacts])
-    return [Model(folder, settings) for folder in settings.model]
+    memory = MemoryBudget(settings.picture_memory_bytes)
+    return [Model(folder, settings, memory) for folder in settings.model]
 
 
 def test_models_by_fingerprint_and_name(progressive: Artifact, nested: Artifact) -> None:
