@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -18,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from inference_server.deployment import Deployment
 from inference_server.descriptors import connections_of, raise_limit
 from inference_server.rest.app import build_app
+from inference_server.rest.connections import HttpServer, Listener
 from inference_server.rpc.options import options
 from inference_server.rpc.requests import ReadRequests
 from inference_server.rpc.service import Service, host_of
@@ -29,14 +28,6 @@ from wire.generated.remote_inference_pb2_grpc import add_RemoteInferenceServiceS
 SWITCH_S = 0.0005
 """How long the event loop may keep the decoder's thread from its next batch; a tenth of what Python allows."""
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["RemoteInferenceService"].full_name
-
-
-class _Http(uvicorn.Server):
-    """uvicorn without its signal handlers: one place hears signals, and it is `serve`."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class Server:
@@ -54,23 +45,30 @@ class Server:
         )
         self._service = Service(self.deployment, requests)
         self._health = health.aio.HealthServicer()
-        connections = connections_of(settings.connections)
+        self._connections = connections_of(settings.connections)
         self._grpc = grpc.aio.server(
-            options=options(settings, connections), interceptors=[requests], maximum_concurrent_rpcs=settings.calls
+            options=options(settings, self._connections),
+            interceptors=[requests],
+            maximum_concurrent_rpcs=settings.calls,
         )
         add_RemoteInferenceServiceServicer_to_server(self._service, self._grpc)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
         app = build_app(self.deployment)
-        self._http = _Http(
+        self._http = HttpServer(
             uvicorn.Config(
                 app,
-                log_level="warning",
+                log_level="error",  # what callers do wrong fills no log
                 lifespan="off",
+                ws="none",
+                proxy_headers=False,  # `access.proxies` reads them, for both ports
+                server_header=False,
                 timeout_graceful_shutdown=5,
                 ssl_certfile=settings.tls_certificate,
                 ssl_keyfile=settings.tls_key,
-            )
+            ),
+            greeting_seconds=settings.greeting_seconds,
+            upload_seconds=settings.upload_seconds,
         )
 
     async def start(self) -> None:
@@ -79,7 +77,7 @@ class Server:
         Raises:
             ServerError: if one is in use.
         """
-        host, http_socket = self.settings.host, _listen(self.settings.host, self.settings.http_port)
+        host, http_socket = self.settings.host, _listen(self.settings.host, self.settings.http_port, self._connections)
         self.http_port: int = http_socket.getsockname()[1]
         try:
             self.port = self._open_grpc(f"{host}:{self.settings.port}")
@@ -142,8 +140,8 @@ def _read(path: Path) -> bytes:
         raise SettingsError(f"{path} cannot be read ({error.strerror}).") from error
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+def _listen(host: str, port: int, connections: int) -> Listener:
+    listener = Listener(socket.AF_INET6 if ":" in host else socket.AF_INET, connections)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

@@ -77,6 +77,11 @@ class Settings(BaseSettings):
     """Addresses or networks, separated by commas, of proxies whose X-Forwarded-For is believed."""
     picture_memory_bytes: int = Field(1024**3, ge=1)
     """Memory of all picture files that are being read at once; what finds no room waits."""
+    http_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names, separated by commas, that HTTP answers to beside addresses and localhost. Empty: over TLS to any; else to
+    those that no stranger can own."""
+    hsts_seconds: int = Field(31536000, ge=0)
+    """For so long browsers come back to this host over TLS alone, once they have; 0: they are not told so."""
     viewers: int = Field(32, ge=1)
     """Pages that may be open at once."""
     tls_certificate: Path | None = None
@@ -111,7 +116,7 @@ class Settings(BaseSettings):
             return tuple(filter(None, given.split(os.pathsep)))
         return (given,) if isinstance(given, Path) else given
 
-    @field_validator("proxies", mode="before")
+    @field_validator("proxies", "http_hosts", mode="before")
     @classmethod
     def _list(cls, given: Any) -> Any:
         return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given

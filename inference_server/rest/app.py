@@ -6,14 +6,16 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from inference_server.deployment import Deployment
 from inference_server.page.routes import FILES, Page, page_routes
 from inference_server.rest.bodies import ERRORS, Health, ModelName, ModelSummary
+from inference_server.rest.guard import Guard
 from inference_server.rest.identity import RequestIds, caller_of
 from inference_server.rest.predictions import prediction_routes
+from inference_server.uploads import UploadTooLarge, UploadTooSlow
 from wire.exceptions import (
     AccessDenied,
     ArtoveqError,
@@ -24,10 +26,13 @@ from wire.exceptions import (
     ServerUnavailable,
 )
 from wire.manifest import Manifest
+from wire.shown import shown
 
 log = logging.getLogger(__name__)
 
 STATUS: tuple[tuple[type[ArtoveqError], int], ...] = (
+    (UploadTooLarge, 413),
+    (UploadTooSlow, 408),
     (PictureError, 422),
     (PointError, 422),
     (AccessDenied, 401),
@@ -44,7 +49,10 @@ def build_app(deployment: Deployment) -> FastAPI:
         version="1",
         summary="Remote inference over links that keep changing.",
         description="Pictures go in whole here. An edge that should save bytes uses the gRPC service.",
+        docs_url=None,  # FastAPI's own page takes its scripts from elsewhere
+        redoc_url=None,
     )
+    app.add_middleware(Guard, settings=deployment.settings)
     app.add_middleware(RequestIds)
     app.add_exception_handler(ArtoveqError, _refuse)
     app.add_exception_handler(RequestValidationError, _explain)
@@ -87,6 +95,10 @@ def build_app(deployment: Deployment) -> FastAPI:
         """Counters in the Prometheus text format."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(FILES / "docs.html")
+
     app.include_router(page_routes(deployment))
     app.mount("/", Page(directory=FILES, html=True))
     return app
@@ -95,12 +107,12 @@ def build_app(deployment: Deployment) -> FastAPI:
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
     status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
     named = {"request_id": request.state.request_id, "path": request.url.path, "status": status}
-    quiet = status in (401, 404, 422)  # what a caller does wrong fills no log
+    quiet = status in (401, 404, 408, 413, 422)  # what a caller does wrong fills no log
     log.log(logging.DEBUG if quiet else logging.INFO, "A request failed: %s", error, extra=named)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if status in (429, 503):
         headers["Retry-After"] = str(max(1, ceil(error.retry_after)) if isinstance(error, ServerOverloaded) else 1)
-    return JSONResponse({"detail": str(error)}, status, headers)
+    return JSONResponse({"detail": shown(str(error))}, status, headers)
 
 
 async def _explain(_: Request, error: Exception) -> JSONResponse:

@@ -74,6 +74,7 @@ class Health(BaseModel):
 ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "The server wants a token that it knows."},
     404: {"model": Problem, "description": "The model is not served."},
+    408: {"model": Problem, "description": "The picture file did not arrive in time."},
     413: {"model": Problem, "description": "The picture file is too large."},
     422: {"model": Problem, "description": "The picture, the point or another value is none."},
     429: {"model": Problem, "description": "Too many pictures are waiting."},

@@ -10,6 +10,7 @@ from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from inference_server.access.proxies import FORWARDED
 from inference_server.deployment import Deployment
 from wire.tracing import REQUEST_ID, request_id_of
 
@@ -23,7 +24,9 @@ def caller_of(deployment: Deployment) -> Callable[[Request], str]:
     def caller(request: Request) -> str:
         cookie = request.cookies.get(COOKIE)
         sent = request.headers.get("authorization") or (f"Bearer {unquote(cookie)}" if cookie else None)
-        return deployment.access.caller(sent, request.client.host if request.client else "", time.monotonic())
+        forwarded = ",".join(request.headers.getlist(FORWARDED))
+        host = deployment.proxies.host(request.client.host if request.client else "", forwarded)
+        return deployment.access.caller(sent, host, time.monotonic())
 
     return caller
 

@@ -1,17 +1,19 @@
 """A picture in, an answer out: at one operating point, or at several of them, each better than the one before."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from inference_server.answers import answer_message
 from inference_server.deployment import Deployment
 from inference_server.model import Model
 from inference_server.rest.bodies import ERRORS, EVENT, PICTURE_BODY, Level, ModelName, Point, PredictionBody, TopK
+from inference_server.uploads import Upload, UploadTooSlow
 from wire.exceptions import ArtoveqError, PictureError, PointError
 from wire.manifest import Manifest
 from wire.payload import Indices
@@ -24,24 +26,19 @@ def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], str
     """/v1/predictions and its stream."""
     router = APIRouter(tags=["predict"])
 
-    async def body(request: Request) -> bytes | None:
-        """The request's body, None where it is larger than the limit: then nothing more of it is read."""
-        data = bytearray()
-        try:
-            async for chunk in request.stream():
-                data += chunk
-                if len(data) > deployment.settings.max_upload_bytes:
-                    return None
-        except ClientDisconnect:  # nobody reads the answer
-            raise PictureError("The picture file was cut short.") from None
-        return bytes(data)
-
     Caller = Annotated[str, Depends(caller_of)]  # noqa: N806
-    Body = Annotated[bytes | None, Depends(body)]  # noqa: N806
 
-    def too_large() -> JSONResponse:
-        limit = deployment.settings.max_upload_bytes
-        return JSONResponse({"detail": f"The picture file has more than {limit:,} bytes."}, 413)
+    async def body(request: Request, caller: Caller) -> AsyncIterator[bytes]:
+        """The request's body; what is longer, or comes too late, is not read to its end."""
+        seconds = deployment.settings.upload_seconds
+        with deployment.uploads.one(caller) as upload:
+            try:
+                await asyncio.wait_for(_read(request, upload), seconds)
+            except asyncio.TimeoutError:
+                raise UploadTooSlow(seconds) from None
+            yield upload.file()
+
+    Body = Annotated[bytes, Depends(body)]  # noqa: N806
 
     @router.post("/v1/predictions", response_model=PredictionBody, responses=ERRORS, openapi_extra=PICTURE_BODY)
     async def predict(
@@ -53,8 +50,6 @@ def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], str
         top_k: TopK = 1,
     ) -> Any:
         """Answers about a picture at one operating point."""
-        if picture is None:
-            return too_large()
         served = deployment.models.named(model)
         chosen = chosen_point(served.manifest, point, level)
         deployment.admit(caller)
@@ -83,8 +78,6 @@ def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], str
         top_k: TopK = 1,
     ) -> Response:
         """Answers about a picture at one operating point after the other, the cheapest first."""
-        if picture is None:
-            return too_large()
         served = deployment.models.named(model)
         points = shown_points(served.manifest, chosen_point(served.manifest, point, level))
         deployment.admit(caller)
@@ -104,6 +97,16 @@ def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], str
             yield f"event: prediction\ndata: {json.dumps(body)}\n\n"
 
     return router
+
+
+async def _read(request: Request, upload: Upload) -> None:
+    announced = request.headers.get("content-length", "")
+    upload.expect(int(announced) if announced.isdecimal() else 0)
+    try:
+        async for chunk in request.stream():
+            upload.add(chunk)
+    except ClientDisconnect:  # nobody reads the answer
+        raise PictureError("The picture file was cut short.") from None
 
 
 async def _encoded(model: Model, picture: bytes, point: int) -> Indices:

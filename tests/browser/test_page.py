@@ -171,3 +171,16 @@ def test_everyone_can_use_it(browser: Browser, server: ServerProcess, size: tupl
         assert width <= size[0], "the page scrolls sideways"
         assert page.faults == []  # type: ignore[attr-defined]
         page.close()
+
+
+def test_the_description_of_rest_loads_nothing_from_elsewhere(browser: Browser, server: ServerProcess) -> None:
+    page, asked, faults = browser.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    origin = f"http://127.0.0.1:{server.http_port}/"
+    page.goto(f"{origin}docs")
+    expect(page.locator("section h2").first).to_have_text("POST /v1/predictions")
+    expect(page.locator("pre").first).to_have_text(f"curl --data-binary @picture.jpg {origin}v1/predictions")
+    assert faults == [] and all(url.startswith(origin) for url in asked)
+    assert Axe().run(page).violations_count == 0
+    page.close()

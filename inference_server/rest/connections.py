@@ -1,0 +1,156 @@
+"""HTTP's connections: how many, and how long one may take to ask, and to hear the answer.
+
+A connection waits until its request has come whole; then it is served, then it waits for the next one. One that waits
+too long is closed, and of too many the one that has waited longest goes, so that who asks at once is always heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+LINGER_S = 2.0
+"""For what is still sent to a request that has its answer: hung up on at once, a caller would not read why."""
+
+
+class Listener(socket.socket):
+    """A listening socket with at most so many connections."""
+
+    def __init__(self, family: int, most: int) -> None:
+        super().__init__(family)
+        self._most = most
+        self._open: dict[int, socket.socket] = {}
+        """By descriptor, the one that was opened or has begun to wait first in front; some are closed by now."""
+        self._served: set[int] = set()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        connection, address = super().accept()
+        number = connection.fileno()
+        self._open.pop(number, None)
+        self._served.discard(number)
+        self._open[number] = connection
+        if len(self._open) > self._most:
+            self._make_room()
+        return connection, address
+
+    def waits(self, number: int) -> None:
+        """The connection of this descriptor waits for a request."""
+        self._served.discard(number)
+        if number in self._open:
+            self._open[number] = self._open.pop(number)
+
+    def serves(self, number: int) -> None:
+        """It has a request, which is being answered."""
+        self._served.add(number)
+
+    def _make_room(self) -> None:
+        for number in [number for number, one in self._open.items() if one.fileno() < 0]:
+            del self._open[number]
+            self._served.discard(number)
+        if len(self._open) > self._most:
+            oldest = next(number for number in self._open if number not in self._served)
+            with contextlib.suppress(OSError):  # it has hung up already
+                self._open.pop(oldest).shutdown(socket.SHUT_RDWR)
+
+
+class Connection(H11Protocol):
+    """One connection. Its seconds: for headers, for a body, or for an answer to be read."""
+
+    def __init__(self, listener: Listener, greeting_seconds: float, upload_seconds: float, **given: Any) -> None:
+        super().__init__(**given)
+        self._listener, self._greeting_s, self._upload_s = listener, greeting_seconds, upload_seconds
+        self._phase = ""
+        self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._number = transport.get_extra_info("socket").fileno()
+        self._follow()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._follow()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._follow()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        for timer in (self._deadline, self._unread):
+            if timer is not None:
+                timer.cancel()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self._upload_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+
+    def _follow(self) -> None:
+        """Sets the deadline of the phase that the connection is in, where that has changed."""
+        if self.transport.is_closing():
+            return
+        theirs, phase, seconds = self.conn.their_state, "served", 0.0
+        if theirs is h11.IDLE:
+            phase, seconds = "headers", self._greeting_s
+        elif theirs is h11.SEND_BODY:
+            answered = self.cycle.response_complete
+            phase, seconds = ("rest", LINGER_S) if answered else ("body", self._upload_s + LINGER_S)
+        if phase == self._phase:
+            return
+        self._phase = phase
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if phase == "served":
+            self._deadline = None
+            self._listener.serves(self._number)
+        else:
+            self._deadline = self.loop.call_later(seconds, self.transport.abort)
+            self._listener.waits(self._number)
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn with such connections, and without its signal handlers: one place hears signals, and it is `serve`."""
+
+    def __init__(self, config: uvicorn.Config, *, greeting_seconds: float, upload_seconds: float) -> None:
+        super().__init__(config)
+        self._seconds = (greeting_seconds, upload_seconds)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens on these, which are `Listener`s."""
+        await self.lifespan.startup()
+        ssl, loop, self.servers = self.config.ssl, asyncio.get_running_loop(), []
+        for one in sockets or []:
+            assert isinstance(one, Listener)
+            handshake_s = self._seconds[0] if ssl else None
+            made = self._connections(one)
+            self.servers.append(await loop.create_server(made, sock=one, ssl=ssl, ssl_handshake_timeout=handshake_s))
+        self.started = True
+
+    def _connections(self, listener: Listener) -> Any:
+        def connection() -> Connection:
+            return Connection(
+                listener,
+                *self._seconds,
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            )
+
+        return connection
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
