@@ -14,6 +14,7 @@ from wire.entropy import open_coder
 from wire.manifest import ENCODER, Manifest
 from wire.payload import Indices, PayloadCodec
 from wire.pictures import Picture, fit_picture
+from wire.sessions import GraphSession
 
 log = logging.getLogger(__name__)
 
@@ -23,20 +24,17 @@ PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecution
 class Encoder:
     """Pictures to indices of the learned codebook.
 
-    artifact: loaded with at least `ENCODER`, so that its hash has been checked.
+    artifact: loaded with at least `ENCODER`.
     threads: of the CPU provider; 0 lets ONNX Runtime decide.
     """
 
     def __init__(self, artifact: Artifact, *, threads: int = 0) -> None:
         self.manifest: Manifest = artifact.manifest
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
         available = [p for p in PROVIDERS if p in ort.get_available_providers()]
-        self._session = ort.InferenceSession(artifact.read(ENCODER), options, providers=available)
+        self._session = GraphSession(artifact, ENCODER, threads=threads, providers=available, bounded=True)
         self.codec = PayloadCodec(artifact.manifest, open_coder(artifact))
         """Indices to payloads."""
-        self.provider: str = self._session.get_providers()[0]
+        self.provider = self._session.provider
         log.info("The encoder of %s runs on %s.", self.manifest.name, self.provider)
 
     @property
@@ -61,5 +59,10 @@ class Encoder:
         return self.encode_sizes(pictures, self.codec.sizes(point))
 
     def encode_sizes(self, pictures: Picture, sizes: NDArray[np.int32]) -> Indices:
-        """As `encode_batch`, at codebook sizes (S,) of the segments."""
-        return cast(Indices, self._session.run(["indices"], {"picture": pictures, "sizes": sizes})[0])
+        """As `encode_batch`, at codebook sizes (S,) of the segments.
+
+        Raises:
+            ArtifactError: if the graph cannot be run, or gives anything but indices: it may come from a stranger.
+        """
+        found = self._session.run("indices", {"picture": pictures, "sizes": sizes})
+        return self.codec.checked(found, len(pictures), sizes)

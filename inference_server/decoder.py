@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from wire.artifact import Artifact
 from wire.exceptions import SettingsError
 from wire.manifest import DECODER, TORCH_DECODER, Manifest
 from wire.payload import Indices
+from wire.sessions import GraphSession
 from wire.tasks import Output, task_of
 
 log = logging.getLogger(__name__)
@@ -44,14 +44,11 @@ class OnnxDecoder:
     device = "cpu"
 
     def __init__(self, artifact: Artifact, threads: int = 0) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._session = ort.InferenceSession(artifact.read(DECODER), options, providers=["CPUExecutionProvider"])
+        self._session = GraphSession(artifact, DECODER, threads=threads)
         self._task, self._temperatures = task_of(artifact.manifest), temperatures(artifact.manifest)
 
     def decode(self, indices: Indices, sizes: Sizes, points: Points) -> Output:
-        (output,) = self._session.run(None, {"indices": indices, "sizes": sizes})
+        output = self._session.run(None, {"indices": indices, "sizes": sizes})
         return self._task.postprocess(output, self._temperatures[points])
 
 

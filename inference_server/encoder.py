@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
-import onnxruntime as ort
 
 from wire.artifact import Artifact
 from wire.manifest import ENCODER
 from wire.payload import Indices
 from wire.pictures import OpenPicture, fit_picture
+from wire.sessions import GraphSession
 
 
 class PictureEncoder:
@@ -18,9 +18,7 @@ class PictureEncoder:
 
     def __init__(self, artifact: Artifact, *, threads: int) -> None:
         self._manifest = artifact.manifest
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        self._session = ort.InferenceSession(artifact.read(ENCODER), options, providers=["CPUExecutionProvider"])
+        self._session = GraphSession(artifact, ENCODER, threads=threads)
 
     def encode(self, picture: OpenPicture, point: int) -> Indices:
         """A picture to its indices (M,) at an operating point.
@@ -31,4 +29,4 @@ class PictureEncoder:
         """
         sizes = np.array(self._manifest.point(point).sizes, np.int32)
         fitted = fit_picture(picture.read(), self._manifest.preprocessing.size)
-        return cast(Indices, self._session.run(["indices"], {"picture": fitted[None], "sizes": sizes})[0][0])
+        return cast(Indices, self._session.run("indices", {"picture": fitted[None], "sizes": sizes})[0])

@@ -126,6 +126,8 @@ async def serve(settings: Settings) -> None:
         f"page and REST on http{'s' if settings.tls_certificate else ''}://{settings.host}:{server.http_port}/",
         flush=True,
     )
+    for one in server.deployment.models:
+        print(f"Edges take {one.manifest.name} alone with --fingerprint {one.manifest.fingerprint}", flush=True)
     stopping, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wire.entropy import EntropyCoder, Table
-from wire.exceptions import PointError, ProtocolError
+from wire.exceptions import ArtifactError, PointError, ProtocolError
 from wire.manifest import TABLES, Manifest, powers_of_two
 from wire.mixed_radix import from_number, to_number
 
@@ -100,6 +100,24 @@ class PayloadCodec:
     def sub_vector_sizes(self, point: int) -> NDArray[np.int32]:
         """Of each sub-vector (M,)."""
         return self.sizes(point)[self._segment]
+
+    def checked(self, found: NDArray[Any], pictures: int, sizes: NDArray[np.int32]) -> Indices:
+        """Indices (B, M) as they came out of an encoder, at sizes (S,) of the segments.
+
+        Raises:
+            ArtifactError: if they are none: nothing else may be sent.
+        """
+        expected = (pictures, self.manifest.sub_vectors)
+        if found.dtype != np.int32 or found.shape != expected:
+            raise ArtifactError(
+                f"The encoder of {self.manifest.name} gives {found.dtype} {found.shape} in place of int32 {expected}; "
+                "export the model again."
+            )
+        if (found.view(np.uint32) >= sizes[self._segment].view(np.uint32)).any():  # negative ones are large
+            raise ArtifactError(
+                f"The encoder of {self.manifest.name} gives indices beyond its codebook; export the model again."
+            )
+        return found
 
     @cached_property
     def depths(self) -> NDArray[np.int32]:
