@@ -34,6 +34,7 @@ class Client:
         address: str,
         model: str | Path | Encoder | None = None,
         *,
+        fingerprint: str = "",
         name: str = "",
         policy: RatePolicy | None = None,
         security: Security = PLAIN,
@@ -41,11 +42,10 @@ class Client:
         probe: float = 0.0,
         transport: OpenTransport | None = None,
     ) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="artoveq-client", daemon=True)
         self._client = AsyncClient(
             address,
             model,
+            fingerprint=fingerprint,
             name=name,
             policy=policy,
             security=security,
@@ -53,6 +53,8 @@ class Client:
             probe=probe,
             transport=transport,
         )
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="artoveq-client", daemon=True)
 
     def __enter__(self) -> Client:
         self._thread.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from edge_client.encoder import Encoder
 from edge_client.errors import translated
 from edge_client.modes import File, Mode, OneShot, PictureSource, Progressive, picture_of, seconds_of, top_k_of
 from edge_client.preparation import Preparation
-from edge_client.provision import provision
+from edge_client.provision import check_pin, provision
 from edge_client.rate import RatePolicy
 from edge_client.report import report_of
 from edge_client.request import PATIENCE_S, Request
@@ -43,6 +44,7 @@ class AsyncClient:
     """Asks a server about pictures, at the rate that the link allows.
 
     address: "HOST:PORT". model: folder of the artifact, or its encoder; None fetches it from the server.
+    fingerprint: of the one model that is taken, as `artoveq serve` prints it; empty: whichever one there is.
     name: what the server's page calls this edge; empty: the host that it comes from.
     policy: what decides how much is sent where a mode leaves that open; None is ours, `edge_client.rate.adaptive`.
     security: TLS and the token, where the server wants them.
@@ -60,6 +62,7 @@ class AsyncClient:
         address: str,
         model: str | Path | Encoder | None = None,
         *,
+        fingerprint: str = "",
         name: str = "",
         policy: RatePolicy | None = None,
         security: Security = PLAIN,
@@ -69,8 +72,11 @@ class AsyncClient:
     ) -> None:
         if transport is not None and model is None:
             raise UsageError("Over a transport of your own no encoder can be fetched; give the model.")
+        if not re.fullmatch(r"([0-9a-f]{64})?", fingerprint):
+            raise UsageError(f"A fingerprint has 64 hexadecimal digits, not {fingerprint[:80]!r}; copy all of them.")
         self.address, self.name, self.policy, self.connect_timeout = address, name, policy, connect_timeout
         self._model, self._security, self._transport, self._probe = model, security, transport, probe
+        self._fingerprint = fingerprint
         self._connection: Connection | None = None
         self._opening = asyncio.Lock()
         self._encoder: Encoder | None = None
@@ -90,10 +96,14 @@ class AsyncClient:
 
     async def _load(self) -> Encoder:
         if isinstance(self._model, Encoder):
+            check_pin(self._model.manifest, self._fingerprint)
             return self._model
         if self._model is not None:
-            return Encoder(load_artifact(self._model, edge=True))
-        return Encoder(await provision(self._channel, self.address, self.connect_timeout, self._security.metadata))
+            artifact = load_artifact(self._model, edge=True)
+            check_pin(artifact.manifest, self._fingerprint)
+            return Encoder(artifact)
+        metadata = self._security.metadata
+        return Encoder(await provision(self._channel, self.address, self.connect_timeout, metadata, self._fingerprint))
 
     def _warm_up(self, encoder: Encoder) -> None:
         """The first run of an encoder takes longer than the others, and no picture shall pay for it."""

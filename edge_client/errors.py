@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import grpc
 
 from wire.exceptions import (
@@ -16,24 +18,31 @@ from wire.exceptions import (
 
 CANCELLED, INVALID_ARGUMENT, DEADLINE_EXCEEDED, PERMISSION_DENIED = 1, 3, 4, 7
 RESOURCE_EXHAUSTED, FAILED_PRECONDITION, UNAVAILABLE, UNAUTHENTICATED = 8, 9, 14, 16
+TOO_LARGE = "larger than max"
+"""gRPC itself says so of a message from the server, under the code of a server that is busy."""
+LONGEST_RETRY_S = 60.0
+"""A server that asks for a longer pause is asked again anyway."""
 
 
 def translated(error: grpc.RpcError, address: str) -> ArtoveqError:
     """The exception that tells the user what to do about a failed call."""
     if not isinstance(error, grpc.aio.AioRpcError):
         return status_error(None, "", address)
-    hint = next((value for key, value in error.trailing_metadata() or () if key == "retry-after-ms"), "0")
-    return status_error(error.code().value[0], error.details() or "", address, int(hint) / 1000)
+    hint = next((value for key, value in error.trailing_metadata() or () if key == "retry-after-ms"), "")
+    milliseconds = int(hint) if re.fullmatch(r"[0-9]{1,18}", str(hint)) else 0
+    return status_error(error.code().value[0], error.details() or "", address, milliseconds / 1000)
 
 
 def status_error(code: int | None, details: str, address: str, retry_after: float = 0.0) -> ArtoveqError:
-    """As `translated`, from a code and its details. retry_after: seconds, where the server named them."""
+    """As `translated`, from a code and its details. retry_after: seconds, where the server named them; capped."""
     if code == FAILED_PRECONDITION:
         return ModelMismatch(f"{address}: {details}")
     if code in (UNAUTHENTICATED, PERMISSION_DENIED):
         return AccessDenied(f"{address}: {details}")
+    if code == RESOURCE_EXHAUSTED and TOO_LARGE in details:
+        return ProtocolError(f"{address} sent a message that is too large to be read: {details}")
     if code == RESOURCE_EXHAUSTED:
-        return ServerOverloaded(f"{address} is busy: {details}", retry_after)
+        return ServerOverloaded(f"{address} is busy: {details}", min(retry_after, LONGEST_RETRY_S))
     if code == INVALID_ARGUMENT:
         return ProtocolError(details)
     if code in (UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED):

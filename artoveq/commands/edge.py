@@ -60,6 +60,7 @@ def classify(
     webp: of.Webp = False,
     top_k: of.TopK = 1,
     model: of.Model = None,
+    fingerprint: of.Fingerprint = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     tls: of.Tls = False,
     ca_file: of.CaFile = None,
@@ -73,7 +74,7 @@ def classify(
 
     failed = 0
     security = Security(tls, ca_file, certificate, key, token)
-    with Client(server, model, security=security) as client:
+    with Client(server, model, fingerprint=fingerprint, security=security) as client:
         mode = mode_of(
             client.encoder.manifest,
             point=point,
@@ -139,6 +140,7 @@ def watch(
     webp: of.Webp = False,
     top_k: of.TopK = 1,
     model: of.Model = None,
+    fingerprint: of.Fingerprint = "",
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines in place of text.")] = False,
     webhook: Annotated[str | None, typer.Option(metavar="URL", help="POST each result as JSON.")] = None,
     mqtt: Annotated[str | None, typer.Option(metavar="mqtt://HOST/TOPIC", help="Publish each result as JSON.")] = None,
@@ -169,7 +171,7 @@ def watch(
     security = Security(tls, ca_file, certificate, key, token)
 
     async def all_of_it() -> None:
-        async with AsyncClient(server, model, name=name, security=security) as client:
+        async with AsyncClient(server, model, fingerprint=fingerprint, name=name, security=security) as client:
             mode = mode_of(
                 client.encoder.manifest,
                 point=point,

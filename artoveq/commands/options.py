@@ -56,4 +56,5 @@ MinConfidence = Annotated[
     float, typer.Option(min=0, max=1, metavar="SHARE", help="With --progressive: stop once the answer is so sure.")
 ]
 TopK = Annotated[int, typer.Option(min=1, help="How many classes to name.")]
+Fingerprint = Annotated[str, typer.Option(metavar="HEX", help="The one model that is taken, as `serve` prints it.")]
 Model = Annotated[Path | None, typer.Option(help="The artifact; fetched from the server if left out.")]
