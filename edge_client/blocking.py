@@ -39,6 +39,7 @@ class Client:
         policy: RatePolicy | None = None,
         security: Security = PLAIN,
         connect_timeout: float = 5.0,
+        offline: bool = False,
         probe: float = 0.0,
         transport: OpenTransport | None = None,
     ) -> None:
@@ -50,6 +51,7 @@ class Client:
             policy=policy,
             security=security,
             connect_timeout=connect_timeout,
+            offline=offline,
             probe=probe,
             transport=transport,
         )
@@ -104,9 +106,9 @@ class Client:
         """As `AsyncClient.predict`; `on_answer` is called in the client's own thread."""
         return self._run(self._client.predict(picture, mode, budget, top_k, on_answer))
 
-    def keep(self, spool: Spool, picture: PictureSource, context: dict[str, Any]) -> list[Kept]:
+    def keep(self, spool: Spool, picture: PictureSource, context: dict[str, Any], *, key: bytes = b"") -> list[Kept]:
         """As `AsyncClient.keep`; the spool belongs to the calling thread."""
-        return self._client.keep(spool, picture, context)
+        return self._client.keep(spool, picture, context, key=key)
 
     def deliver(self, kept: Kept, *, top_k: int = 1) -> Answer:
         """As `AsyncClient.deliver`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,31 +13,35 @@ from typing import Any
 import grpc
 import numpy as np
 
+from edge_client.codec import write_webp
 from edge_client.connection import Connection
 from edge_client.control import PROBE_BYTES, RateControl
 from edge_client.encoder import Encoder
 from edge_client.errors import translated
 from edge_client.modes import File, Mode, OneShot, PictureSource, Progressive, picture_of, seconds_of, top_k_of
 from edge_client.preparation import Preparation
-from edge_client.provision import check_pin, provision
+from edge_client.provision import check_pin, provision, provisioned
 from edge_client.rate import RatePolicy
 from edge_client.report import report_of
 from edge_client.request import PATIENCE_S, Request
 from edge_client.results import Answer, Result
-from edge_client.spool import Kept, Spool
+from edge_client.spool import Arrival, Kept, Spool
 from edge_client.stream import StreamLedger
 from edge_client.transport.base import OpenTransport
 from edge_client.transport.grpc import GrpcTransport
 from edge_client.transport.security import PLAIN, Security
 from wire.artifact import load_artifact
-from wire.exceptions import ServerError, ServerUnavailable, UsageError
+from wire.exceptions import ModelMismatch, ServerError, ServerUnavailable, UsageError
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
 from wire.payload import PayloadCodec
+from wire.pictures import Picture, fit_picture, read_picture
 from wire.tasks import task_of
 
 ATTEMPTS = 2
 """A picture whose stream breaks is sent once more on a fresh one."""
+KEPT_SIDE, KEPT_QUALITY = 256, 90
+"""Of a picture in a spool: pixels, where it is larger, and as WebP."""
 OnAnswer = Callable[[Answer], None]
 
 
@@ -49,6 +54,8 @@ class AsyncClient:
     policy: what decides how much is sent where a mode leaves that open; None is ours, `edge_client.rate.adaptive`.
     security: TLS and the token, where the server wants them.
     connect_timeout: seconds.
+    offline: whether it may be entered while no server answers: with the given model, or with the one that the server
+    served last. `keep` works then, and `predict` as soon as a server answers.
     probe: bytes of probes for each byte of pictures, at most. Small pictures never fill a fast link, and then
     its capacity is known as "at least so much"; a probe finds out. 0: none are sent.
     transport: makes what carries each stream; None is gRPC.
@@ -67,6 +74,7 @@ class AsyncClient:
         policy: RatePolicy | None = None,
         security: Security = PLAIN,
         connect_timeout: float = 5.0,
+        offline: bool = False,
         probe: float = 0.0,
         transport: OpenTransport | None = None,
     ) -> None:
@@ -76,19 +84,20 @@ class AsyncClient:
             raise UsageError(f"A fingerprint has 64 hexadecimal digits, not {fingerprint[:80]!r}; copy all of them.")
         self.address, self.name, self.policy, self.connect_timeout = address, name, policy, connect_timeout
         self._model, self._security, self._transport, self._probe = model, security, transport, probe
-        self._fingerprint = fingerprint
+        self._fingerprint, self._offline = fingerprint, offline
         self._connection: Connection | None = None
+        self._greeted = ""
+        """The model of the connection."""
         self._opening = asyncio.Lock()
         self._encoder: Encoder | None = None
+        self.control: RateControl
 
     async def __aenter__(self) -> AsyncClient:
         self._channel = self._security.open(self.address)
         try:
-            self._encoder = await self._load()
-            self._task = task_of(self._encoder.manifest)
-            self.control = RateControl(self._encoder.codec, self._probe)
-            self._warm_up(self._encoder)
-            await self._connected()
+            self._adopt(await self._load())
+            if not self._offline:
+                await self._connected()
         except BaseException:
             await self._channel.close()
             raise
@@ -102,8 +111,33 @@ class AsyncClient:
             artifact = load_artifact(self._model, edge=True)
             check_pin(artifact.manifest, self._fingerprint)
             return Encoder(artifact)
+        cached = provisioned(self.address) if self._offline and not self._fingerprint else None
+        return Encoder(cached) if cached is not None else await self._fetched()
+
+    async def _fetched(self) -> Encoder:
         metadata = self._security.metadata
         return Encoder(await provision(self._channel, self.address, self.connect_timeout, metadata, self._fingerprint))
+
+    def _adopt(self, encoder: Encoder) -> None:
+        """This is the model from now on; what is known of the link stays."""
+        control = RateControl(encoder.codec, self._probe)
+        if self._encoder is not None:
+            control.estimator = self.control.estimator
+        self._encoder, self._task, self.control = encoder, task_of(encoder.manifest), control
+        self._warm_up(encoder)
+
+    async def _follow(self, mismatch: ModelMismatch) -> None:
+        """Takes the model that the server serves now, where the encoder came from there.
+
+        Raises:
+            ModelMismatch: if there is no other one.
+        """
+        if self._model is not None:
+            raise mismatch
+        encoder = await self._fetched()
+        if encoder.manifest.fingerprint == self.encoder.manifest.fingerprint:
+            raise mismatch
+        self._adopt(encoder)
 
     def _warm_up(self, encoder: Encoder) -> None:
         """The first run of an encoder takes longer than the others, and no picture shall pay for it."""
@@ -156,16 +190,15 @@ class AsyncClient:
             ServerUnavailable: if the connection fails, once more after one reconnect.
             ServerOverloaded, ModelMismatch, ProtocolError: as the server says.
         """
-        encoder, began = self.encoder, _now()
+        began = _now()
         if not isinstance(mode, (OneShot, Progressive, File)):
             raise UsageError(f"A mode is OneShot(), Progressive() or File(), not {mode!r}.")
         allowed, classes, pixels = seconds_of(budget), top_k_of(top_k), picture_of(picture)
         answers: list[Answer] = []
-        control, policy, task = self.control, self.policy, self._task
 
         def prepare(picture_id: int, ledger: StreamLedger, result: Result) -> Request:
             of_picture = (pixels, mode, classes, began, picture_id, ledger, result)
-            return Preparation(encoder, control, policy, task, _now, *of_picture).request()
+            return Preparation(self.encoder, self.control, self.policy, self._task, _now, *of_picture).request()
 
         for attempt in range(ATTEMPTS):
             try:
@@ -179,8 +212,8 @@ class AsyncClient:
             now = _now()
             connection.trace.record("artoveq.predict", now - began, request_id=result.request_id, point=result.point)
             with contextlib.suppress(ServerError):
-                if control.learn(request, now, again=attempt > 0):
-                    control.estimator.measured(await connection.probe(PROBE_BYTES), _now())
+                if self.control.learn(request, now, again=attempt > 0):
+                    self.control.estimator.measured(await connection.probe(PROBE_BYTES), _now())
                 await connection.sync()
             return result
         raise AssertionError("unreachable")
@@ -204,48 +237,93 @@ class AsyncClient:
         with contextlib.suppress(ServerError):
             await (await self._connected()).report(report)
 
-    def keep(self, spool: Spool, picture: PictureSource, context: dict[str, Any]) -> list[Kept]:
-        """Puts a picture into the spool, at the model's finest point, for `deliver`; returns what had to go for it.
+    def keep(
+        self,
+        spool: Spool,
+        picture: PictureSource,
+        context: dict[str, Any],
+        *,
+        key: bytes = b"",
+        arrival: Arrival | None = None,
+    ) -> list[Kept]:
+        """Puts a picture into the spool, for `deliver`; returns what had to go for it.
 
-        Its bits are packed: that is what every server reads.
+        As the spool wants it: its planes, at the model's finest point and packed, which is what every server reads; or
+        the picture, scaled down; or both. key, arrival: as of `Spool.keep`.
         """
-        encoder = self.encoder
-        indices, codec = encoder.encode(picture_of(picture), encoder.finest), PayloadCodec(encoder.manifest)
-        data, packed = codec.write_block(indices, encoder.finest)
-        return spool.keep(encoder.manifest.fingerprint, encoder.finest, data, packed, context)
+        pixels = picture_of(picture)
+        planes = ("", 0, b"", False) if spool.parts == "picture" else self._block(pixels)
+        file = None
+        if spool.parts != "planes":
+            side = min(KEPT_SIDE, *pixels.shape[:2])
+            file = write_webp(fit_picture(pixels, side), side, KEPT_QUALITY)
+        return spool.keep(*planes, context, picture=file, key=key, arrival=arrival)
 
     async def deliver(self, kept: Kept, *, top_k: int = 1) -> Answer:
         """The answer for a picture from a spool. Asked again, the server repeats it and counts the picture once.
 
+        Where the picture is kept, and was encoded for another model than is served now, it is encoded anew.
+
         Raises:
             ServerUnavailable, ServerOverloaded: try again later.
-            ModelMismatch: if it was encoded for another model; it cannot be answered any more.
+            ModelMismatch: if it was encoded for another model, and the picture is not kept.
+            PictureError: if the picture is damaged.
         """
+        asked = self._asked(kept, top_k_of(top_k))
+        try:
+            return await self._ask(kept, asked)
+        except ModelMismatch as mismatch:
+            if kept.picture is None:
+                raise
+            if asked.fingerprint == self.encoder.manifest.fingerprint:  # else another picture has followed already
+                await self._follow(mismatch)
+        return await self._ask(kept, self._asked(kept, top_k))
+
+    def _asked(self, kept: Kept, top_k: int) -> pb.PredictRequest:
+        planes = (kept.fingerprint, kept.point, kept.data, kept.packed)
+        if kept.picture is not None and kept.fingerprint != self.encoder.manifest.fingerprint:
+            planes = self._block(read_picture(kept.picture))
+        fingerprint, point, data, packed = planes
+        request = pb.PredictRequest(fingerprint=fingerprint, point=point, data=data, packed=packed, top_k=top_k)
+        # A key is bound to what is asked with it, which is another thing for another model.
+        request.key = hashlib.sha256(kept.key + request.SerializeToString(deterministic=True)).digest()
+        return request
+
+    async def _ask(self, kept: Kept, request: pb.PredictRequest) -> Answer:
         began, task = _now(), self._task
         stub = RemoteInferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]
-        request = pb.PredictRequest(
-            fingerprint=kept.fingerprint,
-            point=kept.point,
-            data=kept.data,
-            packed=kept.packed,
-            top_k=top_k_of(top_k),
-            key=kept.key,
-        )
         try:
             response = await stub.Predict(request, metadata=self._security.metadata, timeout=PATIENCE_S)
         except grpc.RpcError as error:
             raise translated(error, self.address) from error
-        return Answer.from_message(response.answer, task, _now() - began, len(kept.data))
+        return Answer.from_message(response.answer, task, _now() - began, len(request.data))
+
+    def _block(self, picture: Picture) -> tuple[str, int, bytes, bool]:
+        """Fingerprint, point, data and whether it is packed, of a picture at the model's finest point."""
+        encoder = self.encoder
+        indices, codec = encoder.encode(picture, encoder.finest), PayloadCodec(encoder.manifest)
+        return encoder.manifest.fingerprint, encoder.finest, *codec.write_block(indices, encoder.finest)
 
     async def _connected(self) -> Connection:
         """The stream, opened anew where it has broken."""
         async with self._opening:
-            if self._connection is None or self._connection.broken is not None:
-                transport = self._transport() if self._transport else GrpcTransport(self._channel, self.address)
-                connection = Connection(transport, self.address, self._security.metadata)
-                await connection.open(self.encoder.manifest.fingerprint, self.name, self.connect_timeout)
-                self._connection = connection
-            return self._connection
+            connection, fingerprint = self._connection, self.encoder.manifest.fingerprint
+            if connection is not None and connection.broken is None and self._greeted != fingerprint:
+                await connection.close()
+            if connection is None or connection.broken is not None:
+                try:
+                    connection = await self._open()
+                except ModelMismatch as mismatch:
+                    await self._follow(mismatch)
+                    connection = await self._open()
+                self._connection, self._greeted = connection, self.encoder.manifest.fingerprint
+            return connection
+
+    async def _open(self) -> Connection:
+        transport = self._transport() if self._transport else GrpcTransport(self._channel, self.address)
+        connection = Connection(transport, self.address, self._security.metadata)
+        await connection.open(self.encoder.manifest.fingerprint, self.name, self.connect_timeout)
+        return connection
 
 
 def _now() -> float:

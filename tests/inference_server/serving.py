@@ -39,7 +39,8 @@ def serving(*models: Path, **settings: Any) -> Iterator[Running]:
     thread.start()
 
     async def start() -> Server:
-        server = Server(read_settings(model=models, host="127.0.0.1", port=0, http_port=0, **settings))
+        chosen = {"model": models, "host": "127.0.0.1", "port": 0, "http_port": 0, **settings}
+        server = Server(read_settings(**chosen))
         await server.start()
         return server
 
