@@ -11,6 +11,7 @@ from artoveq.commands import edge, server, training
 from artoveq.commands.options import errors
 from artoveq.logs import set_up
 from wire.exceptions import ArtoveqError
+from wire.shown import shown
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 for command in (
@@ -26,6 +27,8 @@ for command in (
 ):
     app.command()(command)
 
+MOST_OF_ERROR = 4000
+"""Characters; some quote a list of files."""
 EXTRA_OF = {"torch": "train", "torchvision": "train", "onnx": "train", "cv2": "camera", "paho": "mqtt"}
 
 
@@ -35,7 +38,7 @@ def main() -> None:
         set_up()
         app()
     except ArtoveqError as error:
-        errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+        errors.print(f"[red]error:[/] {escape(shown(str(error), MOST_OF_ERROR))}", soft_wrap=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]

@@ -6,6 +6,7 @@ import http.client
 import json
 import ssl
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections import deque
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from wire.exceptions import AccessDenied, ServerError, ServerUnavailable
+from wire.exceptions import AccessDenied, ServerError, ServerUnavailable, UsageError
+from wire.shown import shown, without_secrets
 
 TIMEOUT_S = 10.0
 KEPT = 240
@@ -28,9 +30,12 @@ def events(url: str, token: str | None, ca_file: Path | None) -> Iterator[dict[s
     """What the server tells its viewers, four times a second, until it stops.
 
     Raises:
+        UsageError: if the address has a password in it.
         ServerUnavailable: if nobody answers there, or the server goes away.
         AccessDenied: if it wants another token.
     """
+    if "@" in urllib.parse.urlsplit(url).netloc:
+        raise UsageError(f"{without_secrets(url)} names a user; servers ask for a token: give it with --token.")
     request = urllib.request.Request(url.rstrip("/") + "/v1/edges")
     if token:
         request.add_header("Authorization", f"Bearer {token}")
@@ -43,7 +48,7 @@ def events(url: str, token: str | None, ca_file: Path | None) -> Iterator[dict[s
     except urllib.error.HTTPError as error:
         with error:
             detail = json.loads(error.read() or b"{}").get("detail", error.reason)
-        raise (AccessDenied if error.code == 401 else ServerError)(f"{url}: {detail}") from error
+        raise (AccessDenied if error.code == 401 else ServerError)(f"{url}: {shown(str(detail))}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise ServerUnavailable(f"No page answers at {url} ({error}); write http://HOST:8080.") from error
     raise ServerUnavailable(f"The server at {url} has stopped.")
@@ -75,13 +80,13 @@ def _cells(edge: dict[str, Any], reports: deque[dict[str, Any]]) -> tuple[str, .
     if picture:
         newest = picture["answers"][-1]
         point, size = str(newest["point"]), str(newest["payload_bytes"])
-        answer = escape(_said(newest))
+        answer = escape(shown(_said(newest)))
     capacity = met = "–"
     if reports:
         measured = reports[-1]["capacity"]
         capacity = f"{measured / 1000:.1f} kbit/s" if measured else "–"
         met = f"{sum(r['latency_ms'] <= r['budget_ms'] for r in reports) / len(reports):.0%}"
-    return escape(edge["name"]), f"{edge['pictures']:,}", point, size, capacity, met, answer
+    return escape(shown(edge["name"])), f"{edge['pictures']:,}", point, size, capacity, met, answer
 
 
 def _said(answer: dict[str, Any]) -> str:

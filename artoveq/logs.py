@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import Any
 
 from wire.exceptions import SettingsError
+from wire.shown import shown
 from wire.tracing import export_traces
 
 PACKAGES = ("artoveq", "edge_client", "inference_server")
 OURS = ("levelname", "name", "message")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 TIME = "time"
+MOST_OF_LINE = 4000
+"""Characters."""
 
 
 def set_up() -> None:
@@ -24,7 +28,7 @@ def set_up() -> None:
     if form not in ("text", "json") or level not in LEVELS:
         raise SettingsError(f"ARTOVEQ_LOG is text or json, ARTOVEQ_LOG_LEVEL one of {', '.join(LEVELS)}.")
     handler = logging.StreamHandler()
-    handler.setFormatter(_json() if form == "json" else logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_json() if form == "json" else lines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     for package in PACKAGES:
         logging.getLogger(package).setLevel(level)
@@ -32,6 +36,22 @@ def set_up() -> None:
         os.environ.get("OTEL_SERVICE_NAME", "artoveq")
     ):
         raise SettingsError("Traces need OpenTelemetry; run `pip install 'artoveq[otel]'`.")
+
+
+class _Lines(logging.Formatter):
+    """One line for a record, whatever names are in it; only a traceback takes more."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = shown(record.message, MOST_OF_LINE)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        return "\n".join(shown(line, MOST_OF_LINE) for line in super().formatException(ei).splitlines())
+
+
+def lines() -> logging.Formatter:
+    """Lines for people."""
+    return _Lines("%(levelname)s %(name)s: %(message)s")
 
 
 def _json() -> logging.Formatter:

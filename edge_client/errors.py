@@ -15,6 +15,7 @@ from wire.exceptions import (
     ServerOverloaded,
     ServerUnavailable,
 )
+from wire.shown import shown, without_secrets
 
 CANCELLED, INVALID_ARGUMENT, DEADLINE_EXCEEDED, PERMISSION_DENIED = 1, 3, 4, 7
 RESOURCE_EXHAUSTED, FAILED_PRECONDITION, UNAVAILABLE, UNAUTHENTICATED = 8, 9, 14, 16
@@ -35,6 +36,7 @@ def translated(error: grpc.RpcError, address: str) -> ArtoveqError:
 
 def status_error(code: int | None, details: str, address: str, retry_after: float = 0.0) -> ArtoveqError:
     """As `translated`, from a code and its details. retry_after: seconds, where the server named them; capped."""
+    address, details = without_secrets(address), shown(details)
     if code == FAILED_PRECONDITION:
         return ModelMismatch(f"{address}: {details}")
     if code in (UNAUTHENTICATED, PERMISSION_DENIED):

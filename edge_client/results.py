@@ -8,6 +8,7 @@ from typing import Any
 
 from wire.exceptions import UsageError
 from wire.generated import remote_inference_pb2 as pb
+from wire.shown import shown
 from wire.tasks import Task
 from wire.tasks.classification import Classification, ClassificationTask, ClassProbability
 
@@ -76,7 +77,7 @@ class Answer:
         """For people."""
         if isinstance(self.value, Classification):
             return ", ".join(f"{c.name} {c.probability:.0%}" for c in self.classes)
-        return json.dumps(_rounded(self.task.describe(self.value)), ensure_ascii=False)
+        return shown(json.dumps(_rounded(self.task.describe(self.value)), ensure_ascii=False))
 
     def as_record(self) -> dict[str, Any]:
         """As JSON values: times in milliseconds."""

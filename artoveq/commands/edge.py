@@ -16,6 +16,7 @@ from artoveq.commands import options as of
 from artoveq.commands.options import console
 from wire.exceptions import PictureError
 from wire.manifest import Manifest
+from wire.shown import shown
 
 if TYPE_CHECKING:
     from edge_client.modes import Mode
@@ -89,7 +90,10 @@ def classify(
                 picture = read_picture(source, name=name)
             except PictureError as error:  # the other pictures are still worth an answer
                 failed += 1
-                print(json.dumps({"picture": name, "error": str(error)}) if as_json else f"error: {error}", flush=True)
+                print(
+                    json.dumps({"picture": name, "error": str(error)}) if as_json else f"error: {shown(str(error))}",
+                    flush=True,
+                )
                 continue
             result = client.predict(picture, mode, budget=budget, top_k=top_k)
             if as_json:
@@ -117,10 +121,10 @@ def _sources(names: Iterable[str]) -> Iterator[tuple[str, bytes | Path]]:
 
 
 def _show(name: str, result: Any) -> None:
-    late = "" if result.deadline_met else " [red]late[/]"
+    late, name = "" if result.deadline_met else " [red]late[/]", escape(shown(name))
     for answer in result.answers:
         console.print(
-            f"{escape(name)}: [bold]{escape(answer.text)}[/]  {answer.payload_bytes} bytes, point {answer.point}, "
+            f"{name}: [bold]{escape(answer.text)}[/]  {answer.payload_bytes} bytes, point {answer.point}, "
             f"{answer.after * 1000:.0f} ms{late if answer is result.answers[0] else ''}",
             soft_wrap=True,
         )
@@ -165,7 +169,9 @@ def watch(
     from edge_client import AsyncClient, Security, Spool
 
     frames, kept = open_frames(source), Spool(spool, spool_pictures) if spool else None
-    to: list[sinks.Sink] = [sinks.JsonLines() if as_json else sinks.Terminal(lambda line: print(line, flush=True))]
+    to: list[sinks.Sink] = [
+        sinks.JsonLines() if as_json else sinks.Terminal(lambda line: print(shown(line), flush=True))
+    ]
     to += [sinks.Webhook(webhook)] if webhook else []
     to += [sinks.Mqtt(mqtt)] if mqtt else []
     security = Security(tls, ca_file, certificate, key, token)

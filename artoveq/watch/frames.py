@@ -15,6 +15,7 @@ import numpy as np
 
 from wire.exceptions import FrameError, PictureError
 from wire.pictures import PICTURE_SUFFIXES, Picture, read_picture
+from wire.shown import without_secrets
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +56,14 @@ def open_frames(source: str) -> AsyncIterator[Frame]:
             raise FrameError(f"{source!r} is no camera; write camera:0 for the first one.")
         return _video(int(number), source, live=True)
     if source.startswith(ADDRESSES):
-        return _video(source, source, live=True)
+        return _video(source, without_secrets(source), live=True)
     path = Path(source)
     if path.is_dir():
         return _folder(path)
     if not path.is_file():
-        raise FrameError(f"There is no file or folder {source}; name one, or write camera:0 or an rtsp:// address.")
+        raise FrameError(
+            f"There is no file or folder {without_secrets(source)}; name one, or write camera:0 or an rtsp:// address."
+        )
     return _video(source, path.name, live=False)
 
 

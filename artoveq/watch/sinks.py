@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import queue
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from wire.exceptions import SinkError
+from wire.shown import without_secrets
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,15 @@ MQTT_PORT, MQTTS_PORT = 1883, 8883
 CLOSING_S = 5.0
 
 Record = dict[str, Any]
+
+
+def _parts(address: str) -> tuple[urllib.parse.SplitResult, int | None]:
+    """An address, and its port where it names one."""
+    try:
+        parts = urllib.parse.urlsplit(address)
+        return parts, parts.port
+    except ValueError:  # whose text quotes what may be a password
+        raise SinkError(f"{without_secrets(address)!r} is no address; write a number for its port.") from None
 
 
 class Sink(Protocol):
@@ -47,9 +58,14 @@ class Webhook:
     """POSTs each result as JSON, in order, from a thread of its own."""
 
     def __init__(self, url: str) -> None:
-        if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-            raise SinkError(f"{url!r} is no address to post to; write http://… or https://….")
-        self._url = url
+        parts, _ = _parts(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SinkError(f"{without_secrets(url)!r} is no address to post to; write http://… or https://….")
+        self._shown, self._headers = without_secrets(url), {"Content-Type": "application/json"}
+        if parts.username is not None:
+            user = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+            self._headers["Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
+        self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         self._waiting: queue.Queue[Record | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._run, name="artoveq-webhook", daemon=True)
         self._thread.start()
@@ -60,7 +76,7 @@ class Webhook:
                 return self._waiting.put_nowait(record)
             except queue.Full:
                 self._waiting.get_nowait()
-                log.warning("%s is slow; a result was dropped.", self._url)
+                log.warning("%s is slow; a result was dropped.", self._shown)
 
     def close(self) -> None:
         """Waits a little for what is still to be posted."""
@@ -70,13 +86,13 @@ class Webhook:
     def _run(self) -> None:
         failing = False  # a receiver that is away is mentioned once, not for every result
         while (record := self._waiting.get()) is not None:
-            body, kind = json.dumps(record).encode(), {"Content-Type": "application/json"}
+            request = urllib.request.Request(self._url, json.dumps(record).encode(), self._headers)
             try:
-                urllib.request.urlopen(urllib.request.Request(self._url, body, kind), timeout=TIMEOUT_S).close()
+                urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
                 failing = False
             except (urllib.error.URLError, OSError) as error:
                 if not failing:
-                    log.warning("%s does not take results: %s.", self._url, error)
+                    log.warning("%s does not take results: %s.", self._shown, error)
                 failing = True
 
 
@@ -86,18 +102,21 @@ class Mqtt:
     def __init__(self, address: str) -> None:
         import paho.mqtt.client as paho
 
-        parts = urllib.parse.urlsplit(address)
+        parts, port = _parts(address)
         self._topic = parts.path.strip("/")
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or not self._topic:
-            raise SinkError(f"{address!r} is no MQTT address; write mqtt://HOST/TOPIC or mqtts://USER:WORD@HOST/TOPIC.")
+            raise SinkError(
+                f"{without_secrets(address)!r} is no MQTT address; write mqtt://HOST/TOPIC or mqtts://USER:WORD@HOST/TOPIC."
+            )
         secure = parts.scheme == "mqtts"
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
         self._client.max_queued_messages_set(WAITING)
         if secure:
             self._client.tls_set()
         if parts.username:
-            self._client.username_pw_set(parts.username, parts.password)
-        port = parts.port or (MQTTS_PORT if secure else MQTT_PORT)
+            password = None if parts.password is None else urllib.parse.unquote(parts.password)
+            self._client.username_pw_set(urllib.parse.unquote(parts.username), password)
+        port = port or (MQTTS_PORT if secure else MQTT_PORT)
         try:
             self._client.connect(parts.hostname, port)
         except OSError as error:

@@ -15,6 +15,7 @@ from inference_server.streams.actions import Answered
 from wire.exceptions import ProtocolError
 from wire.generated import remote_inference_pb2 as pb
 from wire.manifest import Manifest
+from wire.shown import shown
 from wire.tasks import task_of
 
 REPORTS_KEPT = 240
@@ -86,7 +87,7 @@ class Edges:
 
     def join(self, name: str, host: str, manifest: Manifest) -> Edge:
         """A new stream; an edge without a name is called by its host."""
-        edge = Edge(next(self._numbers), name[:NAME_LENGTH] or host, manifest)
+        edge = Edge(next(self._numbers), shown(name, NAME_LENGTH) or host, manifest)
         self.connected[edge.number] = edge
         return edge
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 import urllib.request
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from artoveq.logs import lines
 from artoveq.processes import server_process
 from edge_client import Client, OneShot
 from tests.conftest import MODEL, PICTURES
@@ -50,6 +52,11 @@ def test_rest_answers_carry_a_request_id() -> None:
         given = urllib.request.Request(address, headers={"X-Request-Id": "mine-7"})
         assert urllib.request.urlopen(given).headers["x-request-id"] == "mine-7"
         assert len(urllib.request.urlopen(address).headers["x-request-id"]) == 16
+
+
+def test_a_record_is_one_line_whatever_names_are_in_it() -> None:
+    record = logging.LogRecord("artoveq", logging.INFO, "", 0, "An edge is called %s.", ("a\x1b[2J\nERROR: b",), None)
+    assert lines().format(record) == "INFO artoveq: An edge is called a\ufffd[2J ERROR: b."
 
 
 @pytest.mark.parametrize("name,value", [("ARTOVEQ_LOG", "xml"), ("ARTOVEQ_LOG_LEVEL", "LOUD")])

@@ -240,6 +240,29 @@ def test_a_wrong_webhook_is_refused() -> None:
         Webhook("ftp://host/")
 
 
+@pytest.mark.parametrize("address", ["{}://me:secret@host:port/x", "ftp://me:secret@host/x", "{}://me:se:cret@/x"])
+def test_no_password_is_in_an_error(address: str) -> None:
+    for make, scheme in ((Webhook, "http"), (Mqtt, "mqtt")):
+        with pytest.raises(SinkError, match=r"no .*address") as refused:
+            make(address.format(scheme))
+        assert "cret" not in str(refused.value)
+    with pytest.raises(FrameError, match="no file or folder") as unknown:
+        open_frames(address.format("rstp"))
+    assert "cret" not in str(unknown.value)
+
+
+def test_a_password_is_sent_to_the_webhook_and_named_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as receiver:
+        sink = Webhook(f"http://me:p%40ss@127.0.0.1:{receiver.getsockname()[1]}/results?key=p%40ss")
+        sink.send({"frame": 1})
+        connection, _ = receiver.accept()
+        with connection:
+            asked = connection.recv(65536)
+    sink.close()
+    assert b"POST /results?key=p%40ss" in asked and b"Authorization: Basic bWU6cEBzcw==" in asked
+    assert "does not take results" in caplog.text and "ss@" not in caplog.text and "key" not in caplog.text
+
+
 def test_no_broker_is_said_to_be_none() -> None:
     with pytest.raises(SinkError, match="No MQTT broker answers"):
         Mqtt("mqtt://127.0.0.1:1/topic")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from wire.exceptions import ProtocolError
 from wire.generated import remote_inference_pb2 as pb
 from wire.manifest import Manifest
+from wire.shown import shown
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,11 @@ class ClassificationTask:
             classes.add(index=index, name=names[index], probability=output[index])
 
     def read(self, answer: pb.Answer) -> Classification:
-        """The classes in an answer."""
+        """The classes in an answer; their names as they may be shown."""
         if not answer.classification.classes:
             raise ProtocolError("The answer names no class; the server has another task than this model's.")
         return Classification(
-            tuple(ClassProbability(c.index, c.name, c.probability) for c in answer.classification.classes)
+            tuple(ClassProbability(c.index, shown(c.name), c.probability) for c in answer.classification.classes)
         )
 
     def describe(self, value: Classification) -> dict[str, Any]:
