@@ -20,7 +20,7 @@ from wire.shown import shown, without_secrets
 CANCELLED, INVALID_ARGUMENT, DEADLINE_EXCEEDED, PERMISSION_DENIED = 1, 3, 4, 7
 RESOURCE_EXHAUSTED, FAILED_PRECONDITION, UNAVAILABLE, UNAUTHENTICATED = 8, 9, 14, 16
 TOO_LARGE = "larger than max"
-"""gRPC itself says so of a message from the server, under the code of a server that is busy."""
+"""gRPC itself says so of a message, under the code of a server that is busy."""
 LONGEST_RETRY_S = 60.0
 """A server that asks for a longer pause is asked again anyway."""
 
@@ -42,7 +42,12 @@ def status_error(code: int | None, details: str, address: str, retry_after: floa
     if code in (UNAUTHENTICATED, PERMISSION_DENIED):
         return AccessDenied(f"{address}: {details}")
     if code == RESOURCE_EXHAUSTED and TOO_LARGE in details:
-        return ProtocolError(f"{address} sent a message that is too large to be read: {details}")
+        ours = details.startswith("SERVER")  # which half has refused it
+        return ProtocolError(
+            f"A message is too large for {address}; send smaller pictures: {details}"
+            if ours
+            else f"{address} sent a message that is too large to be read: {details}"
+        )
     if code == RESOURCE_EXHAUSTED:
         return ServerOverloaded(f"{address} is busy: {details}", min(retry_after, LONGEST_RETRY_S))
     if code == INVALID_ARGUMENT:

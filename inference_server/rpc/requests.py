@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from inference_server import refusals
 from wire.exceptions import ProtocolError, ServerOverloaded
 
 SENTENCE = "The bytes are not a message of remote_inference.proto."
@@ -99,7 +100,7 @@ class ReadRequests(grpc.aio.ServerInterceptor):
         try:
             request = await self.first(requests, context)
         except ServerOverloaded as error:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+            await self._refuse(error, context)
         except ProtocolError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         if request is None:
@@ -124,10 +125,15 @@ class ReadRequests(grpc.aio.ServerInterceptor):
                 try:
                     stack.enter_context(self._watches.one(self._host(context)))
                 except ServerOverloaded as error:
-                    await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+                    await self._refuse(error, context)
                 await _write_all(handle(requests, context), context)
 
         return watching
+
+    async def _refuse(self, error: ServerOverloaded, context: Any) -> None:
+        code = grpc.StatusCode.RESOURCE_EXHAUSTED
+        refusals.log.info("A call failed: %s", error, extra={"peer": self._host(context), "code": code.name})
+        await context.abort(code, str(error))
 
 
 async def _write_all(responses: Any, context: Any) -> None:

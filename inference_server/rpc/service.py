@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import grpc
 
-from inference_server import metrics
+from inference_server import metrics, refusals
 from inference_server.access.proxies import FORWARDED, Proxies
 from inference_server.deployment import Deployment
 from inference_server.idempotency import IdempotencyCache
@@ -227,6 +227,8 @@ async def _abort(context: Context, error: ArtoveqError) -> NoReturn:
         context.set_trailing_metadata((("retry-after-ms", str(round(1000 * error.retry_after))),))
     named = {"request_id": request_id_of(_metadata(context)), "peer": peer_host(context.peer())}
     code = status_of(error)
-    log.log(FAILURE_LEVELS.get(code, logging.INFO), "A call failed: %s", error, extra={**named, "code": code.name})
+    refusals.log.log(
+        FAILURE_LEVELS.get(code, logging.INFO), "A call failed: %s", error, extra={**named, "code": code.name}
+    )
     await context.abort(code, shown(str(error)))
     raise AssertionError("abort does not return")

@@ -8,7 +8,7 @@ import time
 
 import grpc
 
-from inference_server import metrics
+from inference_server import metrics, refusals
 from inference_server.answers import Decoded
 from inference_server.deployment import Deployment
 from inference_server.model import Model
@@ -187,5 +187,5 @@ class StreamRunner:
     def _failed(self, picture_id: int, error: ArtoveqError) -> None:
         code = status_of(error)
         named = {"request_id": f"{self._request_id}-{picture_id}", "caller": self._caller, "code": code.name}
-        log.log(FAILURE_LEVELS.get(code, logging.INFO), "A picture failed: %s", error, extra=named)
+        refusals.log.log(FAILURE_LEVELS.get(code, logging.INFO), "A picture failed: %s", error, extra=named)
         metrics.FAILURES.labels(code.name).inc()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import socket
 import threading
@@ -14,6 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from inference_server.access.proxies import Proxies
 from inference_server.descriptors import RESERVED, connections_of
+from inference_server.refusals import MOST
 from inference_server.uploads import Uploads, UploadTooLarge
 from tests.inference_server.conftest import png
 from tests.inference_server.serving import serving
@@ -207,3 +209,12 @@ def test_some_descriptors_are_kept_for_what_is_no_connection(monkeypatch: pytest
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
     assert connections_of(4096) == (256 - RESERVED) // 2
     assert connections_of(10) == 10
+
+
+def test_refused_calls_do_not_fill_the_log(progressive: Artifact, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with serving(progressive.folder, rate_pictures=0.001) as server, grpc.insecure_channel(server.address) as channel:
+        for _ in range(2 * MOST):
+            with contextlib.suppress(grpc.RpcError):
+                Stub(channel).PredictPicture(iter([pb.PredictPictureRequest(picture=RED)]))
+    assert 1 <= sum("may send 0.001 pictures" in line.getMessage() for line in caplog.records) <= MOST + 1
