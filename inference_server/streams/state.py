@@ -77,6 +77,9 @@ class StreamState:
             ProtocolError: if the stream as a whole cannot go on.
         """
         self.last_activity = now
+        return [*self._received(request, now), *self._end_if_done()]
+
+    def _received(self, request: pb.StreamRequest, now: float) -> list[Action]:
         kind = request.WhichOneof("message")
         if kind == "payload":
             self.received_bytes += request.ByteSize()
@@ -139,7 +142,7 @@ class StreamState:
 
     def failed(self, picture_id: int, error: ArtoveqError) -> list[Action]:
         """Work on a picture has failed."""
-        return self._fail(picture_id, error) if picture_id in self._pictures else []
+        return [*self._fail(picture_id, error), *self._end_if_done()] if picture_id in self._pictures else []
 
     # How it ends.
 
@@ -243,9 +246,10 @@ class StreamState:
     def _forget(self, picture_id: int) -> list[Action]:
         if self._pictures.pop(picture_id, None) is None:
             return []
-        return [Withdraw(picture_id), *self._end_if_done()]
+        return [Withdraw(picture_id)]
 
     def _end_if_done(self) -> Iterator[Action]:
+        """Behind everything else that an event wants."""
         if self._input_ended and not self._pictures and not self._ended:
             self._ended = True
             yield End()

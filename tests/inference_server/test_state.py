@@ -281,6 +281,15 @@ def test_the_stream_ends_when_everything_is_answered() -> None:
     assert plan.take(plan.state.drain()) == []
 
 
+def test_nothing_is_said_behind_the_end() -> None:
+    """The last picture of a draining stream fails by a message, whose receipt comes before the end."""
+    plan = Plan()
+    plan.planes(1, 1, 1)
+    assert plan.take(plan.state.drain()) == []
+    assert plan.planes(1, 1, 1) == ["failure 1", "receipt 1 planes 0", "end"]
+    assert isinstance(plan.actions[-1], End)
+
+
 def test_a_draining_stream_finishes_what_is_there() -> None:
     plan = Plan()
     plan.planes(1, 1, 1)
