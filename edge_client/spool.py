@@ -94,6 +94,7 @@ class Spool:
             self._db = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
             self._db.text_factory = lambda text: text.decode(errors="replace")
             self._run("PRAGMA locking_mode = EXCLUSIVE")
+            self._check_whole()
             self._run("PRAGMA journal_mode = WAL")
             self._run("PRAGMA synchronous = FULL")
             with self._transaction():
@@ -103,6 +104,14 @@ class Spool:
         except SpoolError:
             self._db.close()
             raise
+
+    def _check_whole(self) -> None:
+        """From a damaged file a picture may be read that cannot be taken out, and so again and again."""
+        ((found,),) = self._run("PRAGMA integrity_check(1)")
+        if found != "ok":
+            raise SpoolError(
+                f"The spool {self._path} is damaged ({' '.join(found.split())}); move it away, or name another file."
+            )
 
     def _set_up(self) -> None:
         ((version,),) = self._run("PRAGMA user_version")

@@ -313,3 +313,15 @@ def test_a_stream_follows_the_model_that_is_served(tmp_path: Path, port: int, mo
         assert result.best.name == "red" and client.encoder.manifest.refinable
         with pytest.raises(ModelMismatch):  # a model that was given is not replaced
             given.predict(RED)
+
+
+def test_a_picture_that_could_not_be_taken_out_is_not_delivered(tmp_path: Path) -> None:
+    """Its key in the table is another one than in the index by which it is found."""
+    path = tmp_path / "spool"
+    with closing(Spool(path, 10)) as spool:
+        spool.keep("0" * 64, 1, b"planes", True, {}, key=b"the key of a picture")
+    data = path.read_bytes()
+    assert data.count(b"the key of a picture") == 2
+    path.write_bytes(data.replace(b"the key of a picture", b"the key of nothing..", 1))
+    with pytest.raises(SpoolError, match=r"spool is damaged \(.+\); move it away, or name another file"):
+        Spool(path, 10)
