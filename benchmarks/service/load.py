@@ -14,6 +14,7 @@ import grpc
 import numpy as np
 
 from edge_client import Encoder
+from edge_client.transport.base import Metadata
 from edge_client.transport.security import OPTIONS
 from inference_server.decoder import OnnxDecoder
 from wire.artifact import load_artifact
@@ -89,39 +90,45 @@ class Payloads:
 
 @dataclass
 class Counts:
-    """What came back. wrong: another picture's answer, or a second one for a picture."""
+    """What came back. wrong: another picture's answer, or a second one for a picture.
+
+    latency_ms: from when a picture was due to its answer.
+    """
 
     answered: int = 0
     failed: int = 0
     wrong: int = 0
     queue_ms: list[float] = field(default_factory=list)
+    latency_ms: list[float] = field(default_factory=list)
 
 
 class LoadStream:
     """One stream. Its answers are counted as they come."""
 
-    def __init__(self, channel: grpc.aio.Channel, payloads: Payloads, counts: Counts) -> None:
-        self._payloads, self._counts = payloads, counts
+    def __init__(
+        self, channel: grpc.aio.Channel, payloads: Payloads, counts: Counts, metadata: Metadata = ()
+    ) -> None:
+        self._payloads, self._counts, self._metadata = payloads, counts, metadata
         self._ids = itertools.count(1)
         self._stub = RemoteInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
-        self._unanswered: set[int] = set()
+        self._due: dict[int, float] = {}
 
     @property
     def waiting(self) -> int:
         """Pictures that are not answered yet."""
-        return len(self._unanswered)
+        return len(self._due)
 
     async def open(self) -> LoadStream:
-        self._call: Any = self._stub.Stream()
+        self._call: Any = self._stub.Stream(metadata=self._metadata)
         hello = pb.Hello(fingerprint=self._payloads.fingerprint, reads_bundles=True)
         await self._call.write(pb.StreamRequest(hello=hello))
         await self._call.read()
         return self
 
-    async def send(self, pictures: int) -> None:
-        """Hands over so many pictures at once."""
+    async def send(self, pictures: int, due: float | None = None) -> None:
+        """Hands over so many pictures at once. due: of `time.perf_counter`, now if left out."""
         payloads = [self._payloads.message(next(self._ids)) for _ in range(pictures)]
-        self._unanswered.update(one.picture_id for one in payloads)
+        self._due.update(dict.fromkeys((one.picture_id for one in payloads), due or time.perf_counter()))
         for message, _ in bundled(payloads):
             await self._call.write(message)
 
@@ -134,7 +141,7 @@ class LoadStream:
             if one.HasField("answer"):
                 done += self._answered(one.answer)
             elif one.HasField("failure"):
-                self._unanswered.discard(one.failure.picture_id)
+                self._due.pop(one.failure.picture_id, None)
                 self._counts.failed += 1
                 done += 1
         return done
@@ -145,12 +152,13 @@ class LoadStream:
             await self.hear()
 
     def _answered(self, answer: pb.Answer) -> int:
-        first = answer.picture_id in self._unanswered
-        self._unanswered.discard(answer.picture_id)
-        self._counts.wrong += not (first and self._payloads.is_answer(answer))
+        due = self._due.pop(answer.picture_id, None)
+        self._counts.wrong += not (due is not None and self._payloads.is_answer(answer))
+        if due is not None:
+            self._counts.latency_ms.append(1000 * (time.perf_counter() - due))
         self._counts.queue_ms.append(answer.queue_us / 1000)
         self._counts.answered += 1
-        return int(first)
+        return int(due is not None)
 
     async def saturate(self, in_flight: int, seconds: float) -> None:
         """Always so many pictures in flight; then waits for the last answers."""

@@ -1,0 +1,48 @@
+"""The attacker's process: one attack, round after round as it is told to on standard input, a line of JSON each.
+
+    python -m benchmarks.service.attacks.attacker NAME CORE
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import sys
+from typing import Any
+
+from benchmarks.service.attacks.floods import FLOODS
+from benchmarks.service.attacks.target import Target
+
+GRACE_S = 1.0
+"""How long acts may go on that were begun in time."""
+
+
+async def attack(name: str, wanted: dict[str, Any]) -> dict[str, Any]:
+    """A round; what was done in it."""
+    target, before = Target(**wanted), _cpu_s()
+    async with target.stack:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(FLOODS[name](target), wanted["seconds"] + GRACE_S)
+    target.books.cpu_s = round(_cpu_s() - before, 3)
+    return target.books.as_json()
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def main(name: str, core: int) -> None:
+    """Until standard input ends."""
+    os.sched_setaffinity(0, {core})
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for line in sys.stdin:
+        print(json.dumps(asyncio.run(attack(name, json.loads(line)))), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
