@@ -87,6 +87,32 @@ def faults(model: Model = SHIPPED, kills: Annotated[int, typer.Option(min=1)] = 
     _tell("faults", run(model, kills, seed))
 
 
+@app.command()
+def attacks(
+    model: Model = SHIPPED,
+    only: Annotated[list[str] | None, typer.Option(help="A case; as often as wanted. All if left out.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Of each flood, each followed by one against a sink.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Of a round.")] = 4.5,
+) -> None:
+    """Every attack that is known of: what it costs, and what an honest caller notices of it."""
+    from benchmarks.service.attacks.cases import attacks as run
+
+    _tell("-".join(["attacks", *(only or ())]), asyncio.run(run(model, tuple(only or ()), rounds, seconds)))
+
+
+@app.command()
+def siege(
+    model: Model = SHIPPED,
+    minutes: Annotated[float, typer.Option(min=0.1)] = 60,
+    attack_s: Annotated[float, typer.Option(min=0.5, help="Seconds of an attack, before the next one.")] = 20,
+    seed: int = 0,
+) -> None:
+    """Honest streams beside all attacks in turn: memory flat, no answer late, wrong or lost."""
+    from benchmarks.service.attacks.siege import siege as run
+
+    _tell("siege", asyncio.run(run(model, minutes, attack_s, seed)))
+
+
 def _tell(name: str, found: tuple[dict[str, Any], list[Bar]]) -> None:
     sys.exit(write_results("service", name, *found))
 

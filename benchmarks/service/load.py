@@ -105,9 +105,7 @@ class Counts:
 class LoadStream:
     """One stream. Its answers are counted as they come."""
 
-    def __init__(
-        self, channel: grpc.aio.Channel, payloads: Payloads, counts: Counts, metadata: Metadata = ()
-    ) -> None:
+    def __init__(self, channel: grpc.aio.Channel, payloads: Payloads, counts: Counts, metadata: Metadata = ()) -> None:
         self._payloads, self._counts, self._metadata = payloads, counts, metadata
         self._ids = itertools.count(1)
         self._stub = RemoteInferenceServiceStub(channel)  # type: ignore[no-untyped-call]

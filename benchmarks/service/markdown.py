@@ -45,6 +45,20 @@ def _hostile(found: Mapping[str, Any]) -> str:
     return f"{number(found['messages'])} messages, {number(found['garbage_connections'])} connections of garbage"
 
 
+def _attacks(found: Mapping[str, Any]) -> str:
+    floods, edges = found["floods"], found["edges"]
+    attacker, server = (sum(one[key] for one in floods.values()) for key in ("attacker_cpu_s", "server_cpu_s"))
+    answers = sum(one["answers"] for one in floods.values())
+    return (
+        f"{len(floods)} floods: {number(answers)} honest answers, {attacker:.0f} s of processor for the attackers and "
+        f"{server:.0f} s for the server; {len(edges)} edges beside a hostile server"
+    )
+
+
+def _siege(found: Mapping[str, Any]) -> str:
+    return f"{number(found['attacks'])} attacks, {number(found['answered'])} honest answers"
+
+
 ROWS = {
     "throughput": Row(
         "64 streams through gRPC, beside the decoder alone in a process of its own with the same thread and batch, in "
@@ -60,6 +74,12 @@ ROWS = {
         _faults,
     ),
     "hostile": Row("messages of every wrong kind, and garbage on both ports", _hostile),
+    "attacks": Row(
+        "every attack that is known of: floods by callers with and without a token beside an honest one, edges that "
+        "meet a hostile server, and what is not allowed or no longer",
+        _attacks,
+    ),
+    "siege": Row("an hour of honest pictures beside all floods in turn", _siege),
 }
 
 TABLES: dict[str, Callable[[], str]] = {"service": lambda: benchmarks_table("service", ROWS)}

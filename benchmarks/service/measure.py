@@ -13,7 +13,7 @@ FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 
 
 @contextlib.contextmanager
-def settings(**values: float) -> Iterator[None]:
+def settings(**values: float | Path) -> Iterator[None]:
     """Of the servers that are started within."""
     names = {f"ARTOVEQ_{name.upper()}": str(value) for name, value in values.items()}
     os.environ.update(names)

@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks.results import Bar
 from benchmarks.service import crowd, throughput
+from benchmarks.service.attacks.cases import attacks
+from benchmarks.service.attacks.siege import siege
 from benchmarks.service.faults import ENDS, faults
 from benchmarks.service.hostile import hostile
 from benchmarks.service.wire import wire

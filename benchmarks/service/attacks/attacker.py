@@ -1,6 +1,6 @@
 """The attacker's process: one attack, round after round as it is told to on standard input, a line of JSON each.
 
-    python -m benchmarks.service.attacks.attacker NAME CORE
+python -m benchmarks.service.attacks.attacker NAME CORE
 """
 
 from __future__ import annotations

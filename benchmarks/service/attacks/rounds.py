@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import IO, Any
+from typing import Any
 
 from artoveq.processes import ServerProcess, server_process
 from benchmarks.service.attacks.honest import PATIENCE_S, Honest, Seen
@@ -33,6 +33,7 @@ DESCRIPTORS = 1024
 """That the server may have open: what systemd and most shells allow."""
 OURS, THEIRS = "honest-" + 24 * "0", "hostile-" + 24 * "1"
 """Tokens."""
+TOKENS, LOG = "tokens", "log"
 SINK_PATIENCE_S = 0.0
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -55,23 +56,22 @@ def pinned(core: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def server_of(model: Path, log: IO[str], **more: float) -> Iterator[ServerProcess]:
-    """With a token for the honest and one for the hostile, and the descriptors of a common process."""
-    with tempfile.TemporaryDirectory() as folder:
-        tokens = Path(folder) / "tokens"
-        tokens.write_text(f"honest: {OURS}\nhostile: {THEIRS}\n")
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        with settings(decoder_threads=1, tokens_file=tokens, **more):
+def server_of(model: Path, folder: Path, **more: float) -> Iterator[ServerProcess]:
+    """With a token for the honest and one for the hostile, and the descriptors of a common process.
+
+    folder: gets its log, and its tokens.
+    """
+    (folder / TOKENS).write_text(f"honest: {OURS}\nhostile: {THEIRS}\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context((folder / LOG).open("w"))
+        with settings(decoder_threads=1, tokens_file=folder / TOKENS, **more):
             resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, hard))
-            starting = server_process(model, stderr=log)
             try:
-                server = starting.__enter__()
+                server = stack.enter_context(server_process(model, stderr=log))
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            try:
-                yield server
-            finally:
-                starting.__exit__(None, None, None)
+        yield server
 
 
 def authorized(token: str) -> tuple[tuple[str, str], ...]:
@@ -137,9 +137,9 @@ async def attacked(name: str, model: Path, rounds: int, seconds: float) -> dict[
     payloads = Payloads.make(model, LEVEL)
     payloads.expect(model)
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context(tempfile.TemporaryFile("w+"))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(pinned(core))
-        server = stack.enter_context(server_of(model, log))
+        server = stack.enter_context(server_of(model, folder))
         sink = stack.enter_context(_sink())
         async with Honest(server, payloads, authorized(OURS)) as honest, attacker_of(name, other) as attacker:
             common = {"model": str(model), "token": THEIRS}
@@ -155,7 +155,7 @@ async def attacked(name: str, model: Path, rounds: int, seconds: float) -> dict[
                 target |= {"port": sink, "http_port": sink, "pace": pace, "patience": SINK_PATIENCE_S}
                 on_sink.append(await _round(server, honest, attacker, seconds, target))
             ended = server.process.poll() is not None
-        lines = log.seek(0) or sum(1 for _ in log)
+        lines = (folder / LOG).read_text().count("\n")
     return _figures(on_server, on_sink, before, lines, ended)
 
 

@@ -107,9 +107,7 @@ class Target:
 
     async def channel(self) -> grpc.aio.Channel:
         """A connection of its own, until the round ends."""
-        return await self.stack.enter_async_context(
-            grpc.aio.insecure_channel(f"{HOST}:{self.port}", options=OPTIONS)
-        )
+        return await self.stack.enter_async_context(grpc.aio.insecure_channel(f"{HOST}:{self.port}", options=OPTIONS))
 
     async def connect(self, port: int, *, known: bool = False) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A bare connection, until the round ends. known: from where the others come, since it carries a token."""

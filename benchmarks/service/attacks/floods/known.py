@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -90,7 +91,7 @@ async def _streams(target: Target, payloads: Payloads, count: int, message: Call
     await asyncio.gather(*(one(channels[i % STREAMS]) for i in range(count)))
 
 
-async def _read(call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
+async def _read(call: Any) -> None:
     with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError, asyncio.CancelledError):
         while await call.read() is not grpc.aio.EOF:
             pass
@@ -108,7 +109,7 @@ async def starvation(target: Target) -> None:
                 await asyncio.wait({opening}, timeout=target.patience)
                 while await target.turn(AT_ONCE * len(payloads.blocks[0][0])):
                     await stream.send(AT_ONCE)
-                    while stream.waiting > IN_FLIGHT - AT_ONCE and target.patience > 1:
+                    while stream.waiting > IN_FLIGHT - AT_ONCE and target.patience:
                         await stream.hear()
                 opening.cancel()
             stream.hang_up()

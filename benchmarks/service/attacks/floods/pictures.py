@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import itertools
+import re
 from functools import cache
 
 import numpy as np
@@ -15,29 +17,52 @@ from wire.generated import remote_inference_pb2 as pb
 
 SERVICE = "/artoveq.v1.RemoteInferenceService"
 CALLERS = 16
+HEAD = "POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n"
 HUGE_SIDE, SIDE = 7000, 3464
 """Of 49 megapixels; of just under 12."""
 
 
 async def pixels(target: Target) -> None:
     """A few bytes of WebP, of 49 megapixels."""
-    await _sent(target, [_webp(HUGE_SIDE)])
-
-
-async def slow_pictures(target: Target) -> None:
-    """Pictures of just under 12 megapixels, in the forms that take longest to decode."""
-    await _sent(target, [_webp(SIDE), _png(SIDE), _jpeg(SIDE)])
-
-
-async def _sent(target: Target, files: list[bytes]) -> None:
-    requests = itertools.cycle([pb.PredictPictureRequest(picture=file).SerializeToString() for file in files])
+    request = pb.PredictPictureRequest(picture=_webp(HUGE_SIDE)).SerializeToString()
     call = (await target.channel()).unary_unary(f"{SERVICE}/PredictPicture", bytes, bytes)
 
     async def one() -> None:
-        while await target.turn(len(request := next(requests))):
+        while await target.turn(len(request)):
             await target.hear(call(request, metadata=target.metadata))
 
     await asyncio.gather(*(one() for _ in range(CALLERS)))
+
+
+async def slow_pictures(target: Target) -> None:
+    """Pictures of just under 12 megapixels, in the forms that take longest to decode, over HTTP."""
+    files = [_webp(SIDE), _png(SIDE), _jpeg(SIDE)]
+    requests = itertools.cycle([HEAD.format(target.token, len(file)).encode() + file for file in files])
+
+    async def one() -> None:
+        while not target.over:
+            with contextlib.suppress(OSError):
+                reader, writer = await target.connect(target.http_port, known=True)
+                while await target.turn(len(request := next(requests))):
+                    writer.write(request)
+                    await writer.drain()
+                    if target.patience and not await _answered(target, reader):
+                        break
+                writer.close()
+            await target.rest()
+
+    await asyncio.gather(*(one() for _ in range(CALLERS)))
+
+
+async def _answered(target: Target, reader: asyncio.StreamReader) -> bool:
+    """Reads an answer, and notes its status."""
+    try:
+        header = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(re.findall(rb"content-length: (\d+)", header.lower())[0]))
+    except asyncio.IncompleteReadError:
+        return False
+    target.books.heard[header[9:12].decode()] += 1
+    return True
 
 
 @cache

@@ -192,7 +192,7 @@ async def refused(target: Target) -> None:
                 while await target.turn(len(http)):
                     writer.write(http)
                     await writer.drain()
-                    if target.patience > 1 and not await reader.read(4096):
+                    if target.patience and not await reader.read(4096):
                         break
                     target.books.heard["HTTP"] += 1
             except OSError as error:
