@@ -21,6 +21,7 @@ SERVICE = "/artoveq.v1.RemoteInferenceService"
 LEVEL = 4
 GIVEN_UP = (2**20, 30_000)
 """Numbers in a message: a megabyte's, and what a limit for messages without a file may let through."""
+BOMBERS = 32
 STREAMS, IN_FLIGHT, AT_ONCE = 4, 256, 32
 CALLERS = 32
 REPORTERS, THUMBNAIL_BYTES, UNKNOWN_BYTES = 64, 16_000, 40_000
@@ -38,7 +39,7 @@ async def given_up(target: Target) -> None:
     """Bundles of 256 pictures that give up a million others."""
     payloads = _payloads(target.model)
     bombs = [_bomb(payloads, count) for count in GIVEN_UP]
-    await _streams(target, payloads, STREAMS, lambda number: bombs[number % len(bombs)])
+    await _streams(target, payloads, BOMBERS, lambda number: bombs[number % len(bombs)])
 
 
 def _bomb(payloads: Payloads, numbers: int) -> bytes:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import struct
 from typing import Any
 
-import grpc
 from grpc_health.v1 import health_pb2
 from h2.exceptions import H2Error
 
@@ -20,8 +20,8 @@ SERVICE = "/artoveq.v1.RemoteInferenceService"
 WATCH = "/grpc.health.v1.Health/Watch"
 FILE_BYTES, PIECE_BYTES = 16 * 2**20, 2**18
 CONNECTIONS, STREAMS = 4, 25
-WATCHERS, NAME_BYTES = 100, (8 * 2**20, 1000)
-"""How many names of each length."""
+WATCHERS = {8 * 2**20: 8, 1000: 1000}
+"""How many of each CALLERS wants, by the bytes of their names."""
 SILENT = 1200
 """Connections that say nothing, on each port: more than a process may commonly have open."""
 SLOW, SLOW_S = 300, 0.3
@@ -66,25 +66,26 @@ async def _unfinished(target: Target) -> None:
 
 
 async def health_watch(target: Target) -> None:
-    """Watchers of the health of services with names as long as can be, and then with names that are short enough."""
-    channels = [await target.channel() for _ in range(CONNECTIONS)]
+    """Watchers of the health of services with names as long as can be, and with names that are short enough."""
     watching: list[Any] = []
 
-    async def watchers(size: int, channel: grpc.aio.Channel, numbers: range) -> None:
-        watch = channel.unary_stream(WATCH, bytes, bytes)
-        for number in numbers:
-            request = health_pb2.HealthCheckRequest(service=f"{number:08}".ljust(size, "x")).SerializeToString()
+    async def watchers(watch: Any, size: int) -> None:
+        for _ in range(WATCHERS[size]):
+            request = health_pb2.HealthCheckRequest(service=os.urandom(8).hex().ljust(size, "x")).SerializeToString()
             if not await target.turn(len(request)):
                 return
             call = watch(request)
             if await target.hear(call.read()):
                 watching.append(call)
 
-    for size in NAME_BYTES:
-        each = WATCHERS * NAME_BYTES[0] // size // CONNECTIONS if size == NAME_BYTES[0] else 10 * WATCHERS
-        await asyncio.gather(
-            *(watchers(size, channel, range(i * each, (i + 1) * each)) for i, channel in enumerate(channels))
+    sizes = [size for size in WATCHERS for _ in range(CALLERS)]
+    channels = [await target.channel() for _ in sizes]
+    await asyncio.gather(
+        *(
+            watchers(channel.unary_stream(WATCH, bytes, bytes), size)
+            for channel, size in zip(channels, sizes, strict=True)
         )
+    )
     while await target.rest():
         pass
 
