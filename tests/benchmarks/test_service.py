@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 
 import pytest
 
 from benchmarks.results import Bar
 from benchmarks.service import crowd, throughput
-from benchmarks.service.attacks.cases import attacks
+from benchmarks.service.attacks.cases import NAMES, attacks
 from benchmarks.service.attacks.siege import siege
 from benchmarks.service.faults import ENDS, faults
 from benchmarks.service.hostile import hostile
 from benchmarks.service.wire import wire
-from tests.conftest import MODEL
+from tests.conftest import MODEL, ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -70,3 +71,28 @@ def test_under_faults_each_picture_is_answered_once_or_reported() -> None:
     found, bars = faults(MODEL, kills=1, seed=1)
     assert not missed(bars)
     assert set(found["what_became_of_frames"]) <= ENDS
+
+
+def test_an_attack_is_counted_beside_a_sink() -> None:
+    found, bars = asyncio.run(attacks(MODEL, ("given_up", "deep_json", "key_binding"), rounds=1, seconds=1.0))
+    assert not missed(
+        bars,
+        "given_up: honest p99 over that beside a sink",
+        "honest answers, fewest of an attack",
+        "key_binding: faults",
+    )
+    flood = found["floods"]["given_up"]
+    assert flood["acts"] > 5 and flood["acts_against_the_sink"] > 1 and flood["answers"] == 100
+    assert found["edges"]["deep_json"]["sentence"].startswith("error: ")
+    assert found["facts"]["key_binding"]["another_picture"] == "INVALID_ARGUMENT"
+
+
+def test_the_readme_names_every_attack() -> None:
+    words = set(re.findall(r"\w+", (ROOT / "benchmarks" / "service" / "README.md").read_text()))
+    assert not set(NAMES) - words
+
+
+def test_a_siege_loses_nothing() -> None:
+    found, bars = asyncio.run(siege(MODEL, minutes=0.1, attack_s=1.0, seed=1))
+    assert not missed(bars, "memory between attacks, last quarter over the second", "answers after more than 1 s")
+    assert found["answered"] == 100 * found["attacks"] >= 100
