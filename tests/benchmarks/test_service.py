@@ -74,17 +74,11 @@ def test_under_faults_each_picture_is_answered_once_or_reported() -> None:
 
 
 def test_an_attack_is_counted_beside_a_sink() -> None:
-    found, bars = asyncio.run(attacks(MODEL, ("given_up", "deep_json", "key_binding"), rounds=1, seconds=1.0))
-    assert not missed(
-        bars,
-        "given_up: honest p99 over that beside a sink",
-        "honest answers, fewest of an attack",
-        "key_binding: faults",
-    )
+    found, bars = asyncio.run(attacks(MODEL, ("given_up", "external_data"), rounds=1, seconds=1.0))
+    assert not missed(bars, "given_up: honest p99 over that beside a sink", "honest answers, fewest of an attack")
     flood = found["floods"]["given_up"]
     assert flood["acts"] > 5 and flood["acts_against_the_sink"] > 1 and flood["answers"] == 100
-    assert found["edges"]["deep_json"]["sentence"].startswith("error: ")
-    assert found["facts"]["key_binding"]["another_picture"] == "INVALID_ARGUMENT"
+    assert found["edges"]["external_data"]["sentence"].startswith("error: ")
 
 
 def test_the_readme_names_every_attack() -> None:
@@ -93,6 +87,6 @@ def test_the_readme_names_every_attack() -> None:
 
 
 def test_a_siege_loses_nothing() -> None:
-    found, bars = asyncio.run(siege(MODEL, minutes=0.1, attack_s=1.0, seed=1))
+    found, bars = asyncio.run(siege(MODEL, minutes=0.05, attack_s=1.0, seed=1))
     assert not missed(bars, "memory between attacks, last quarter over the second", "answers after more than 1 s")
     assert found["answered"] == 100 * found["attacks"] >= 100
