@@ -1,10 +1,10 @@
 """What a picture's file says of itself, before any decoder sees it: its format, its size, how it is turned.
 
-Read here and not by the decoder, since WebP's takes 8 bytes a pixel when a file is opened, and older Pillows copy an
-EXIF value as often as the file names it. What costs more than the bytes that were sent is refused: a JPEG's scans,
-each of which walks over all its pixels for a few bytes.
+Read here and not by the decoder, since WebP's takes 8 bytes a pixel when a file is opened, older Pillows copy an EXIF
+value as often as the file names it, and PNG's unpacks texts that nobody reads. What costs more than the bytes that were
+sent is refused: a JPEG's scans, each of which walks over all its pixels for a few bytes.
 
-JPEG: ITU-T T.81, B. PNG: ISO/IEC 15948, 11.2.2. WebP: RFC 9649. Orientation: Exif 2.3, 4.6.4.
+JPEG: ITU-T T.81, B. PNG: ISO/IEC 15948, 5.3 and 11. WebP: RFC 9649. Orientation: Exif 2.3, 4.6.4.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 MOST_SEGMENTS = 1024
 """Of a JPEG; a file of 16 MiB has 256 of the largest ones."""
+MOST_CHUNKS = 16384
+"""Of a PNG; a file of 16 MiB has 2048 of the smallest that are written."""
 MOST_SCANS = 32
 """Of a JPEG; progressive ones have about ten."""
 
@@ -62,10 +64,21 @@ def parse_picture_file(data: bytes) -> PictureFile | None:
 
 
 def _png(data: bytes) -> PictureFile:
+    """Its picture alone: texts, which are compressed, would be unpacked; of an animation, the first frame."""
     if data[12:16] != b"IHDR" or len(data) < 24:
         raise ValueError("it does not begin with its size")
     width, height = struct.unpack_from(">II", data, 16)
-    return PictureFile("PNG", width, height, data)
+    exif, kept, at = b"", [data[:8]], 8
+    for _ in range(MOST_CHUNKS):
+        kind, begun = data[at + 4 : at + 8], at
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+        if kind[:1].isupper() or kind == b"tRNS":  # without which there is no picture; and which of it is seen through
+            kept.append(data[begun:at])
+        elif kind == b"eXIf" and not exif:
+            exif = data[begun + 8 : at - 4]
+        if kind == b"IEND" or at >= len(data):
+            return PictureFile("PNG", width, height, b"".join(kept), exif)
+    raise ValueError(f"it has more than {MOST_CHUNKS} chunks; save it anew")
 
 
 def _webp(data: bytes) -> PictureFile:

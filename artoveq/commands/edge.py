@@ -50,7 +50,9 @@ def mode_of(
 
 
 def classify(
-    pictures: Annotated[list[str], typer.Argument(help="Picture files, folders of pictures, or - for standard input.")],
+    pictures: Annotated[
+        list[str], typer.Argument(help="JPEG, PNG or WebP files, folders of them, or - for standard input.")
+    ],
     server: of.Server = "localhost:50051",
     budget: of.Budget = "50ms",
     point: of.Point = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,11 @@ def webp_header(width: int, height: int, kind: bytes = b"VP8X") -> bytes:
 def png_header(width: int, height: int) -> bytes:
     """A PNG that ends where its picture would begin."""
     return encoded(Image.new("L", (1, 1)), "PNG")[:16] + struct.pack(">II", width, height) + bytes([8, 0, 0, 0, 0])
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    """Of a PNG."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def jpeg_header(width: int, height: int) -> bytes:

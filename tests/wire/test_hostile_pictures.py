@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,14 @@ from tests.wire.hostile_pictures import (
     jpeg_header,
     jpeg_with,
     noise,
+    png_chunk,
     png_header,
     repeated_scan,
     segment,
     webp_header,
 )
 from wire.exceptions import PictureError
-from wire.picture_files import EXIF, MOST_SCANS, MOST_SEGMENTS
+from wire.picture_files import EXIF, MOST_CHUNKS, MOST_SCANS, MOST_SEGMENTS
 from wire.pictures import MAX_FILE_BYTES, MAX_PIXELS, from_image, read_picture
 
 HUGE = {
@@ -76,6 +78,18 @@ def test_a_jpeg_has_no_more_segments_than_one_needs() -> None:
         read_picture(jpeg_with(segment(0xE5, b"") * MOST_SEGMENTS))
     with pytest.raises(PictureError, match="it has two sizes"):
         read_picture(jpeg_with(segment(0xC0, bytes.fromhex("08000800080101110000"))))
+
+
+def test_texts_in_a_png_are_not_unpacked() -> None:
+    """64 of them, of a kilobyte each, take 62 MiB where they are."""
+    file = encoded(noise(), "PNG")
+    texts = b"".join(png_chunk(b"zTXt", b"%d\0\0" % i + zlib.compress(bytes(1_000_000), 9)) for i in range(64))
+    tracemalloc.start()
+    assert np.array_equal(read_picture(file[:33] + texts + file[33:]), read_picture(file))
+    assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    tracemalloc.stop()
+    with pytest.raises(PictureError, match="it has more than 16384 chunks; save it anew"):
+        read_picture(file[:33] + png_chunk(b"teXt", b"") * MOST_CHUNKS + file[33:])
 
 
 def test_exif_that_names_the_same_bytes_a_thousand_times_costs_nothing() -> None:
