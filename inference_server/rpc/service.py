@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import time
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 64 * 1024
 KEY_BYTES = 64
+LINGER_S = 2.0
+"""How long what a refused caller still sends is passed over."""
 VERSION = "1"
 
 if TYPE_CHECKING:  # generic for the type checker alone
@@ -146,6 +149,7 @@ class Service(RemoteInferenceServiceServicer):
                 indices = await model.encode(upload.file(), model.best_point)
             decoded = await model.decoder.decode(caller, model.best_point, indices)
         except ArtoveqError as error:
+            await _let_finish(requests)
             await _abort(context, error)
         return pb.PredictPictureResponse(answer=model.answer(decoded, first.top_k))
 
@@ -206,6 +210,17 @@ async def _read(requests: AsyncIterator[pb.StreamRequest | None], stream: Stream
         stream.end()
         raise
     stream.input_ended()
+
+
+async def _let_finish(requests: AsyncIterator[pb.PredictPictureRequest | None]) -> None:
+    """Passes over what a refused caller still sends: a refusal in the midst of its writing would be lost."""
+
+    async def read() -> None:
+        async for _ in requests:
+            pass
+
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(read(), LINGER_S)
 
 
 def host_of(context: Context, proxies: Proxies) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import resource
 import socket
@@ -218,3 +219,17 @@ def test_refused_calls_do_not_fill_the_log(progressive: Artifact, caplog: pytest
             with contextlib.suppress(grpc.RpcError):
                 Stub(channel).PredictPicture(iter([pb.PredictPictureRequest(picture=RED)]))
     assert 1 <= sum("may send 0.001 pictures" in line.getMessage() for line in caplog.records) <= MOST + 1
+
+
+def test_a_refusal_is_heard_in_the_midst_of_writing(progressive: Artifact) -> None:
+    async def refused(address: str) -> tuple[grpc.StatusCode, str]:
+        async with grpc.aio.insecure_channel(address) as channel:
+            call = Stub(channel).PredictPicture()
+            for _ in range(20):
+                await call.write(pb.PredictPictureRequest(picture=bytes(30_000)))
+            await call.done_writing()
+            return await call.code(), await call.details()
+
+    with serving(progressive.folder, max_upload_bytes=100_000) as server:
+        code, said = asyncio.run(refused(server.address))
+    assert code == INVALID and "more than 100,000 bytes" in said
