@@ -141,11 +141,20 @@ def open_decoder(artifact: Artifact, threads: int = 0, kind: str = "auto") -> De
     return decoder
 
 
-def trial(decoder: Decoder, manifest: Manifest) -> float:
+def pictures_within(seconds: float, decoder: Decoder, manifest: Manifest, most: int) -> int:
+    """How many pictures more, from 1 to `most`, make a batch so many seconds longer."""
+    if most == 1:
+        return 1
+    few = min(most, TRIAL_PICTURES)
+    further = (trial(decoder, manifest, few) - trial(decoder, manifest, 1)) / (few - 1)
+    return most if further * most <= seconds else max(1, int(seconds / further))
+
+
+def trial(decoder: Decoder, manifest: Manifest, pictures: int = TRIAL_PICTURES) -> float:
     """Seconds that a batch takes, at best of a few."""
-    indices = np.zeros((TRIAL_PICTURES, manifest.sub_vectors), np.int32)
-    sizes = np.tile(np.array(manifest.points[-1].sizes, np.int32), (TRIAL_PICTURES, 1))
-    points = np.full(TRIAL_PICTURES, len(manifest.points), np.int64)
+    indices = np.zeros((pictures, manifest.sub_vectors), np.int32)
+    sizes = np.tile(np.array(manifest.points[-1].sizes, np.int32), (pictures, 1))
+    points = np.full(pictures, len(manifest.points), np.int64)
     times = []
     for _ in range(1 + TRIALS):
         began = time.perf_counter()

@@ -12,7 +12,7 @@ from prometheus_client import Counter
 
 from inference_server import metrics
 from inference_server.answers import Decoded, answer_message
-from inference_server.decoder import open_decoder
+from inference_server.decoder import open_decoder, pictures_within
 from inference_server.encoder import PictureEncoder
 from inference_server.memory import MemoryBudget
 from inference_server.runner import DecoderRunner
@@ -50,15 +50,16 @@ class Model:
         self.manifest = self.artifact.manifest
         self.task = task_of(self.manifest)
         self.codec = PayloadCodec(self.manifest, open_coder(self.artifact))
-        self.decoder = DecoderRunner(
-            self.manifest,
-            open_decoder(self.artifact, settings.decoder_threads, settings.decoder),
-            Scheduler(
-                batch_pictures=settings.batch_pictures,
-                window=settings.batch_window_ms / 1000,
-                queue_pictures=settings.queue_pictures,
+        decoder = open_decoder(self.artifact, settings.decoder_threads, settings.decoder)
+        scheduler = Scheduler(
+            batch_pictures=settings.batch_pictures,
+            caller_pictures=pictures_within(
+                settings.caller_batch_ms / 1000, decoder, self.manifest, settings.batch_pictures
             ),
+            window=settings.batch_window_ms / 1000,
+            queue_pictures=settings.queue_pictures,
         )
+        self.decoder = DecoderRunner(self.manifest, decoder, scheduler)
         self._encoder = PictureEncoder(self.artifact, threads=settings.decoder_threads)
         self._memory = memory
         self._readers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="artoveq-picture")

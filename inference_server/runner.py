@@ -43,27 +43,33 @@ class DecoderRunner:
 
     def submit(
         self,
+        caller: Hashable,
         owner: Hashable,
         key: Hashable,
         point: int,
         indices: Indices,
         deliver: Callable[[Decoded | ArtoveqError], None],
     ) -> None:
-        """Queues the newest state of an owner's picture; `deliver` is called on the event loop with its output.
+        """Queues the newest state of a picture, of one of the caller's owners (its streams).
+
+        deliver: is called on the event loop with its output, or with why it has none.
 
         Raises:
             ServerOverloaded: if the queue is full.
         """
-        if self._scheduler.submit(owner, key, Work(point, indices, time.monotonic(), deliver)):
+        gone = self._scheduler.submit(owner, key, Work(caller, point, indices, time.monotonic(), deliver))
+        if gone is not None and gone.caller == caller:
             metrics.COALESCED.inc()
+        elif gone is not None:
+            asyncio.get_running_loop().call_soon(gone.deliver, self._scheduler.overloaded())
         if self._wake is None:  # later, so that all pictures of a message go together
             self._wake = asyncio.get_running_loop().call_soon(self._feed)
 
-    def withdraw(self, owner: Hashable, key: Hashable) -> None:
+    def withdraw(self, caller: Hashable, owner: Hashable, key: Hashable) -> None:
         """Forgets a waiting picture; one that is being decoded is still delivered."""
-        self._scheduler.withdraw(owner, key)
+        self._scheduler.withdraw(caller, owner, key)
 
-    async def decode(self, owner: Hashable, point: int, indices: Indices) -> Decoded:
+    async def decode(self, caller: Hashable, point: int, indices: Indices) -> Decoded:
         """The output for one picture on its own.
 
         Raises:
@@ -79,11 +85,11 @@ class DecoderRunner:
             else:
                 future.set_exception(outcome)
 
-        self.submit(owner, future, point, indices, deliver)
+        self.submit(caller, None, future, point, indices, deliver)
         try:
             return await future
         finally:
-            self.withdraw(owner, future)
+            self.withdraw(caller, None, future)
 
     async def stop(self) -> None:
         """Decodes what waits, then ends."""

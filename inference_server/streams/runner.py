@@ -131,7 +131,7 @@ class StreamRunner:
                 case Begun(point):
                     self._model.count_begun(point)
                 case Withdraw(picture_id):
-                    self._model.decoder.withdraw(self, picture_id)
+                    self._model.decoder.withdraw(self._caller, self, picture_id)
                 case EncodeFile():
                     task = asyncio.create_task(self._encode(action))
                     self._encoding.add(task)
@@ -153,7 +153,7 @@ class StreamRunner:
                 self._perform(self.state.failed(picture_id, outcome))
 
         try:
-            self._model.decoder.submit(self, picture_id, action.point, action.indices, deliver)
+            self._model.decoder.submit(self._caller, self, picture_id, action.point, action.indices, deliver)
         except ArtoveqError as error:
             self._perform(self.state.failed(picture_id, error))
 

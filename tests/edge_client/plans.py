@@ -40,6 +40,7 @@ PICTURE = np.zeros((8, 8, 3), np.uint8)
 COMPETING_PACKET_BITS = 8 * 250
 CLOCK_OFFSET_S = 5000.0
 """Of the server's clock."""
+CALLER = "edge"
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class Server:
     def __init__(self, codec: PayloadCodec, *, decode_s: float = 0.002, most_pictures: int = 256) -> None:
         self._codec, self._decode_s, self._most = codec, decode_s, most_pictures
         self._task, self._manifest = task_of(codec.manifest), codec.manifest
-        self._scheduler = Scheduler(batch_pictures=64, window=0.0, queue_pictures=1024)
+        self._scheduler = Scheduler(batch_pictures=64, caller_pictures=64, window=0.0, queue_pictures=1024)
         self.messages = 0
         metric = np.array([0.0, *(point.metric for point in codec.manifest.points)], np.float32)
         self._outputs = np.stack([metric, 1 - metric], 1)
@@ -171,7 +172,7 @@ class Server:
             if isinstance(action, actions.Decode):
                 self._decode(state, respond, action)
             elif isinstance(action, actions.Withdraw):
-                self._scheduler.withdraw(state, action.picture_id)
+                self._scheduler.withdraw(CALLER, state, action.picture_id)
             elif isinstance(action, actions.End):
                 respond(ServerUnavailable("The server ended the stream."))
         if len(responses) == 1:
@@ -185,7 +186,8 @@ class Server:
             self._perform(state, respond, state.decoded(action.picture_id, outcome, self._now()))
 
         owner: Hashable = state
-        self._scheduler.submit(owner, action.picture_id, Work(action.point, action.indices, self._now(), deliver))
+        work = Work(CALLER, action.point, action.indices, self._now(), deliver)
+        self._scheduler.submit(owner, action.picture_id, work)
         self._feed()
 
     def _feed(self) -> None:

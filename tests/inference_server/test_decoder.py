@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference_server.decoder import Decoder, OnnxDecoder, TorchDecoder, open_decoder, trial
+from inference_server.decoder import Decoder, OnnxDecoder, TorchDecoder, open_decoder, pictures_within, trial
 from inference_server.encoder import PictureEncoder
 from tests import tiny
 from tests.inference_server.conftest import png
@@ -105,6 +105,27 @@ def test_the_fastest_decoder_is_one_of_both(
 
         monkeypatch.setattr("inference_server.decoder.trial", timed)
         assert isinstance(open_decoder(artifact, 1, "fastest"), fastest)
+
+
+@pytest.mark.parametrize(
+    ("alone_ms", "further_ms", "most", "found"),
+    [(1.0, 1.0, 32, 5), (20.0, 0.1, 32, 32), (20.0, 1.0, 32, 5), (1.0, 9.0, 32, 1), (1.0, 1.0, 1, 1), (1.0, 0.0, 8, 8)],
+)
+def test_a_callers_pictures_make_a_batch_so_much_longer(
+    monkeypatch: pytest.MonkeyPatch, any_size: Artifact, alone_ms: float, further_ms: float, most: int, found: int
+) -> None:
+    now = 0.0
+
+    class Timed:
+        device = "test"
+
+        def decode(self, indices: np.ndarray, sizes: np.ndarray, points: np.ndarray) -> np.ndarray:
+            nonlocal now
+            now += (alone_ms + (len(indices) - 1) * further_ms) / 1000
+            return indices
+
+    monkeypatch.setattr("inference_server.decoder.time.perf_counter", lambda: now)
+    assert pictures_within(0.0055, Timed(), any_size.manifest, most) == found
 
 
 def test_the_runtimes_that_the_artifact_has_are_used(any_size: Artifact, tmp_path: Path) -> None:

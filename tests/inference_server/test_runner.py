@@ -12,7 +12,7 @@ from inference_server.answers import Decoded
 from inference_server.runner import DecoderRunner
 from inference_server.scheduler import Scheduler
 from tests.wire.manifests import manifest_of
-from wire.exceptions import ArtoveqError, ServerError
+from wire.exceptions import ArtoveqError, ServerError, ServerOverloaded
 
 MANIFEST = manifest_of((2, 2), [(2, 2), (4, 2), (4, 4)], positions=1)
 BAD = 255
@@ -44,8 +44,9 @@ def one(value: int) -> np.ndarray:
     return np.full(4, value, np.int32)
 
 
-def running(decoder: HeldDecoder, window: float = 0.0) -> DecoderRunner:
-    return DecoderRunner(MANIFEST, decoder, Scheduler(batch_pictures=4, window=window, queue_pictures=100))
+def running(decoder: HeldDecoder, window: float = 0.0, queue: int = 100) -> DecoderRunner:
+    scheduler = Scheduler(batch_pictures=4, caller_pictures=4, window=window, queue_pictures=queue)
+    return DecoderRunner(MANIFEST, decoder, scheduler)
 
 
 @pytest.mark.parametrize("window", [0.0, 0.001])
@@ -69,12 +70,12 @@ def test_what_comes_while_the_decoder_is_busy_goes_into_its_next_batch() -> None
         decoder = HeldDecoder(go=False)
         runner = running(decoder)
         got: list[Decoded | ArtoveqError] = []
-        runner.submit("a", "busy", 1, one(0), got.append)
+        runner.submit("a", None, "busy", 1, one(0), got.append)
         assert await asyncio.to_thread(decoder.busy.wait, 10)
         for point in (1, 2, 3):
-            runner.submit("a", "picture", point, one(point), got.append)
-        runner.submit("b", "gone", 2, one(2), got.append)
-        runner.withdraw("b", "gone")
+            runner.submit("a", None, "picture", point, one(point), got.append)
+        runner.submit("b", None, "gone", 2, one(2), got.append)
+        runner.withdraw("b", None, "gone")
         assert runner.waiting == 1
         decoder.go.set()
         await runner.stop()
@@ -103,10 +104,28 @@ def test_one_answer_that_cannot_be_handed_out_leaves_the_others() -> None:
         def broken(_: Decoded | ArtoveqError) -> None:
             raise ValueError("nobody is there")
 
-        runner.submit("a", 1, 1, one(1), broken)
-        runner.submit("b", 1, 1, one(2), got.append)
+        runner.submit("a", None, 1, 1, one(1), broken)
+        runner.submit("b", None, 1, 1, one(2), got.append)
         await runner.stop()
         assert [a.output[0] for a in got if isinstance(a, Decoded)] == [2]
+
+    asyncio.run(run())
+
+
+def test_a_picture_that_gives_way_in_a_full_queue_is_refused() -> None:
+    async def run() -> None:
+        decoder = HeldDecoder(go=False)
+        runner = running(decoder, queue=2)
+        busy = asyncio.ensure_future(runner.decode("a", 1, one(1)))
+        assert await asyncio.to_thread(decoder.busy.wait, 10)
+        many = [asyncio.ensure_future(runner.decode("a", 1, one(value))) for value in (2, 3)]
+        await asyncio.sleep(0)
+        modest = asyncio.ensure_future(runner.decode("b", 1, one(4)))
+        with pytest.raises(ServerOverloaded, match="2 pictures are waiting"):
+            await many[1]
+        decoder.go.set()
+        assert [(await each).output[0] for each in (busy, many[0], modest)] == [1, 2, 4]
+        await runner.stop()
 
     asyncio.run(run())
 
