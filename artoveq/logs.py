@@ -8,7 +8,6 @@ from typing import Any
 
 from wire.exceptions import SettingsError
 from wire.shown import shown
-from wire.tracing import export_traces
 
 PACKAGES = ("artoveq", "edge_client", "inference_server")
 OURS = ("levelname", "name", "message")
@@ -32,10 +31,8 @@ def set_up() -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     for package in PACKAGES:
         logging.getLogger(package).setLevel(level)
-    if "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ and not export_traces(
-        os.environ.get("OTEL_SERVICE_NAME", "artoveq")
-    ):
-        raise SettingsError("Traces need OpenTelemetry; run `pip install 'artoveq[otel]'`.")
+    if "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ:
+        _export_traces(os.environ.get("OTEL_SERVICE_NAME", "artoveq"))
 
 
 class _Lines(logging.Formatter):
@@ -60,3 +57,17 @@ def _json() -> logging.Formatter:
     except ImportError:
         raise SettingsError("JSON logs need python-json-logger; run `pip install 'artoveq[server]'`.") from None
     return JsonFormatter(OURS, rename_fields={"levelname": "level", "name": "logger"}, timestamp=TIME)
+
+
+def _export_traces(service: str) -> None:
+    try:
+        from opentelemetry import trace
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        raise SettingsError("Traces need OpenTelemetry; run `pip install 'artoveq[otel]'`.") from None
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)

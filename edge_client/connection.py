@@ -11,10 +11,11 @@ from edge_client.rate.uplink import Sample
 from edge_client.request import Request, Send
 from edge_client.results import Answer, Result
 from edge_client.stream import PING_BYTES, Event, Failed, Part, Ponged, StreamLedger
+from edge_client.tracing import StreamTrace
 from edge_client.transport.base import Metadata, Transport
 from wire.exceptions import ArtoveqError, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
-from wire.tracing import REQUEST_ID, Trace, new_request_id
+from wire.request_ids import REQUEST_ID, new_request_id
 
 
 class Inbox:
@@ -54,8 +55,8 @@ class Connection:
         self.ledger = StreamLedger(address, transport.overhead_bytes, transport.acknowledgement_bytes)
         self.request_id = new_request_id()
         """Of the stream, in the logs of both sides."""
-        self.trace = Trace("artoveq.stream", self.request_id)
-        self._metadata = (*metadata, (REQUEST_ID, self.request_id), *self.trace.carrier().items())
+        self.trace = StreamTrace(self.request_id)
+        self._metadata = (*metadata, (REQUEST_ID, self.request_id), *self.trace.metadata().items())
         self._inboxes: dict[int, Inbox] = {}
         self._pinged: dict[int, asyncio.Future[float]] = {}
         self._waiting: list[tuple[Part, int]] = []

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference_server.access.proxies import FORWARDED
 from inference_server.deployment import Deployment
-from wire.tracing import REQUEST_ID, request_id_of
+from wire.request_ids import REQUEST_ID, request_id_of
 
 COOKIE = "artoveq_token"
 """The page's script sets it: a browser's event streams carry no header of ours."""

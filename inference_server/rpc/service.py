@@ -22,13 +22,14 @@ from inference_server.rpc.requests import SENTENCE, ReadRequests
 from inference_server.streams.accumulator import PlaneAccumulator
 from inference_server.streams.runner import FAILURE_LEVELS, StreamRunner
 from inference_server.streams.status import status_of
+from inference_server.tracing import StreamTrace
 from inference_server.uploads import Upload, UploadTooSlow
 from wire.exceptions import ArtoveqError, ProtocolError, ServerOverloaded, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceServicer
 from wire.manifest import MANIFEST
+from wire.request_ids import request_id_of
 from wire.shown import shown
-from wire.tracing import Trace, request_id_of
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Service(RemoteInferenceServiceServicer):
         sent = _metadata(context)
         edge = self._deployment.edges.join(hello.name, self._host(context), model.manifest)
         named = {"request_id": request_id_of(sent), "caller": caller, "edge": edge.name}
-        trace = Trace("artoveq.serve_stream", named["request_id"], sent)
+        trace = StreamTrace(named["request_id"], sent)
         log.debug("A stream begins.", extra=named)
         stream = StreamRunner(self._deployment, model, hello, edge, caller, named["request_id"], trace)
         self._streams.add(stream)

@@ -27,10 +27,10 @@ from inference_server.streams.actions import (
 )
 from inference_server.streams.state import StreamState
 from inference_server.streams.status import status_of
+from inference_server.tracing import StreamTrace
 from wire.bundles import MOST
 from wire.exceptions import ArtoveqError, ServerError
 from wire.generated import remote_inference_pb2 as pb
-from wire.tracing import Trace
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class StreamRunner:
         edge: Edge,
         caller: str,
         request_id: str,
-        trace: Trace,
+        trace: StreamTrace,
     ) -> None:
         self._model, self._edge, self._caller = model, edge, caller
         self._request_id, self._trace = request_id, trace
