@@ -15,7 +15,6 @@ from artoveq import Client, Progressive
 from artoveq.processes import ServerProcess, server_process
 from tests.conftest import MODEL, NESTED, PICTURES
 from tests.needs import CHROMIUM
-from wire.artifact import Artifact
 from wire.pictures import read_picture
 
 pytestmark = pytest.mark.browser
@@ -45,8 +44,8 @@ def opened(browser: Browser, server: ServerProcess, size: tuple[int, int] = DESK
     return page
 
 
-def point(page: Page) -> int:
-    return int(page.locator("#verdict").get_attribute("data-point") or 0)
+def bytes_of(page: Page) -> int:
+    return int(page.locator("#verdict").get_attribute("data-bytes") or 0)
 
 
 def slide(page: Page, slider: str, keys: int) -> None:
@@ -56,11 +55,10 @@ def slide(page: Page, slider: str, keys: int) -> None:
         page.keyboard.press("ArrowRight" if keys > 0 else "ArrowLeft")
 
 
-def test_a_dropped_picture_is_answered_and_the_point_falls_with_the_link(
-    browser: Browser, server: ServerProcess, artifact: Artifact
+def test_a_dropped_picture_is_answered_and_the_bytes_fall_with_the_link(
+    browser: Browser, server: ServerProcess
 ) -> None:
     page = opened(browser, server)
-    levels = list(artifact.manifest.levels.values())  # the points that the page shows
     transfer = page.evaluate_handle(
         "bytes => { const t = new DataTransfer();"
         "t.items.add(new File([new Uint8Array(bytes)], 'dingo.png', {type: 'image/png'})); return t }",
@@ -68,26 +66,30 @@ def test_a_dropped_picture_is_answered_and_the_point_falls_with_the_link(
     )
     page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
     verdict = page.locator("#verdict")
-    expect(verdict).to_contain_text(re.compile(rf"^dingo \d+ %.* point {levels[-1]}, \d+ bytes"))
-    expect(page.locator("#answers li")).to_have_count(len(levels))
+    expect(verdict).to_contain_text(re.compile(r"^dingo \d+ %.* point \d+ of \d+, \d+ bytes"))
+    rows = page.locator("#answers li")
+    expect(rows).to_have_count(8)
+    expect(rows.last).to_contain_text(f"{bytes_of(page)} B")
+    most = bytes_of(page)
     slide(page, "#capacity", -25)
-    expect(verdict).not_to_contain_text(f"point {levels[-1]},")
-    fallen = point(page)
-    expect(page.locator("#answers li")).to_have_count(levels.index(fallen) + 1)
+    expect(verdict).to_contain_text(re.compile(r"^dingo \d+ %.* 1\d\d bytes"))  # 8 kbit/s for 141 ms are 141 bytes
+    fallen = bytes_of(page)
+    assert 0 < fallen < most
+    expect(rows.last).to_contain_text(f"{fallen} B")
     slide(page, "#budget", 20)
-    expect(verdict).not_to_contain_text(f"point {fallen},")
-    assert point(page) > fallen
+    expect(verdict).not_to_contain_text(f" {fallen} bytes")
+    assert bytes_of(page) > fallen
     assert page.faults == []  # type: ignore[attr-defined]
     page.close()
 
 
-def test_of_a_model_that_is_not_refinable_only_the_point_that_fits_is_sent(browser: Browser) -> None:
+def test_a_model_that_is_not_refinable_is_asked_at_the_point_whose_bytes_fit(browser: Browser) -> None:
     with server_process(NESTED) as server:
         page = opened(browser, server)
         page.set_input_files("#file", PICTURES / "dingo.png")
-        expect(page.locator("#verdict")).to_contain_text("point 8,")
+        expect(page.locator("#verdict")).to_contain_text(re.compile(r"point [2-9]\d* of "))
         slide(page, "#capacity", -50)
-        expect(page.locator("#verdict")).to_contain_text(re.compile("point 1, .* later than the budget"))
+        expect(page.locator("#verdict")).to_contain_text(re.compile("point 1 of .* later than the budget"))
         expect(page.locator("#answers li")).to_have_count(1)
         assert page.faults == []  # type: ignore[attr-defined]
         page.close()
@@ -100,17 +102,16 @@ def test_what_is_no_picture_is_said_to_be_none(browser: Browser, server: ServerP
     page.close()
 
 
-def test_an_edge_appears_and_disappears(browser: Browser, server: ServerProcess, artifact: Artifact) -> None:
-    best = artifact.manifest.chain[-1]
+def test_an_edge_appears_and_disappears(browser: Browser, server: ServerProcess) -> None:
     page = opened(browser, server)
     picture = read_picture(PICTURES / "dingo.png")
     with Client(server.address, str(MODEL), name="<b>gate</b>") as client:
         for _ in range(2):
-            client.report(client.predict(picture, Progressive(point=best), 1.0), picture, thumbnail=True)
+            client.report(client.predict(picture, Progressive(), budget=1.0), picture, thumbnail=True)
         card = page.locator(".edge", has_text="<b>gate</b>")  # a name is text, never markup
         expect(card.locator(".best")).to_contain_text("dingo")
-        expect(card.locator(".answers li").last).to_contain_text(re.compile(f"^{best}"))
-        expect(card.locator(".facts")).to_contain_text(f"2 pictures · point {best}")
+        expect(card.locator(".answers li").last).to_contain_text(re.compile(r"^\d+ B"))
+        expect(card.locator(".facts")).to_contain_text(re.compile(r"^2 pictures · point \d+ of \d+, \d+ bytes"))
         expect(card.locator(".costs")).to_contain_text("JPEG")
         expect(card.locator("img")).to_be_visible()
         expect(card.locator("canvas")).to_be_visible()

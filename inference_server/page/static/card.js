@@ -1,15 +1,16 @@
-// One edge: what it sees, the answer as it sharpens, capacity and point over time, what other ways would cost.
+// One edge: what it sees, the answer as it sharpens, capacity and bytes over time, what other ways would cost.
 
 import { Chart } from "./chart.js";
 import { answerRow, kbit, percent, said } from "./words.js";
 
 const KEPT = 240;
+const ROWS = 8;
 
 export class Card {
-  constructor(parent, edge) {
+  constructor(parent) {
     this.root = document.getElementById("edge-card").content.cloneNode(true).firstElementChild;
     parent.append(this.root);
-    this.chart = new Chart(this.part(".chart"), edge.points);
+    this.chart = new Chart(this.part(".chart"));
     this.reports = [];
     this.rows = 0;
   }
@@ -40,9 +41,11 @@ export class Card {
     const [best, ...others] = said(picture.answers.at(-1));
     this.part(".best").textContent = best;
     this.part(".others").textContent = others.join(", ");
-    this.rows = Math.max(this.rows, picture.answers.length); // the card does not shrink and grow with every picture
+    const every = Math.ceil(picture.answers.length / ROWS); // of many answers some are shown, and always the last
+    const shown = picture.answers.filter((a, i) => (picture.answers.length - 1 - i) % every === 0);
+    this.rows = Math.max(this.rows, shown.length); // the card does not shrink and grow with every picture
     this.part(".answers").style.minHeight = `${1.35 * this.rows}rem`;
-    this.part(".answers").replaceChildren(...picture.answers.map((a) => answerRow(a)));
+    this.part(".answers").replaceChildren(...shown.map((a) => answerRow(a)));
   }
 
   facts(edge) {
@@ -50,10 +53,11 @@ export class Card {
     const newest = this.reports.at(-1);
     if (newest) {
       const met = this.reports.filter((r) => r.latency_ms <= r.budget_ms).length;
-      facts.push(`point ${newest.point}, ${newest.payload_bytes} bytes`);
+      facts.push(`point ${newest.point} of ${edge.points}, ${newest.payload_bytes} bytes`);
       facts.push(`${percent(met / this.reports.length)} within ${Math.round(newest.budget_ms)} ms`);
     } else if (edge.picture) {
-      facts.push(`point ${edge.picture.answers.at(-1).point}, ${edge.picture.answers.at(-1).payload_bytes} bytes`);
+      const answer = edge.picture.answers.at(-1);
+      facts.push(`point ${answer.point} of ${edge.points}, ${answer.payload_bytes} bytes`);
     }
     this.part(".facts").textContent = facts.join(" · ");
   }
@@ -63,12 +67,12 @@ export class Card {
     const newest = this.reports.at(-1);
     const measured = newest.capacity ? `measured ${kbit(newest.capacity)}` : "not measured yet";
     const known = newest.true_capacity ? `, truly ${kbit(newest.true_capacity)}` : "";
-    const point = Object.assign(document.createElement("span"), { className: "key-point", textContent: "point" });
+    const bytes = Object.assign(document.createElement("span"), { className: "key-bytes", textContent: "bytes" });
     const link = Object.assign(document.createElement("span"), {
       className: "key-capacity",
       textContent: `link, ${measured}${known}`,
     });
-    this.part("figcaption").replaceChildren(link, " · ", point);
+    this.part("figcaption").replaceChildren(link, " · ", bytes);
     this.part(".chart").setAttribute("aria-hidden", "true"); // the caption says its newest values
     this.part(".costs").textContent =
       `A picture takes ${mean("payload_bytes")} bytes here; the same pictures as files of the encoder's size: ` +

@@ -1,4 +1,4 @@
-// Capacity and operating point over the last minute.
+// Capacity and bytes over the last minute.
 
 const SPAN_S = 60;
 const HEIGHT = 144;
@@ -8,7 +8,7 @@ function colour(name) {
 }
 
 export class Chart {
-  constructor(parent, points) {
+  constructor(parent) {
     const axis = { stroke: () => colour("--quiet"), grid: { stroke: () => colour("--line"), width: 1 }, size: 44 };
     const options = {
       width: parent.clientWidth || 300,
@@ -18,20 +18,20 @@ export class Chart {
       scales: {
         x: { time: false, range: [-SPAN_S, 0] },
         kbit: { distr: 3, range: (u, low, high) => [Math.min(2, low || 2), Math.max(100, high || 100)] },
-        point: { range: [0, points + 0.5] },
+        bytes: { range: (u, low, high) => [0, 1.1 * Math.max(64, high || 0)] },
       },
       axes: [
         { ...axis, size: 24, values: (u, ticks) => ticks.map((t) => (t === 0 ? "now" : `${t} s`)) },
         { ...axis, scale: "kbit", values: (u, ticks) => ticks.map((t) => (/^[125]0*$/.test(String(t)) ? t : null)) },
-        { ...axis, scale: "point", side: 1, size: 32, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500], grid: { show: false } },
+        { ...axis, scale: "bytes", side: 1, size: 56, values: (u, ticks) => ticks.map((t) => `${t} B`), grid: { show: false } },
       ],
       series: [
         {},
         { scale: "kbit", stroke: () => colour("--quiet"), dash: [4, 3], width: 1, points: { show: false } },
         { scale: "kbit", stroke: () => colour("--accent"), width: 2, points: { show: false } },
         {
-          scale: "point",
-          stroke: () => colour("--point"),
+          scale: "bytes",
+          stroke: () => colour("--bytes"),
           width: 2,
           paths: uPlot.paths.stepped({ align: 1 }),
           points: { show: false },
@@ -50,7 +50,7 @@ export class Chart {
       rows.map((r) => r.at - now),
       rows.map((r) => kbits(r.true_capacity)),
       rows.map((r) => kbits(r.capacity)),
-      rows.map((r) => r.point),
+      rows.map((r) => r.payload_bytes),
     ]);
   }
 

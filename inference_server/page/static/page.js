@@ -30,7 +30,7 @@ function show(news) {
     }
   }
   for (const edge of news.edges) {
-    if (!cards.has(edge.number)) cards.set(edge.number, new Card(document.getElementById("edges"), edge));
+    if (!cards.has(edge.number)) cards.set(edge.number, new Card(document.getElementById("edges")));
     cards.get(edge.number).update(edge, news.now);
   }
   const more = news.connected > news.edges.length ? `, the ${news.edges.length} last active` : "";

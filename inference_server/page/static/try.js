@@ -1,5 +1,4 @@
-// A picture of one's own: the server's answer at each operating point, shown when a link of that speed
-// would have brought its bytes.
+// A picture of one's own: the server's answers, each shown when a link of that capacity would have brought its bytes.
 
 import { answerRow, kbit, said } from "./words.js";
 
@@ -11,7 +10,8 @@ const capacity = () => onScale(part("capacity"), 2000, 512000);
 const budget = () => onScale(part("budget"), 20, 1000);
 
 let model = null;
-let answers = []; // to the picture, one for each operating point that is shown, cheapest first
+let answers = []; // to the picture, cheapest first; of a model that is not refinable only the one at the point that fits
+let picture = null;
 let camera = null;
 let asked = 0;
 
@@ -70,6 +70,7 @@ async function smaller(source, width, height) {
 
 async function send(blob, preview) {
   const number = ++asked;
+  picture = blob;
   if (preview) {
     URL.revokeObjectURL(part("preview").src);
     part("preview").src = URL.createObjectURL(blob);
@@ -77,18 +78,20 @@ async function send(blob, preview) {
     part("preview").hidden = false;
     part("invite").hidden = true;
   }
-  const found = await ask(blob);
+  const found = await ask(blob, wanted());
   if (found && number === asked) {
     answers = found;
     replay();
   }
 }
 
-async function ask(blob) {
+async function ask(blob, point) {
   try {
-    const answer = await fetch("v1/predictions/stream?top_k=3", { method: "POST", body: blob });
+    const question = point === null ? "v1/predictions/stream?top_k=3" : `v1/predictions?top_k=3&point=${point}`;
+    const answer = await fetch(question, { method: "POST", body: blob });
     const text = await answer.text();
     if (!answer.ok) throw new Error(JSON.parse(text).detail);
+    if (point !== null) return [JSON.parse(text)];
     const events = text.split("\n\n").filter(Boolean).map((event) => event.split("\n"));
     const [kind, data] = [events.at(-1)[0], events.map((lines) => JSON.parse(lines[1].slice("data: ".length)))];
     if (kind === "event: error") throw new Error(data.at(-1).detail);
@@ -100,8 +103,17 @@ async function ask(blob) {
   }
 }
 
+const carried = () => (capacity() * budget()) / 8000; // bytes
 const arrival = (row) => (8000 * row.payload_bytes) / capacity(); // in ms
-const chosen = (rows) => rows.findLast((row) => arrival(row) <= budget());
+const chosen = (rows) => rows.findLast((row) => row.payload_bytes <= carried());
+
+// A refinable model gives all answers to one question; else the best point whose bytes the link carries is asked for.
+function wanted() {
+  if (model.planes.length) return null;
+  const fitting = model.points.filter((p) => (p.coded_bytes ?? p.payload_bytes) <= carried());
+  const best = fitting.reduce((a, b) => (b.metric > a.metric ? b : a), fitting[0] ?? model.points[0]);
+  return model.points.indexOf(best) + 1;
+}
 
 let timers = [];
 let pending = 0;
@@ -113,16 +125,21 @@ function replay() {
   if (answers.length) pending = setTimeout(play, camera ? 0 : 60);
 }
 
-function play() {
+async function play() {
   timers.forEach(clearTimeout);
+  if (wanted() !== null && wanted() !== answers.at(-1).point) {
+    const [asking, about] = [wanted(), picture];
+    const found = await ask(about, asking);
+    if (!found || asking !== wanted() || about !== picture) return; // a newer question is on its way
+    answers = found;
+  }
   const list = part("answers");
   const used = chosen(answers) ?? answers[0]; // the first answer is waited for even when it is late
-  // Of a model that is not refinable only the block of the chosen point is sent.
-  const shown = model.planes.length ? answers.filter((a) => a.point <= used.point) : [used];
+  const shown = answers.filter((a) => a.point <= used.point);
   if (!camera) list.replaceChildren();
   const appear = (answer) => {
     const late = arrival(answer) > budget();
-    const row = answerRow(answer, { late, note: `${Math.round(arrival(answer))} ms` });
+    const row = answerRow(answer, { late, way: `${Math.round(arrival(answer))} ms` });
     if (answer === shown[0]) list.replaceChildren(row);
     else list.append(row);
     if (answer === used) conclude(used, late);
@@ -131,9 +148,9 @@ function play() {
 }
 
 function conclude(used, late) {
-  const way = `point ${used.point}, ${used.payload_bytes} bytes, ${Math.round(arrival(used))} ms on the way`;
+  const way = `point ${used.point} of ${model.points.length}, ${used.payload_bytes} bytes, ${Math.round(arrival(used))} ms on the way`;
   verdict(`${said(used).join(", ")}: ${way}${late ? ", later than the budget" : ""}.`, late);
-  part("verdict").dataset.point = used.point;
+  part("verdict").dataset.bytes = used.payload_bytes;
 }
 
 async function startCamera() {

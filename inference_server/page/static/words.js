@@ -16,15 +16,15 @@ export function said(answer) {
   return Object.entries(keys).map(([key, value]) => `${key} ${JSON.stringify(value)}`);
 }
 
-export function answerRow(answer, { late = false, note = "" } = {}) {
+export function answerRow(answer, { late = false, way = "" } = {}) {
   const row = document.createElement("li");
   const best = answer.classes?.[0];
   const cells = [
-    ["point", String(answer.point)],
-    ["size", note || `${answer.payload_bytes} B`],
+    ["size", `${answer.payload_bytes} B`],
+    ["way", way],
     ["class", best ? best.name : said(answer).join(", ")],
     ["probability", best ? percent(best.probability) : ""],
-  ];
+  ].filter(([name]) => way || name !== "way");
   for (const [name, text] of cells) {
     const cell = document.createElement("span");
     cell.className = name;
@@ -32,6 +32,6 @@ export function answerRow(answer, { late = false, note = "" } = {}) {
     row.append(cell);
   }
   row.classList.toggle("late", late);
-  row.children[2].style.setProperty("--share", `${100 * (best?.probability ?? 0)}%`);
+  row.querySelector(".class").style.setProperty("--share", `${100 * (best?.probability ?? 0)}%`);
   return row;
 }
