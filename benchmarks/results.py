@@ -88,7 +88,8 @@ def _commit() -> str:
     """The short hash, with "-dirty" where the tree differs from it; results of earlier commands do not count."""
     if not (hash_ := _git("rev-parse", "--short", "HEAD")):
         return "unknown"
-    return hash_ + ("-dirty" if _git("status", "--porcelain", "--", ".", ":!benchmarks/*/results") else "")
+    changed = _git("status", "--porcelain", "-uall", "--", ".", ":(exclude,glob)benchmarks/*/results/**")
+    return hash_ + ("-dirty" if changed else "")
 
 
 def _git(*words: str) -> str:

@@ -47,6 +47,20 @@ def throughput(
 
 
 @app.command()
+def beside(
+    other: Annotated[Path, typer.Argument(help="Another checkout of artoveq, with its environment.")],
+    model: Model = SHIPPED,
+    streams: Annotated[int, typer.Option(min=1)] = 64,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 32,
+    pairs: Annotated[int, typer.Option(min=1)] = 7,
+) -> None:
+    """Pictures a second at saturation, beside another checkout's, in turn."""
+    from benchmarks.service.beside import beside as run
+
+    _tell("beside", run(other, model, streams, batch, pairs))
+
+
+@app.command()
 def wire(model: Model = SHIPPED) -> None:
     """Bytes on the interface for each byte of payload, with 1, 8 and 64 pictures in flight; wants root."""
     from benchmarks.service.wire import wire as run

@@ -19,6 +19,11 @@ def _throughput(found: Mapping[str, Any]) -> str:
     )
 
 
+def _beside(found: Mapping[str, Any]) -> str:
+    ours, theirs = found["pictures_a_second"], found["other_pictures_a_second"]
+    return f"{number(ours)} pictures a second, {number(theirs)} at {found['other_commit']}, {len(found['pairs'])} pairs"
+
+
 def _wire(found: Mapping[str, Any]) -> str:
     return ", ".join(f"{row['up_per_payload']} with {row['in_flight']}" for row in found["rows"]) + " in flight"
 
@@ -65,6 +70,7 @@ ROWS = {
         "turn; then half of that load, at random (Poisson)",
         _throughput,
     ),
+    "beside": Row("the same saturation, beside the server of an earlier commit, in turn", _beside),
     "wire": Row("bytes that leave the edge's interface on one stream, for each byte of 64-byte payloads", _wire),
     "fleet": Row("64 busy streams beside 1,000 that say nothing and 1,000 with a picture every 20 s", _fleet),
     "soak": Row("200,000 pictures over 10,000 streams that come and go, one in fifty without a word", _soak),
