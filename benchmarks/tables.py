@@ -35,7 +35,7 @@ class TableError(ArtoveqError):
 
 def pages() -> list[Path]:
     """Where figures stand."""
-    return [ROOT / "README.md", *sorted(FOLDER.glob("*/README.md"))]
+    return [ROOT / "README.md", *sorted(FOLDER.glob("*/README.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def own_tables() -> dict[str, Callable[[], str]]:
