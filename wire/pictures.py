@@ -10,7 +10,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import (
+    Image,
+    ImageFile,
+    JpegImagePlugin,  # noqa: F401 (named here, so that Pillow does not load the other forty to look for them)
+    PngImagePlugin,  # noqa: F401
+    WebPImagePlugin,  # noqa: F401
+)
 
 from wire.exceptions import PictureError
 from wire.picture_files import ORIENTATION, SUFFIXES, PictureFile, orientation_of, parse_picture_file
