@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import resource
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +22,7 @@ from edge_client.cache import ModelCache, cache_folder
 from edge_client.errors import LONGEST_RETRY_S
 from edge_client.spool import Kept
 from tests import tiny
+from tests.conftest import ROOT
 from tests.edge_client.hostile import Chunks, Hostile, serving, whole
 from tests.wire.manifests import signed
 from wire.artifact import Artifact, load_artifact
@@ -337,3 +340,11 @@ def test_an_honest_model_passes_all_of_it(honest: Artifact) -> None:
     (payload,) = [m for m in map(pb.StreamRequest.FromString, hostile.heard) if m.HasField("payload")]
     encoder = Encoder(load_artifact(honest.folder))
     assert payload.payload.data == encoder.codec.write_block(encoder.encode(tiny.picture("red"), POINT), POINT)[0]
+
+
+@pytest.mark.slow
+def test_all_of_it_on_the_oldest_onnx_runtime() -> None:
+    """That one follows a graph to any file, as those for Python 3.10 do."""
+    ran = subprocess.run([ROOT / "scripts" / "test-onnxruntime"], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(r"^\d+ passed", ran.stdout, re.M)
