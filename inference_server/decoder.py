@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import time
 from collections.abc import Callable
@@ -11,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wire.artifact import Artifact
-from wire.exceptions import SettingsError
+from wire.exceptions import ArtifactError, SettingsError
 from wire.manifest import DECODER, TORCH_DECODER, Manifest
 from wire.payload import Indices
+from wire.programs import clean_program
 from wire.sessions import GraphSession
 from wire.tasks import Output, task_of
 
@@ -65,7 +67,12 @@ class TorchDecoder:
 
         self.device = device
         self._torch = torch
-        self._module = move_to_device_pass(torch.export.load(artifact.path(TORCH_DECODER)), device).module()
+        named = f"{TORCH_DECODER} of the model {artifact.manifest.name}"
+        program = io.BytesIO(clean_program(artifact.read(TORCH_DECODER), named))
+        try:
+            self._module = move_to_device_pass(torch.export.load(program), device).module()
+        except Exception as error:  # whatever torch makes of a program that no exporter wrote
+            raise ArtifactError(f"{named} cannot be opened ({type(error).__name__}); export it again.") from error
         self._task, self._temperatures = task_of(artifact.manifest), temperatures(artifact.manifest)
         self._graphs: dict[int, Replay] = {}
 

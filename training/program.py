@@ -12,18 +12,24 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from wire.programs import clean_program
+
 OPSET = 18
 BATCH = {0: torch.export.Dim("batch")}
 """The axis that may have any length; examples hold two pictures, for one would freeze it."""
 
 
 def save_program(module: nn.Module, example: tuple[Tensor, ...]) -> bytes:
-    """A torch.export program whose arguments all have a batch axis."""
+    """A torch.export program whose arguments all have a batch axis.
+
+    Raises:
+        ArtifactError: if it holds what no server would load.
+    """
     program = torch.export.export(module, example, dynamic_shapes=tuple(BATCH for _ in example))
     program._example_inputs = None  # torch would store them as a pickle
     archive = io.BytesIO()
     torch.export.save(program, archive)
-    return archive.getvalue()
+    return clean_program(archive.getvalue(), "The program")
 
 
 def save_onnx(

@@ -1,7 +1,8 @@
 """The artifact: one folder that holds a trained model for both halves, and nothing that runs code.
 
 Whoever made it, the folder is trusted with nothing: files are plain, of bounded size and inside it, have the hashes
-that the manifest names, and graphs hold what graphs may (`wire.graphs`), before anything else reads them.
+that the manifest names, and graphs and programs hold what they may (`wire.graphs`, `wire.programs`), before anything
+else reads them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from wire.manifest import (
     parse_manifest,
     sha256,
 )
+from wire.programs import clean_program
 
 FILE_BYTES = (1 << 31) - 1
 """Largest file of an artifact: protobuf, and so ONNX, ends there."""
@@ -72,12 +74,15 @@ def check_file(manifest: Manifest, name: str, data: bytes) -> bytes:
     """Returns the data of a file of the artifact.
 
     Raises:
-        ArtifactError: if its hash is not the manifest's, or it is a graph that is not to be opened.
+        ArtifactError: if its hash is not the manifest's, or it is a graph or a program that is not to be opened.
     """
     if manifest.files.get(name) != sha256(data):
         raise ArtifactError(f"{name} of the model {manifest.name} is damaged; fetch or export the model again.")
+    where = f"{name} of the model {manifest.name}"
     if name.endswith(".onnx"):
-        check_graph(data, f"{name} of the model {manifest.name}")
+        check_graph(data, where)
+    if name.endswith(".pt2"):
+        clean_program(data, where)
     return data
 
 

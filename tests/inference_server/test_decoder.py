@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
@@ -38,6 +37,8 @@ def with_torch(artifact: Artifact, folder: Path, runtimes: tuple[str, ...] = (DE
     """The same with the decoder for torch, which averages red and green as `tiny` says."""
     import torch
 
+    from training.program import save_program
+
     segment = torch.from_numpy(np.tile(np.arange(tiny.GROUPS), tiny.POSITIONS))
     weights = torch.from_numpy(np.tile(tiny.SIGNS * np.float32(8 / tiny.POSITIONS), (tiny.POSITIONS, 1)))
 
@@ -51,13 +52,11 @@ def with_torch(artifact: Artifact, folder: Path, runtimes: tuple[str, ...] = (DE
             return ((indices + 0.5) / sizes[:, self.segment] - 0.5) @ self.weights  # type: ignore[index, operator]
 
     example = torch.zeros(2, tiny.SUB_VECTORS, dtype=torch.int32), torch.ones(2, tiny.GROUPS, dtype=torch.int32)
-    axis = {0: torch.export.Dim("batch")}
-    data = io.BytesIO()
-    torch.export.save(torch.export.export(ServerHalf(), example, dynamic_shapes=(axis, axis)), data)
+    program = save_program(ServerHalf(), example)
     values = json.loads((artifact.folder / "manifest.json").read_text())
     for key in ("format_version", "files", "fingerprint"):
         del values[key]
-    files = {name: artifact.path(name).read_bytes() for name in (ENCODER, DECODER)} | {TORCH_DECODER: data.getvalue()}
+    files = {name: artifact.path(name).read_bytes() for name in (ENCODER, DECODER)} | {TORCH_DECODER: program}
     return write_artifact(folder, values, {name: files[name] for name in (ENCODER, *runtimes)})
 
 
