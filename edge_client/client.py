@@ -20,7 +20,7 @@ from edge_client.encoder import Encoder
 from edge_client.errors import translated
 from edge_client.modes import File, Mode, OneShot, PictureSource, Progressive, picture_of, seconds_of, top_k_of
 from edge_client.preparation import Preparation
-from edge_client.provision import check_pin, provision, provisioned
+from edge_client.provision import check_pin, provision, provisioned, remember
 from edge_client.rate import RatePolicy
 from edge_client.report import report_of
 from edge_client.request import PATIENCE_S, Request
@@ -119,12 +119,14 @@ class AsyncClient:
         return Encoder(await provision(self._channel, self.address, self.connect_timeout, metadata, self._fingerprint))
 
     def _adopt(self, encoder: Encoder) -> None:
-        """This is the model from now on; what is known of the link stays."""
-        control = RateControl(encoder.codec, self._probe)
+        """This is the model from now on, if it runs; what is known of the link stays."""
+        task, control = task_of(encoder.manifest), RateControl(encoder.codec, self._probe)
+        control.encode_s = _warm_up(encoder)
         if self._encoder is not None:
             control.estimator = self.control.estimator
-        self._encoder, self._task, self.control = encoder, task_of(encoder.manifest), control
-        self._warm_up(encoder)
+        self._encoder, self._task, self.control = encoder, task, control
+        if self._model is None:
+            remember(self.address, encoder.manifest.fingerprint)
 
     async def _follow(self, mismatch: ModelMismatch) -> None:
         """Takes the model that the server serves now, where the encoder came from there.
@@ -138,14 +140,6 @@ class AsyncClient:
         if encoder.manifest.fingerprint == self.encoder.manifest.fingerprint:
             raise mismatch
         self._adopt(encoder)
-
-    def _warm_up(self, encoder: Encoder) -> None:
-        """The first run of an encoder takes longer than the others, and no picture shall pay for it."""
-        size = encoder.manifest.preprocessing.size
-        for _ in range(2):
-            began = _now()
-            encoder.encode(np.zeros((size, size, 3), np.uint8), encoder.finest)
-            self.control.encode_s = _now() - began
 
     async def __aexit__(self, *_: object) -> None:
         if self._connection is not None and self._connection.broken is None:
@@ -324,6 +318,16 @@ class AsyncClient:
         connection = Connection(transport, self.address, self._security.metadata)
         await connection.open(self.encoder.manifest.fingerprint, self.name, self.connect_timeout)
         return connection
+
+
+def _warm_up(encoder: Encoder) -> float:
+    """Seconds that a picture takes. The first run of an encoder takes longer, and no picture shall pay for it."""
+    size, seconds = encoder.manifest.preprocessing.size, 0.0
+    for _ in range(2):
+        began = _now()
+        encoder.encode(np.zeros((size, size, 3), np.uint8), encoder.finest)
+        seconds = _now() - began
+    return seconds
 
 
 def _now() -> float:

@@ -50,11 +50,16 @@ async def provision(
             artifact = cache.store(manifest.fingerprint, {MANIFEST: described.manifest, **files})
     except grpc.RpcError as error:
         raise translated(error, address) from error
-    before = cache.served(address)
-    if before not in (None, manifest.fingerprint):
-        log.warning("%s serves another model now: %s, in place of %s.", address, manifest.fingerprint, before)
-    cache.remember(address, manifest.fingerprint)
     return artifact
+
+
+def remember(address: str, fingerprint: str) -> None:
+    """A model from this address has run: the next start without a link takes it, and a change is logged."""
+    cache = _cache()
+    before = cache.served(address)
+    if before not in (None, fingerprint):
+        log.warning("%s has another model now: %s, in place of %s.", address, fingerprint, before)
+    cache.remember(address, fingerprint)
 
 
 def check_pin(manifest: Manifest, fingerprint: str) -> None:

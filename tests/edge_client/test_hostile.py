@@ -310,16 +310,19 @@ def test_another_model_is_taken_with_a_line_that_names_both(honest: Artifact, ca
     with serving(hostile) as address:
         with Client(address):
             assert not said()
-        broken = served(honest, loop())
-        hostile.manifest, hostile.files = broken.manifest, broken.files
-        with pytest.raises(ArtifactError), Client(address):
-            pass
-        assert not said()  # it was not taken
+        for encoder in (loop(), computed_memory()):
+            broken = served(honest, encoder)
+            hostile.manifest, hostile.files = broken.manifest, broken.files
+            with pytest.raises(ArtifactError), Client(address):
+                pass
+        assert not said()  # they were not taken, and are not at the next start
+        with Client(address, offline=True) as client:
+            assert client.encoder.manifest.fingerprint == honest.manifest.fingerprint
         changed = served(honest, name="changed")
         hostile.manifest, hostile.files = changed.manifest, changed.files
         with Client(address) as client:
             new = client.encoder.manifest.fingerprint
-    assert said() == [f"{address} serves another model now: {new}, in place of {honest.manifest.fingerprint}."]
+    assert said() == [f"{address} has another model now: {new}, in place of {honest.manifest.fingerprint}."]
     cache = ModelCache(cache_folder(), 1 << 30)
     assert cache.load(new) and cache.load(honest.manifest.fingerprint)
 
