@@ -1,4 +1,4 @@
-"""Runs a target under Atheris, which looks for inputs that reach new lines of ours.
+"""Runs a target under Atheris, which looks for inputs that reach new lines of ours, or of Pillow.
 
 What is new is kept beside the committed corpus, in .fuzz/TARGET; what ends in a fault is written to .fuzz, too, and
 `python -m tests.fuzz TARGET FILE` does it again. Further options go to libFuzzer.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.fuzz import CORPUS, TARGETS
 
-OURS = ["edge_client", "inference_server", "tests.fuzz", "wire"]
+GUIDED_BY = ["PIL", "edge_client", "inference_server", "tests.fuzz", "wire"]
 SCRATCH = Path(".fuzz")
 LIMITS = ["-timeout=20", "-rss_limit_mb=2048", "-max_len=16384"]
 """Seconds and memory that one input may take."""
@@ -28,7 +28,7 @@ def main() -> None:
         import atheris
     except ImportError:
         sys.exit("Atheris has no build for this Python; take 3.11 to 3.13 on Linux.")
-    with atheris.instrument_imports(include=OURS):
+    with atheris.instrument_imports(include=GUIDED_BY):
         target = importlib.import_module(f"tests.fuzz.{given.target}")
     where = [str(SCRATCH / given.target), str(CORPUS / given.target)]
     if any(not option.startswith("-") for option in further):  # files, to be done again
