@@ -57,3 +57,24 @@ def split_codewords(x: Tensor, codewords: Tensor | None, *, keep: bool) -> Tenso
         far = members[distance >= distance.median()]
         children.append(two_means(far)[0] if len(far) > 1 else far[0])
     return _lloyd(x, torch.cat([codewords, torch.stack(children)]), frozen=len(codewords) if keep else 0)
+
+
+def greedy_order(x: Tensor, codewords: Tensor) -> Tensor:
+    """The order of codewords (K, d) in which each lowers the distortion of x (N, d) most, given those before it: (K,).
+
+    The first two are chosen together, for what is best alone is the middle. Distances are those of codewords, each
+    as often as it is used.
+    """
+    used = torch.bincount(torch.cdist(_sample(x), codewords).argmin(1), minlength=len(codewords)).to(x.dtype)
+    distance = torch.cdist(codewords, codewords).square()
+    pairs = torch.stack([torch.minimum(distance, row) @ used for row in distance])
+    order = list(divmod(int(pairs.argmin()), len(codewords)))
+    least = distance[order].amin(0)
+    left = torch.ones(len(codewords), dtype=torch.bool, device=x.device)
+    left[order] = False
+    while left.any():
+        gain = (least - distance).clamp(min=0) @ used
+        order.append(int(gain.masked_fill(~left, -1.0).argmax()))
+        left[order[-1]] = False
+        least = torch.minimum(least, distance[order[-1]])
+    return torch.tensor(order, device=x.device)

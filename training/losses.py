@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -32,24 +34,30 @@ def unquantised_loss(model: RateModel, batch: Batch) -> Tensor:
 def quantised_loss(model: RateModel, batch: Batch, largest: int) -> Tensor:
     """Task loss at size `largest` and at lower points, plus the VQ loss of every size so far (eq. 2).
 
-    L = Σ_p task(p) + mean_K ||sg(x) − z_K||² + β ||x − sg(z_K)||² + η Σ_k ||e_k − e_k before||²
+    L = Σ_p w_p task(p) + mean_K ||sg(x) − z_K||² + β ||x − sg(z_K)||² + η Σ_k ||e_k − e_k before||²
 
-    All decoded points are one batch, so that BatchNorm sees in training the mixture that it meets in
-    evaluation.
+    w_p is the share of the pictures that are decoded at point p. All decoded points are one batch, so that
+    BatchNorm sees in training the mixture that it meets in evaluation.
     """
     recipe, codebook = model.recipe.codebook, model.codebook
     x = model.sub_vectors_of(batch.pictures).float()
-    trained = [size for size in codebook.sizes if size <= largest]
-    points = decoded_points(model, largest)
+    trained = [size for size in codebook.drawn_sizes() if size <= largest]
+    count, points = len(batch.labels), decoded_points(model, largest)
+    parts = [slice(count), *_parts(count, points[1:], model.recipe.stage3.decoded == "any size")]
     with torch.autocast(x.device.type, enabled=False):  # bfloat16 cannot tell near codewords apart
         z = codebook.quantise(x, sorted({*trained, *(size for point in points for size in point)}))
     # Gradients pass the quantiser straight through, but at size 1, which tells nothing of x.
     through = {size: x + (vectors - x).detach() if size > 1 else vectors for size, vectors in z.items()}
-    outputs = model.decode(torch.cat([at_point(through, point, codebook.segments) for point in points])).float()
-    high, *low = outputs.split(len(batch.labels))
+    decoded = [
+        at_point(through, point, codebook.segments).unflatten(0, (count, -1))[part].flatten(0, 1)
+        for point, part in zip(points, parts, strict=True)
+    ]
+    lengths = [len(batch.labels[part]) for part in parts]
+    high, *low = model.decode(torch.cat(decoded)).float().split(lengths)
     loss = task_loss(model, high, batch)
-    for output in low:
-        loss = loss + _lower_loss(model, output, high.detach(), batch)
+    for output, part, length in zip(low, parts[1:], lengths[1:], strict=True):
+        if length:
+            loss = loss + length / count * _lower_loss(model, output, high.detach()[part], batch.part(part))
     sent = [z[size] for size in trained]
     loss = loss + torch.stack([F.mse_loss(vectors, x.detach()) for vectors in sent]).mean()
     loss = loss + recipe.beta * torch.stack([F.mse_loss(x, vectors.detach()) for vectors in sent]).mean()
@@ -61,14 +69,28 @@ def decoded_points(model: RateModel, largest: int) -> list[Sizes]:
 
     The second is the sandwich rule (Yu & Huang 2019) with two passes: the lower one is the lowest half
     of the time, else a random one; or, skewed, the ⌊n·u²⌋-th of n from below, u uniform in 0..1.
+    With any size, four are lower: the smallest for all segments, and three that are drawn log-uniformly.
     """
     *lower, highest = sorted((p for p in model.codebook.points() if max(p) <= largest), key=math.prod)
     decoded = model.recipe.stage3.decoded
     if decoded == "all" or not lower:
         return [highest, *reversed(lower)]
+    if decoded == "any size":
+        segments, bits = len(model.codebook.segments), [model.codebook.bits(point) for point in lower]
+        size = int(2 * (largest / 2) ** float(torch.rand(())))
+        drawn = [lower[bisect(bits, bits[0] * (bits[-1] / bits[0]) ** float(u)) - 1] for u in torch.rand(2)]
+        return [highest, (2,) * segments, (size,) * segments, *drawn]
     if decoded == "skewed":
         return [highest, lower[int(len(lower) * float(torch.rand(())) ** 2)]]
     return [highest, lower[0] if torch.rand(()) < 0.5 else lower[int(torch.randint(len(lower), ()))]]
+
+
+def _parts(count: int, points: Sequence[Sizes], shared: bool) -> list[slice]:
+    """Which of `count` pictures are decoded at each point: all, or a share."""
+    if not shared:
+        return [slice(count)] * len(points)
+    ends = [count * n // len(points) for n in range(len(points) + 1)]
+    return [slice(*pair) for pair in pairwise(ends)]
 
 
 def segment_distortion(model: RateModel, batches: list[Batch], sizes: Sequence[int]) -> Tensor:

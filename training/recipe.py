@@ -62,7 +62,7 @@ class CodebookRecipe(_Strict):
 
     family: Annotated[str, _member_of(CODEBOOKS)]
     d: int = Field(2, ge=1)
-    max_level: int = Field(8, ge=1, le=8)
+    max_level: int = Field(8, ge=1, le=10)
     beta: float = Field(0.25, ge=0)
     """Weight of the commitment loss (eq. 2)."""
     eta: float = Field(0.0, ge=0)
@@ -102,10 +102,11 @@ class QuantisedStageRecipe(StageRecipe):
     """Of stages 2 and 3; stage 1, which many recipes share, has the recipe's own."""
     order: Literal["joint", "level by level"] = "joint"
     """All levels at once, or as in Alg. 1 and 2: a level is added, then all so far are trained for `epochs`."""
-    decoded: Literal["sandwich", "skewed", "all"] = "sandwich"
+    decoded: Literal["sandwich", "skewed", "all", "any size"] = "sandwich"
     """Points that each step decodes: the highest and one lower, or every one as the algorithms state.
 
-    The lower one is the lowest half of the time, else any; "skewed" prefers the lower ones, for many points."""
+    The lower one is the lowest half of the time, else any; "skewed" prefers the lower ones, for many points.
+    With "any size" the pictures share four lower ones: size 2, any size for all segments, and two points."""
     distil: bool = True
     """Lower points also learn from the highest one's answers."""
 

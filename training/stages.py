@@ -26,6 +26,8 @@ from wire.exceptions import TrainingError
 
 CALIBRATION_PICTURES = 512
 LATENT_PICTURES = 2048
+MOST_SHOWN = 16
+"""Points whose metric on the held-out pictures is shown when a stage ends."""
 
 
 def train(recipe: Recipe, split: Split, runs: Path, *, weights_file: str | None, device: torch.device) -> None:
@@ -58,6 +60,7 @@ def train_on(recipe: Recipe, views: Views, classes: int, runs: Path, weights: di
         if one_by_one:
             codebook.extend(_latents(model, views), largest)
         shown = [point for point in codebook.points() if max(point) <= largest]
+        shown = shown[:: -(1 + len(shown) // MOST_SHOWN)][::-1]
         run = StageRun(runs / f"{name}.pt", recipe.key(), recipe.stage3, model, model, [(), *shown], views)
         run.train(lambda batch, largest=largest: quantised_loss(model, batch, largest))  # type: ignore[misc]
     return model.eval()

@@ -35,6 +35,11 @@ class Batch:
     labels: Tensor
     teacher_logits: Tensor | None = None
 
+    def part(self, rows: slice) -> Batch:
+        """Some of the pictures."""
+        logits = None if self.teacher_logits is None else self.teacher_logits[rows]
+        return Batch(self.pictures[rows], self.labels[rows], logits)
+
 
 @dataclass
 class Views:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 from training.codebooks import CODEBOOKS, Codebook, build_codebook
 from training.codebooks.nested import NestedCodebook
 from training.codebooks.ops import Dequantiser, at_point, from_sub_vectors, lookup, segment_of_group, to_sub_vectors
-from training.lbg import split_codewords, two_means
+from training.lbg import greedy_order, split_codewords, two_means
 from training.recipe import CodebookRecipe
+from wire.manifest import block_bytes
 
 GROUPS, D = 8, 2
 FAMILIES = tuple(CODEBOOKS)
@@ -132,6 +134,47 @@ def test_mixed_points_share_the_bits_by_what_segments_lose() -> None:
     assert points[0] == (4, 1, 1, 1) and points[-1] == (256,) * 4 and len(points) == 31
 
 
+def test_one_table_is_the_codebook_of_every_size() -> None:
+    codebook, x = started("rate-adaptive"), torch.randn(500, GROUPS, D)
+    table, starts = codebook.table()
+    for size, vectors in codebook.quantise(x, range(1, 257, 17)).items():
+        rows = table[:, starts[size] : starts[size] + size]
+        nearest = torch.cdist(x.transpose(0, 1), rows).min(2).values.transpose(0, 1)
+        torch.testing.assert_close((x - vectors).norm(dim=2), nearest, atol=1e-4, rtol=0)
+
+
+def test_each_row_of_the_table_is_worth_more_than_those_after_it() -> None:
+    codebook, x = started("rate-adaptive"), torch.randn(4000, GROUPS, D)
+    sizes = range(2, 257)
+    errors = [(x - z).square().mean().item() for z in codebook.quantise(x, sizes).values()]
+    gains = -np.diff(errors)
+    assert (gains >= 0).all()
+    assert gains[:8].mean() > 4 * gains[32:64].mean() > 16 * gains[200:].mean()
+
+
+def test_each_step_draws_a_size_of_every_octave() -> None:
+    codebook = build_codebook(CodebookRecipe(family="rate-adaptive", max_level=10), GROUPS * D)
+    torch.manual_seed(0)
+    drawn = [codebook.drawn_sizes() for _ in range(200)]
+    assert all(sizes[0] == 2 and sizes[-1] == 1024 for sizes in drawn)
+    assert all({size.bit_length() for size in sizes} == set(range(2, 12)) for sizes in drawn)
+    assert len({sizes[-2] for sizes in drawn}) > 100
+
+
+def test_rate_adaptive_points_are_for_every_budget_and_of_equal_sizes() -> None:
+    codebook = build_codebook(CodebookRecipe(family="rate-adaptive", max_level=10, segments=8), GROUPS * D)
+    codebook.share_bits(lambda sizes: torch.tensor([[weight / k for k in sizes] for weight in (20.0, *[1.0] * 7)]))
+    points = codebook.points()
+    costs = [block_bytes([64] * 8, point) for point in points]
+    assert costs == sorted(costs) and costs[0] == 8 and costs[-1] == 640
+    assert set(range(32, 641)) - set(costs) == set()
+    assert {(2**level,) * 8 for level in range(1, 11)} <= set(points)
+    assert points[0] == (2, *[1] * 7)
+    again = build_codebook(CodebookRecipe(family="rate-adaptive", max_level=10, segments=8), GROUPS * D)
+    again.load_state_dict(codebook.state_dict())
+    assert again.points() == points
+
+
 def test_eta_counts_how_far_earlier_codewords_moved() -> None:
     codebook = started("nested")
     assert isinstance(codebook, NestedCodebook)
@@ -228,3 +271,12 @@ def test_two_means_finds_two_clusters() -> None:
     torch.manual_seed(0)
     x = torch.cat([torch.randn(1000, 2) * 0.1 + 3, torch.randn(1000, 2) * 0.1 - 3])
     assert sorted(two_means(x)[:, 0].round().tolist()) == [-3, 3]
+
+
+def test_the_greedy_order_begins_with_the_best_pair_and_adds_what_lowers_the_distortion_most() -> None:
+    torch.manual_seed(0)
+    x = torch.cat([torch.randn(400, 2) * 0.2 + 3, torch.randn(400, 2) * 0.2 - 3, torch.randn(100, 2) * 0.2])
+    codewords = torch.tensor([[0.0, 0.0], [3.0, 3.0], [3.1, 3.1], [-3.0, -3.0]])
+    order = greedy_order(x, codewords).tolist()
+    assert order[0] in (1, 2) and order[1] == 3
+    assert order[2] == 0 and sorted(order) == [0, 1, 2, 3]

@@ -22,7 +22,7 @@ from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data import load_split
 from training.export import export_files
 from training.loop import one_cycle
-from training.losses import decoded_points
+from training.losses import decoded_points, quantised_loss, task_loss
 from training.model import RateModel
 from training.network import SplitNetwork, unfold_batch_norms
 from training.recipe import Recipe, checked_recipe, read_recipe
@@ -151,6 +151,34 @@ def test_points_are_decoded_as_the_recipe_says(tmp_path: Path) -> None:
     assert set(drawn("all")) == {lower}  # and the lowest after it
     assert drawn("sandwich").count(lowest) == pytest.approx(600 * 3 / 4, abs=40)
     assert drawn("skewed").count(lowest) == pytest.approx(600 * 0.5**0.5, abs=40)
+
+
+def test_any_size_is_trained_at_sizes_and_points_that_the_pictures_share(tmp_path: Path, stripes: str) -> None:
+    wanted = changed(recipe(tmp_path, "rate-adaptive"), codebook={"segments": 8}, stage3={"decoded": "any size"})
+    model = trained(wanted, stripes, tmp_path / "runs")
+    pictures = torch.rand(3, 3, 32, 32)
+    assert all(model(pictures, (size,) * 8).shape == (3, 2) for size in range(1, 9))
+    torch.manual_seed(0)
+    steps = [decoded_points(model, 8) for _ in range(300)]
+    assert all(highest == (8,) * 8 and lowest == (2,) * 8 for highest, lowest, *_ in steps)
+    assert {points[2] for points in steps} == {(size,) * 8 for size in range(2, 8)}
+    drawn = [model.codebook.bits(point) for points in steps for point in points[3:]]
+    assert min(drawn) == 1 and len(set(drawn)) > 50
+    assert np.log2(drawn).mean() == pytest.approx(np.log2(24) / 2, abs=0.2)
+
+
+def test_lower_points_that_share_the_pictures_lose_for_their_share(tmp_path: Path, stripes: str) -> None:
+    """Four lower points of a quarter of the pictures each weigh as much as one of all pictures."""
+    wanted = changed(recipe(tmp_path, "rate-adaptive"), codebook={"segments": 8}, stage3={"decoded": "any size"})
+    torch.manual_seed(0)
+    model = RateModel(wanted, 2, None).eval()
+    views = make_views(wanted, load_split(stripes, "train"), tmp_path, None, CPU)
+    batch = views.batch(torch.arange(8), 0)
+    with torch.no_grad():  # of a table of zeros every size is the same
+        loss, x = quantised_loss(model, batch, 8), model.sub_vectors_of(batch.pictures)
+        output = model.decode(torch.zeros_like(x))
+        task = task_loss(model, output, batch)
+    torch.testing.assert_close(loss, 1.5 * task + 1.25 * x.square().mean())
 
 
 @pytest.mark.parametrize("pictures", [7, 3])

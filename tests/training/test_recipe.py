@@ -19,8 +19,8 @@ def test_shipped_recipes_are_named_like_their_files(path: Path) -> None:
 
 def test_recipes_that_differ_in_the_codebook_alone_share_stage_1() -> None:
     recipes = [read_recipe(p) for p in SHIPPED if p.stem.startswith("imagewoof64-compact")]
-    assert len(recipes) == 3
-    assert len({r.stage1_key() for r in recipes}) == 1 and len({r.key() for r in recipes}) == 3
+    assert len(recipes) == 4
+    assert len({r.stage1_key() for r in recipes}) == 1 and len({r.key() for r in recipes}) == 4
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,8 @@ def test_recipes_that_differ_in_the_codebook_alone_share_stage_1() -> None:
             'family = "magic"',
             "codebook.family: .*should be one of progressive, residual, nested",
         ),
-        ('family = "progressive"', 'family = "nested"\nmax_level = 9', "codebook.max_level: .*less than or equal to 8"),
+        ('family = "progressive"', 'family = "nested"\nmax_level = 9', "codebook.max_level is 8 at most for nested"),
+        ('family = "progressive"', 'family = "rate-adaptive"\nmax_level = 11', "codebook.max_level: .*equal to 10"),
         ('family = "progressive"', 'family = "nested"\nd = 3', "d = 3 must divide the latent's 16 channels"),
         (
             'family = "progressive"',
@@ -72,3 +73,9 @@ def test_the_mixed_recipe_offers_points_every_8_bytes_and_below_a_bit_each() -> 
     recipe = read_recipe(RECIPES / "imagewoof64-compact-mixed.toml")
     codebook = build_codebook(recipe.codebook, recipe.network.channels)
     assert codebook.segments == (1,) * 8 and len(codebook.points()) == 61
+
+
+def test_the_rate_adaptive_recipe_has_sizes_up_to_1024() -> None:
+    recipe = read_recipe(RECIPES / "imagewoof64-compact-rate-adaptive.toml")
+    codebook = build_codebook(recipe.codebook, recipe.network.channels)
+    assert codebook.any_size and codebook.largest == 1024 and codebook.segments == (1,) * 8

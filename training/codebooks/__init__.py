@@ -11,6 +11,7 @@ from training.codebooks.base import Codebook, Sizes
 from training.codebooks.mixed import MixedCodebook
 from training.codebooks.nested import FixedCodebook, NestedCodebook
 from training.codebooks.progressive import ProgressiveCodebook, ResidualCodebook
+from training.codebooks.rate_adaptive import RateAdaptiveCodebook
 
 if TYPE_CHECKING:
     from training.recipe import CodebookRecipe
@@ -23,6 +24,7 @@ CODEBOOKS: dict[str, type[Codebook]] = {
     "nested": NestedCodebook,
     "fixed": FixedCodebook,
     "mixed": MixedCodebook,
+    "rate-adaptive": RateAdaptiveCodebook,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ class Codebook(nn.Module, ABC):
     """Whether the first bits of an index are the index at a smaller size."""
     any_size = False
     """Whether sizes need not be powers of two."""
+    most_levels = 8
+    """The largest size is 2 to the power of this at most."""
     takes_eta = False
     """Whether `moved` has a meaning: codewords of smaller sizes that may be held in place."""
 
@@ -59,6 +62,14 @@ class Codebook(nn.Module, ABC):
         """Sizes of the operating points that are trained, cheapest first."""
         return [(size,) * len(self.segments) for size in self.sizes]
 
+    def drawn_sizes(self) -> list[int]:
+        """The sizes whose vectors one step of training brings nearer, smallest first."""
+        return list(self.sizes)
+
+    def bits(self, point: Sizes) -> float:
+        """Of a point, for each position of the latent."""
+        return sum(groups * math.log2(size) for groups, size in zip(self.segments, point, strict=True))
+
     def moved(self, size: int) -> Tensor:
         """Σ_k ||e_k − e_k before `size` was added||² over the codewords of smaller sizes (eq. 7)."""
         raise NotImplementedError(f"{type(self).__name__} holds no codewords in place; its recipe has no eta")
@@ -72,5 +83,7 @@ class Codebook(nn.Module, ABC):
     @classmethod
     def check(cls, recipe: Recipe) -> None:
         """Raises ValueError where a recipe asks for what this family cannot."""
+        if recipe.codebook.max_level > cls.most_levels:
+            raise ValueError(f"codebook.max_level is {cls.most_levels} at most for {recipe.codebook.family} codebooks")
         if recipe.codebook.eta and not (cls.takes_eta and recipe.stage3.order == "level by level"):
             raise ValueError("codebook.eta is for nested codebooks trained level by level; remove it")

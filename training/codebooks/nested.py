@@ -57,12 +57,8 @@ class NestedCodebook(Codebook):
         return rows.expand(self.groups, -1, -1), starts
 
     def quantise(self, x: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:
-        with torch.no_grad():
-            distance = distances(x, self.codewords[:, : max(sizes)])
-        return {
-            size: pick(self.codewords, distance[..., :size].argmin(-1)) if size > 1 else self._middle().expand_as(x)
-            for size in sizes
-        }
+        index = _nearest_of_first(distances(x.detach(), self.codewords[:, : max(sizes)].detach()), sizes)
+        return {size: pick(self.codewords, index[size]) if size > 1 else self._middle().expand_as(x) for size in sizes}
 
     def moved(self, size: int) -> Tensor:
         below = size // 2 if size > 2 else 0
@@ -70,6 +66,20 @@ class NestedCodebook(Codebook):
 
     def _middle(self) -> Tensor:
         return self.codewords[:, :2].mean(1)
+
+
+def _nearest_of_first(distance: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:
+    """The index of the least of the first K distances (…, K), for each K of `sizes`; each is looked at once."""
+    found, least, index, done = {}, None, None, 0
+    for size in sorted(set(sizes)):
+        part = distance[..., done:size].min(-1)
+        if least is None or index is None:
+            least, index = part
+        elif size > done:
+            index = torch.where(part.values < least, part.indices + done, index)
+            least = torch.minimum(part.values, least)
+        found[size], done = index, size
+    return found
 
 
 class FixedCodebook(NestedCodebook):

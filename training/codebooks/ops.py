@@ -23,8 +23,8 @@ def from_sub_vectors(vectors: Tensor, shape: tuple[int, int, int]) -> Tensor:
 def distances(x: Tensor, codewords: Tensor) -> Tensor:
     """Squared distance less ||x||², which no argmin needs: (N, G, d), (G or 1, K, d) to (N, G, K)."""
     codewords = codewords.expand(x.shape[1], -1, -1)
-    cross = torch.einsum("ngd,gsd->ngs", x, codewords)
-    return codewords.square().sum(-1) - 2 * cross
+    lengths = codewords.square().sum(-1)[:, None]
+    return torch.baddbmm(lengths, x.transpose(0, 1), codewords.transpose(1, 2), alpha=-2).transpose(0, 1)
 
 
 def nearest(x: Tensor, codewords: Tensor) -> Tensor:
