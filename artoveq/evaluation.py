@@ -41,14 +41,14 @@ Outputs = NDArray[np.float32]
 def evaluate(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
     """Per point, over all pictures of the split, in this process: `point`, `sizes`, `payload_bytes` (packed), the mean
     of `coded_bytes` (None without tables), the task's metric by its name, of a classification all scores (top1, top5,
-    nll, ece), and the codewords' `perplexity`.
+    nll, ece), and the codewords' `perplexity`. Interpolated points are left out.
 
     Raises:
         DataError: if the data set has other classes than the artifact.
     """
     check_classes(artifact, split)
     encoder, decoder, manifest = Encoder(artifact), OnnxDecoder(artifact), artifact.manifest
-    codec, points = encoder.codec, range(1, len(manifest.points) + 1)
+    codec, points = encoder.codec, measured(manifest)
     answers: dict[int, list[Outputs]] = {point: [] for point in points}
     sent: dict[int, list[int]] = {point: [] for point in points}
     sample: dict[int, list[Indices]] = {point: [] for point in points}
@@ -111,10 +111,15 @@ def decoded(decoder: OnnxDecoder, codec: PayloadCodec, indices: Indices, point: 
     return decoder.decode(indices, np.tile(codec.sizes(point), (count, 1)), np.full(count, point))
 
 
+def measured(manifest: Manifest) -> list[int]:
+    """The points that are not interpolated."""
+    return [number for number, point in enumerate(manifest.points, 1) if not point.interpolated]
+
+
 def answered(artifact: Artifact, split: Split) -> dict[int, Outputs]:
-    """Per point, the answers (N, classes) for all pictures of the split, in this process."""
+    """Per point that is not interpolated, the answers (N, classes) for all pictures of the split, in this process."""
     encoder, decoder = Encoder(artifact), OnnxDecoder(artifact)
-    found: dict[int, list[Outputs]] = {point: [] for point in range(1, len(artifact.manifest.points) + 1)}
+    found: dict[int, list[Outputs]] = {point: [] for point in measured(artifact.manifest)}
     for pictures in fitted(encoder, split):
         for point, indices in encoded_at(encoder, pictures, list(found)):
             found[point].append(decoded(decoder, encoder.codec, indices, point))
@@ -122,13 +127,14 @@ def answered(artifact: Artifact, split: Split) -> dict[int, Outputs]:
 
 
 def temperatures(artifact: Artifact, train: Split) -> dict[int, float]:
-    """Per point, fitted on the training pictures that this artifact was not trained on; its own must be 1.
+    """Per point that is not interpolated, fitted on the training pictures that this artifact was not trained on; its
+    own must be 1.
 
     They are of probabilities: 1, where answers are no classes.
     """
     held = held_out(artifact.manifest, train)
     if not len(held) or not artifact.manifest.task.classes:
-        return dict.fromkeys(range(1, len(artifact.manifest.points) + 1), 1.0)
+        return dict.fromkeys(measured(artifact.manifest), 1.0)
     return {point: fit_temperature(rows, held.labels) for point, rows in answered(artifact, held).items()}
 
 
@@ -183,7 +189,7 @@ def evaluate_through_server(artifact: Artifact, split: Split) -> list[dict[str, 
 
 
 async def _stream(address: str, artifact: Artifact, split: Split) -> list[dict[str, Any]]:
-    points = range(1, len(artifact.manifest.points) + 1)
+    points = measured(artifact.manifest)
     right, sent = dict.fromkeys(points, 0), dict.fromkeys(points, 0)
     slots = asyncio.Semaphore(IN_FLIGHT)
     async with AsyncClient(address, artifact.folder) as client:

@@ -17,7 +17,9 @@ from inference_server.decoder import OnnxDecoder
 from training.chain import greedy_chain, with_chain
 from training.convert import convert_files
 from training.data import Split, hold_out
-from training.export import export_files, manifest_values, unquantised_metric
+from training.export import export_files, fitted_batches, manifest_values, unquantised_metric
+from training.interpolation import between
+from training.losses import segment_distortion
 from training.recipe import Recipe
 from training.stages import trained_model
 from training.tasks import TASKS
@@ -26,7 +28,8 @@ from wire.manifest import TABLES
 from wire.pictures import Picture
 
 CHAIN_PICTURES, CHAIN_TEMPERATURE = 650, 1.3
-"""Training pictures that the order of the planes is chosen on, and how soft the answers are that are compared."""
+"""Training pictures that the order of the planes, or the sizes of segments, are chosen on; and how soft the answers
+are that are compared."""
 WORTH_CODING = 0.03
 """Entropy coding is left out of an artifact that it makes less than this much smaller."""
 console = Console(stderr=True)
@@ -35,6 +38,10 @@ console = Console(stderr=True)
 def export_measured(recipe: Recipe, runs: Path, train: Split, test: Split, folder: Path) -> Artifact:
     """Exports what was trained in `runs`, measures it on `test`, and writes the artifact with its figures."""
     model, minutes = trained_model(recipe, len(train.classes), runs)
+    if model.codebook.any_size:  # its segments' sizes are chosen anew, for what it became in training
+        few = train.subset(np.random.default_rng(0).permutation(len(train))[:CHAIN_PICTURES])
+        batches = list(fitted_batches(model, few))
+        model.codebook.share_bits(lambda sizes: segment_distortion(model, batches, sizes))
     values = manifest_values(model, recipe, minutes, test.classes)
     values["unquantised_metric"] = round(unquantised_metric(model, test), 6)
     return write_measured(values, export_files(model), train, test, folder)
@@ -49,7 +56,7 @@ def convert_measured(old: Path, train: Split, test: Split, folder: Path) -> Arti
 def write_measured(
     values: Mapping[str, Any], files: Mapping[str, bytes], train: Split, test: Split, folder: Path
 ) -> Artifact:
-    """Writes the artifact of exported files, with every point measured on `test`.
+    """Writes the artifact of exported files, with every point measured on `test` that is not to be interpolated.
 
     A refinable model of several segments gets a chain of one segment a plane, unless it has one. Entropy tables are
     counted on `train`, unless they are there already, and left out where they save too little.
@@ -59,18 +66,20 @@ def write_measured(
         if any(len(plane["segments"]) > 1 for plane in values["planes"]):
             values = ordered(write_artifact(Path(scratch) / "levels", values, files), values, train)
         coded_files = dict(files)
-        if TABLES not in files:
+        if TABLES not in files and not values["any_size"]:
             packed = write_artifact(Path(scratch) / "packed", unfitted(values), files)
             coded_files[TABLES] = entropy_tables(packed, train)
         coded = write_artifact(Path(scratch) / "coded", unfitted(values), coded_files)
         warmth, rows = temperatures(coded, train), evaluate(coded, test)
         if not values.get("codec"):
             values = {**values, "codec": codec_figures(coded, test)}
-    saved = 1 - sum(row["coded_bytes"] for row in rows) / sum(row["payload_bytes"] for row in rows)
-    console.print(f"entropy coding saves {saved:.1%} of the bytes")
+    saved = 0.0
+    if TABLES in coded_files:
+        saved = 1 - sum(row["coded_bytes"] for row in rows) / sum(row["payload_bytes"] for row in rows)
+        console.print(f"entropy coding saves {saved:.1%} of the bytes")
     worth = saved >= WORTH_CODING
-    points = [
-        {
+    found = {
+        row["point"]: {
             "sizes": row["sizes"],
             "payload_bytes": row["payload_bytes"],
             "coded_bytes": row["coded_bytes"] if worth else None,
@@ -78,7 +87,8 @@ def write_measured(
             "temperature": warmth[row["point"]],
         }
         for row in rows
-    ]
+    }
+    points = between(values["points"], found)
     points.sort(key=lambda point: (point["payload_bytes"], point["metric"]))
     return write_artifact(folder, {**values, "points": points}, coded_files if worth else files)
 

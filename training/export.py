@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from training.chain import unmeasured_point
 from training.codebooks.ops import Dequantiser, from_sub_vectors, segment_of_group, to_sub_vectors
 from training.data import Split
+from training.interpolation import to_be_measured
 from training.model import RateModel
 from training.program import BATCH, save_onnx, save_program
 from training.recipe import Recipe
-from training.views import Batch
+from training.views import Batch, as_input
 from wire.exceptions import RecipeError
 from wire.manifest import DECODER, ENCODER, TORCH_DECODER, Preprocessing
 from wire.pictures import fit_picture
@@ -108,6 +109,7 @@ def manifest_values(model: RateModel, recipe: Recipe, minutes: float, classes: S
     sub_vectors = [groups * shape[1] * shape[2] for groups in codebook.segments]
     every = {"segments": list(range(len(sub_vectors))), "payload_bytes": (sum(sub_vectors) + 7) // 8}
     points = [unmeasured_point(sub_vectors, sizes) for sizes in codebook.points()]
+    points.sort(key=lambda point: point["payload_bytes"])
     return {
         "name": recipe.name,
         "profile": recipe.network.profile,
@@ -117,7 +119,7 @@ def manifest_values(model: RateModel, recipe: Recipe, minutes: float, classes: S
         "segments": list(codebook.segments),
         "largest_size": codebook.largest,
         "any_size": codebook.any_size,
-        "points": sorted(points, key=lambda point: point["payload_bytes"]),
+        "points": to_be_measured(points) if codebook.any_size else points,
         "planes": [every] * len(points) if codebook.refinable else [],
         "task": {"name": recipe.task, "metric": model.task.metric, **model.task.manifest(classes)},
         "backbone": {"name": recipe.network.backbone, "cut": recipe.network.cut, **model.network.operations()},
@@ -132,6 +134,15 @@ def hardware() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
 
 
+def fitted_batches(model: RateModel, split: Split) -> Iterator[Batch]:
+    """The pictures of a split as they are at inference."""
+    for start in range(0, len(split), 64):
+        rows = range(start, min(start + 64, len(split)))
+        fitted = np.stack([fit_picture(split.picture(i), model.recipe.picture) for i in rows])
+        pictures = as_input(torch.from_numpy(fitted).permute(0, 3, 1, 2))
+        yield Batch(pictures, torch.from_numpy(split.labels[rows.start : rows.stop]))
+
+
 @torch.no_grad()
 def unquantised_metric(model: RateModel, split: Split) -> float:
     """The task's metric of the whole network without its quantiser, exported and run like the parts that ship."""
@@ -140,10 +151,8 @@ def unquantised_metric(model: RateModel, split: Split) -> float:
     file = save_onnx(UnquantisedHalves(model).eval(), (example,), ["picture"], output, (BATCH,))
     session = ort.InferenceSession(file, providers=["CPUExecutionProvider"])
     total = 0.0
-    for start in range(0, len(split), 64):
-        labels = torch.from_numpy(split.labels[start : start + 64])
-        fitted = np.stack([fit_picture(split.picture(i), size) for i in range(start, start + len(labels))])
-        (found,) = session.run([output], {"picture": fitted})
-        pictures = torch.from_numpy(fitted).permute(0, 3, 1, 2).float() / 255
-        total += float(model.task.score(torch.from_numpy(found), Batch(pictures, labels)).sum())
+    for batch in fitted_batches(model, split):
+        fitted = (batch.pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        (found,) = session.run([output], {"picture": fitted.numpy()})
+        total += float(model.task.score(torch.from_numpy(found), batch).sum())
     return total / len(split)

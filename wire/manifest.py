@@ -252,9 +252,14 @@ class Manifest(_Strict):
         return levels[level]
 
     def point_within(self, payload_bytes: int) -> int:
-        """The number of the best point of at most so many packed bytes; of the cheapest one, where all take more."""
-        fitting = [n for n, point in enumerate(self.points, 1) if point.payload_bytes <= payload_bytes]
-        return max(fitting, key=lambda n: (self.points[n - 1].metric, -n), default=1)
+        """The number of the best point of at most so many packed bytes; of the cheapest one, where all take more.
+
+        Where a model takes any size, its points are the best for their bytes: the one that takes the most.
+        """
+        fitting = [(n, point) for n, point in enumerate(self.points, 1) if point.payload_bytes <= payload_bytes]
+        if self.any_size:
+            return max(fitting, key=lambda each: (each[1].payload_bytes, each[1].metric), default=(1, None))[0]
+        return max(fitting, key=lambda each: (each[1].metric, -each[0]), default=(1, None))[0]
 
 
 def powers_of_two(sizes: Sequence[int]) -> bool:

@@ -97,13 +97,18 @@ def trained(wanted: Recipe, data: str, runs: Path) -> RateModel:
     return trained_model(wanted, 2, runs)[0]
 
 
-@pytest.mark.parametrize(("family", "planes", "points"), [("progressive", 24, 26), ("fixed", 0, 1), ("mixed", 0, 10)])
+@pytest.mark.parametrize(
+    ("family", "planes", "points"),
+    [("progressive", 24, 26), ("fixed", 0, 1), ("mixed", 0, 10), ("rate-adaptive", 0, 7)],
+)
 def test_a_trained_recipe_becomes_an_artifact_that_serves(
     tmp_path: Path, stripes: str, family: str, planes: int, points: int
 ) -> None:
     wanted, test = recipe(tmp_path, family), load_split(stripes, "test")
     if family == "mixed":
         wanted = changed(wanted, codebook={"segments": 4, "least": 3})
+    if family == "rate-adaptive":
+        wanted = changed(wanted, codebook={"segments": 1}, stage3={"decoded": "any size"})
     split = load_split(stripes, "train")
     train(wanted, split, tmp_path / "runs", weights_file=None, device=CPU)
     artifact = export_measured(wanted, tmp_path / "runs", split, test, tmp_path / "models" / wanted.name)

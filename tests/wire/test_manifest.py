@@ -39,6 +39,15 @@ def test_so_many_bytes_are_the_best_point_within_them() -> None:
     assert [manifest.point_within(limit) for limit in (0, 1, 3, 4, 7, 8, 1000)] == [1, 1, 1, 2, 2, 2, 2]
 
 
+def test_of_any_size_so_many_bytes_are_the_point_that_uses_most_of_them() -> None:
+    values = values_of([1, 1], [[2, 1], [2, 2], [4, 1], [5, 3]], positions=8, any_size=True)
+    for metric, point in zip((0.5, 0.6, 0.7, 0.65), values["points"], strict=True):
+        point["metric"] = metric
+    manifest = parse_manifest(json.dumps(signed(values)), "a manifest")
+    assert [point.payload_bytes for point in manifest.points] == [1, 2, 2, 4]
+    assert [manifest.point_within(limit) for limit in (0, 1, 2, 3, 4, 100)] == [1, 1, 3, 3, 4, 4]
+
+
 @pytest.mark.parametrize("number", [0, 4, -1])
 def test_points_that_do_not_exist(number: int) -> None:
     with pytest.raises(PointError, match=f"Point {number} does not exist; the points of none are 1 to 3"):
