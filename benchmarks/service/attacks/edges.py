@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import resource
@@ -14,7 +15,6 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ async def functions(model: Path) -> dict[str, Any]:
         names = ["x", *(f"x{i}" for i in range(1, LAUGHS)), "y"]
         calls = [
             helper.make_node(inner, [a], [b], domain="local") if depth else helper.make_node("Neg", [a], [b])
-            for a, b in pairwise(names)
+            for a, b in itertools.pairwise(names)
         ]
         opsets = [*OPSET, helper.make_opsetid("local", 1)]
         made.append(helper.make_function("local", name, ["x"], ["y"], calls, opsets))
@@ -135,31 +135,45 @@ async def functions(model: Path) -> dict[str, Any]:
 
 
 async def endless_file(model: Path) -> dict[str, Any]:
-    """An encoder that does not come to its end."""
-    offer = real_offer(model)
-    piece = bytes(CHUNK_BYTES)
-    endless = {name: lambda: (piece for _ in range(ENDLESS_BYTES // CHUNK_BYTES)) for name in offer.files}
-    return _figures(await _classify(Hostile(Offer(offer.fingerprint, offer.manifest, endless))))
+    """An encoder that does not come to its end: of the size that it should have, and of an announced two gigabytes."""
+    offer, piece, worst = real_offer(model), bytes(CHUNK_BYTES), list[Met]()
+    for announced in (None, ENDLESS_BYTES):
+        endless = {
+            name: (announced or size, lambda: itertools.repeat(piece, ENDLESS_BYTES // CHUNK_BYTES))
+            for name, (size, _) in offer.files.items()
+        }
+        worst.append(await _classify(Hostile(Offer(offer.fingerprint, offer.manifest, endless))))
+    return _figures(_worst(worst))
+
+
+def _worst(found: list[Met]) -> Met:
+    """The one that was not refused, or the one that took longest."""
+    return max(found, key=lambda met: (not met.refused, met.seconds))
 
 
 async def deep_json(model: Path) -> dict[str, Any]:
     """Manifests whose values lie one in the other, deeper than a parser goes."""
-    worst: Met | None = None
+    found = []
     for depth in DEPTHS:
         values = json.dumps({**values_of(model), "recipe": {"deep": "DEEP"}, "fingerprint": "0" * 64})
         manifest = values.replace('"DEEP"', "[" * depth + "]" * depth).encode()
-        met = await _classify(Hostile(Offer("0" * 64, manifest, {})))
-        worst = met if worst is None or (met.refused, -met.seconds) < (worst.refused, -worst.seconds) else worst
-    assert worst is not None
-    return _figures(worst)
+        found.append(await _classify(Hostile(Offer("0" * 64, manifest, {}))))
+    return _figures(_worst(found))
 
 
 async def absurd_sizes(model: Path) -> dict[str, Any]:
-    """A manifest of more points, and of longer names, than any model has, in three million bytes."""
+    """Manifests of more points, of longer names, and of larger pictures and latents than any model has."""
     values = values_of(model)
-    values["points"] = values["points"] * 12_000
-    values["task"] = {**values["task"], "classes": [f"{'x' * 1000}{i}" for i in range(1000)]}
-    return _figures(await _classify(Hostile(Offer.of(values, b"none"))))
+    named = {**values["task"], "classes": [f"{'x' * 1000}{i}" for i in range(1000)]}
+    changes: list[dict[str, Any]] = [
+        {"points": values["points"] * 100_000},
+        {"points": values["points"] * 5000},
+        {"task": named},
+        {"name": "x" * 1_000_000},
+        {"latent": {"shape": [2**40, 2**40, 2**40], "d": 2**40}},
+        {"preprocessing": {**values["preprocessing"], "size": 2**40}},
+    ]
+    return _figures(_worst([await _classify(Hostile(Offer.of({**values, **some}, b"none"))) for some in changes]))
 
 
 async def file_names(model: Path) -> dict[str, Any]:

@@ -26,18 +26,21 @@ CHUNK_BYTES = 2**18
 
 @dataclass(frozen=True)
 class Offer:
-    """What is served: the manifest as it is sent, and the pieces of each file. fingerprint: what it says of itself."""
+    """What is served: the manifest as it is sent, and the pieces of each file, with the bytes that are announced.
+
+    fingerprint: what it says of itself.
+    """
 
     fingerprint: str
     manifest: bytes
-    files: Mapping[str, Callable[[], Iterable[bytes]]]
+    files: Mapping[str, tuple[int, Callable[[], Iterable[bytes]]]]
 
     @classmethod
     def of(cls, values: Mapping[str, Any], encoder: bytes) -> Offer:
         """A manifest with these values that names this encoder rightly."""
         body = {**values, "files": {ENCODER: hashlib.sha256(encoder).hexdigest()}}
         body["fingerprint"] = fingerprint_of(body)
-        return cls(body["fingerprint"], json.dumps(body).encode(), {ENCODER: lambda: pieces(encoder)})
+        return cls(body["fingerprint"], json.dumps(body).encode(), {ENCODER: whole(encoder)})
 
 
 def values_of(model: Path) -> dict[str, Any]:
@@ -51,13 +54,13 @@ def real_offer(model: Path) -> Offer:
     """What the model's own server would serve."""
     manifest = (model / MANIFEST).read_bytes()
     values = json.loads(manifest)
-    files = {name: (lambda name=name: pieces((model / name).read_bytes())) for name in values["files"]}
+    files = {name: whole((model / name).read_bytes()) for name in values["files"]}
     return Offer(values["fingerprint"], manifest, files)
 
 
-def pieces(data: bytes) -> Iterable[bytes]:
-    """As FetchFile sends them."""
-    return (data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES))
+def whole(data: bytes) -> tuple[int, Callable[[], Iterable[bytes]]]:
+    """As FetchFile sends it."""
+    return len(data), lambda: (data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES))
 
 
 @dataclass
@@ -75,8 +78,9 @@ class Hostile(RemoteInferenceServiceServicer):
         return pb.DescribeModelResponse(fingerprint=self.offer.fingerprint, manifest=self.offer.manifest)
 
     async def FetchFile(self, request: pb.FetchFileRequest, context: Any) -> AsyncIterator[pb.FetchFileResponse]:
-        for piece in self.offer.files[request.name]():
-            yield pb.FetchFileResponse(data=piece)
+        announced, pieces = self.offer.files[request.name]
+        for piece in pieces():
+            yield pb.FetchFileResponse(data=piece, file_bytes=announced)
             self.sent_bytes += len(piece)
 
     async def Stream(self, requests: AsyncIterator[pb.StreamRequest], context: Any) -> AsyncIterator[pb.StreamResponse]:
