@@ -18,6 +18,7 @@ from h2.exceptions import H2Error
 from PIL import Image, features
 
 from artoveq.processes import ServerProcess
+from benchmarks.service.attacks.edges import endless_retry
 from benchmarks.service.attacks.floods.unknown import BODY
 from benchmarks.service.attacks.http2 import Http2
 from benchmarks.service.attacks.rounds import OURS, THEIRS, TOKENS, authorized, server_of
@@ -273,4 +274,7 @@ async def _target(server: ServerProcess) -> AsyncIterator[Target]:
         yield target
 
 
-FACTS = {case.__name__: case for case in (formats, key_binding, page_for_all, revocation, keepalive, deadlines)}
+FACTS = {
+    case.__name__: case
+    for case in (formats, key_binding, page_for_all, revocation, keepalive, deadlines, endless_retry)
+}
