@@ -203,7 +203,7 @@ async def endless_retry(model: Path) -> dict[str, Any]:
         source = Path(folder) / "pictures"
         source.mkdir()
         async with serving(hostile) as address:
-            words = ["watch", str(source), "--server", address, "--spool", f"{folder}/spool.db", "--json"]
+            words = ["watch", str(source), "--server", address, "--json"]
             async with _edge(words, Path(folder)) as process:
                 for number in range(int(RETRY_PATIENCE_S)):
                     if again.is_set() or process.returncode is not None:
