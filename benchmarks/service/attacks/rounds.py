@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,8 +28,8 @@ from benchmarks.service.measure import resident_mib, settings
 
 LEVEL = 4
 WARM_S, SETTLE_S, SAMPLE_S = 1.5, 0.3, 0.05
-DESCRIPTORS = 1024
-"""That the server may have open: what systemd and most shells allow."""
+CONNECTIONS = 1000
+"""That each port of the server may have open."""
 OURS, THEIRS = "honest-" + 24 * "0", "hostile-" + 24 * "1"
 """Tokens."""
 TOKENS, LOG = "tokens", "log"
@@ -57,20 +56,15 @@ def pinned(core: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def server_of(model: Path, folder: Path, **more: float) -> Iterator[ServerProcess]:
-    """With a token for the honest and one for the hostile, and the descriptors of a common process.
+    """With a token for the honest and one for the hostile, and fewer connections than an attacker has.
 
     folder: gets its log, and its tokens.
     """
     (folder / TOKENS).write_text(f"honest: {OURS}\nhostile: {THEIRS}\n")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.ExitStack() as stack:
         log = stack.enter_context((folder / LOG).open("w"))
-        with settings(decoder_threads=1, tokens_file=folder / TOKENS, **more):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, hard))
-            try:
-                server = stack.enter_context(server_process(model, stderr=log))
-            finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        with settings(decoder_threads=1, tokens_file=folder / TOKENS, connections=CONNECTIONS, **more):
+            server = stack.enter_context(server_process(model, stderr=log))
         yield server
 
 
