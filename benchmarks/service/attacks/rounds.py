@@ -28,8 +28,6 @@ from benchmarks.service.measure import resident_mib, settings
 
 LEVEL = 4
 WARM_S, SETTLE_S, SAMPLE_S = 1.5, 0.3, 0.05
-CONNECTIONS = 1000
-"""That each port of the server may have open."""
 OURS, THEIRS = "honest-" + 24 * "0", "hostile-" + 24 * "1"
 """Tokens."""
 TOKENS, LOG = "tokens", "log"
@@ -56,14 +54,14 @@ def pinned(core: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def server_of(model: Path, folder: Path, **more: float) -> Iterator[ServerProcess]:
-    """With a token for the honest and one for the hostile, and fewer connections than an attacker has.
+    """With a token for the honest and one for the hostile; else as it comes.
 
     folder: gets its log, and its tokens.
     """
     (folder / TOKENS).write_text(f"honest: {OURS}\nhostile: {THEIRS}\n")
     with contextlib.ExitStack() as stack:
         log = stack.enter_context((folder / LOG).open("w"))
-        with settings(decoder_threads=1, tokens_file=folder / TOKENS, connections=CONNECTIONS, **more):
+        with settings(decoder_threads=1, tokens_file=folder / TOKENS, **more):
             server = stack.enter_context(server_process(model, stderr=log))
         yield server
 

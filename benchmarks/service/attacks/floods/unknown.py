@@ -23,7 +23,7 @@ CONNECTIONS, STREAMS = 4, 25
 WATCHERS = {8 * 2**20: 8, 1000: 1000}
 """How many of each CALLERS wants, by the bytes of their names."""
 SILENT = 1200
-"""Connections that say nothing, on each port: more than the server may have open."""
+"""Connections that say nothing, on each port: more than a process may open, unless it sees to that."""
 SLOW, SLOW_S = 300, 0.3
 """Connections that say a byte this often."""
 CALLERS = 16
