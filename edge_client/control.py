@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edge_client.rate.estimator import LinkEstimator
 from edge_client.rate.points import RatedPoints
-from edge_client.rate.policy import Completed, Link, Plan
+from edge_client.rate.policy import Completed, Plan
 from edge_client.request import Request
 from edge_client.stream import StreamLedger
 from wire.entropy import WORD_BITS
@@ -41,10 +41,6 @@ class RateControl:
         self._files = tuple((file.side, file.quality) for file in files)
         self._file_bytes = np.array([file.payload_bytes for file in files])
         self._file_metric = np.array([file.metric for file in files])
-
-    def link(self, ledger: StreamLedger) -> Link:
-        """What is known of it at this moment."""
-        return Link(self.estimator, ledger.round_trip, ledger.queued_bits, 8.0 * ledger.message_bytes)
 
     def codec(self, ledger: StreamLedger) -> PayloadCodec:
         """What this server reads."""
@@ -124,7 +120,8 @@ class RateControl:
         result, sample = request.result, request.sample
         answers = tuple((answer.point, request.began + answer.after) for answer in result.answers)
         deadline = request.began + result.budget
-        request.policy.observe(Completed(now, request.plan, deadline, answers, self.link(request.ledger), sample))
+        link = request.ledger.link(self.estimator)
+        request.policy.observe(Completed(now, request.plan, deadline, answers, link, sample))
         if again or request.first_seconds is None:  # or it was sent together with others
             return False
         overhead_s = max(0.0, result.answers[0].after - result.encode - request.first_seconds)

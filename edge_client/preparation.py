@@ -91,7 +91,7 @@ class Preparation:
         return self.control.chain(points, self.mode.point) if isinstance(self.mode, Progressive) else points
 
     def _plan(self, policy: RatePolicy, points: RatedPoints) -> Plan:
-        link, deadline = self.control.link(self.ledger), self.began + self.result.budget
+        link, deadline = self.ledger.link(self.control.estimator), self.began + self.result.budget
         return self.control.checked(policy.plan(points, link, deadline, self.clock()))
 
     def _encode(self, point: int) -> Indices:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from edge_client.rate.estimator import LinkEstimator
 from edge_client.rate.points import RatedPoints
-from edge_client.rate.policy import Link, Plan, Progress, RatePolicy
+from edge_client.rate.policy import Plan, Progress, RatePolicy
 from edge_client.rate.uplink import Sample
 from edge_client.results import Answer, Result
 from edge_client.stream import Arrived, Event, Failed, Part, Ponged, StreamLedger
@@ -189,9 +189,7 @@ class ProgressiveRequest(Request):
             if now >= self._deadline:
                 self._runs.clear()
             elif not self._runs and self._planes < needs.points.planes[-1]:
-                link = Link(
-                    needs.estimator, self.ledger.round_trip, self.ledger.queued_bits, 8.0 * self.ledger.message_bytes
-                )
+                link = self.ledger.link(needs.estimator)
                 progress = Progress(now, needs.points, link, self._deadline, self._planes, self.arrived)
                 plan = self.policy.observe(progress)
                 self._runs = deque(plan.runs if plan else ())

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from edge_client.errors import status_error
+from edge_client.rate.estimator import LinkEstimator
+from edge_client.rate.policy import Link
 from edge_client.rate.uplink import SHORTEST_SAMPLE_S, Sample, Uplink
 from wire.bundles import MOST, bundled
 from wire.exceptions import ArtoveqError
@@ -106,6 +108,10 @@ class StreamLedger:
     def queued_bits(self) -> float:
         """What has been sent, and has not arrived as far as we know."""
         return sum(sent.bits for sent in self._sent)
+
+    def link(self, estimator: LinkEstimator) -> Link:
+        """What is known of the link at this moment."""
+        return Link(estimator, self.round_trip, self.queued_bits, 8.0 * self.message_bytes)
 
     def welcomed(self, welcome: pb.Welcome, began: float, now: float) -> None:
         """The server's first message; ours left when it `began`."""

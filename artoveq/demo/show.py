@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from artoveq.demo.link import Link
+from artoveq.demo.relay import Relay
 from artoveq.processes import server_process
 from edge_client.report import CODEC_QUALITY
 from edge_client.transport.emulated import CapacityTrace
@@ -114,7 +114,7 @@ async def _watch(
     screen: Screen, trace: CapacityTrace, server_port: int, model: Path, budget: float, length: float
 ) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
-    async with Link(trace, server_port) as link:
+    async with Relay(trace, server_port) as link:
         edge = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "artoveq.demo.edge", f"127.0.0.1:{link.port}", str(model), str(budget), str(length),
             stdout=asyncio.subprocess.PIPE,

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from artoveq.demo.link import Link
+from artoveq.demo.relay import Relay
 from artoveq.processes import server_process
 from benchmarks.results import Bar
 from benchmarks.service.measure import resident_mib
@@ -31,7 +31,7 @@ async def watching(model: Path, seconds: float, kbit: float) -> tuple[dict[str, 
     with tempfile.TemporaryDirectory() as folder, server_process(model) as server:
         video = Path(folder) / "video.avi"
         frames = write_video(video, seconds)
-        async with Link(CapacityTrace([(0.0, 1000 * kbit)]), server.port) as link:
+        async with Relay(CapacityTrace([(0.0, 1000 * kbit)]), server.port) as link:
             command = [sys.executable, "-m", "artoveq", "watch", str(video), "--server", f"127.0.0.1:{link.port}"]
             watcher = await asyncio.create_subprocess_exec(
                 *command, "--json", "--model", str(model), stdout=subprocess.PIPE

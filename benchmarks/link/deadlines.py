@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from artoveq.demo.link import Link
+from artoveq.demo.relay import Relay
 from artoveq.processes import server_process
 from benchmarks.link.bound import ALL, NAME, bound_row, known
 from benchmarks.link.drive import (
@@ -122,7 +122,7 @@ def _overhead(port: int, model: Path, pictures: np.ndarray) -> tuple[float, floa
 
     async def measure() -> list[float]:
         async with (
-            Link(UNLIMITED, port, delay=DELAY_S) as link,
+            Relay(UNLIMITED, port, delay=DELAY_S) as link,
             AsyncClient(f"127.0.0.1:{link.port}", model) as client,
         ):
             return [(await client.predict(pictures[i % len(pictures)], OneShot(1))).latency for i in range(WARM_UP)]
@@ -147,7 +147,7 @@ def _follow(
         shape, method = _shape(run.trace, manifest, run.deadline, overhead_s), method_of(run.method, manifest)
         await asyncio.sleep(run.began - time.monotonic() - PAUSE_S / 2)
         async with (
-            Link(shape, port, delay=DELAY_S) as link,
+            Relay(shape, port, delay=DELAY_S) as link,
             AsyncClient(f"127.0.0.1:{link.port}", model, policy=method.policy) as client,
         ):
             gc.freeze()

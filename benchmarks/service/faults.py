@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from artoveq import Answer, AsyncClient, OneShot, Progressive, Spool
-from artoveq.demo.link import Link
+from artoveq.demo.relay import Relay
 from artoveq.processes import serve_command
 from artoveq.watch.frames import Frame
 from artoveq.watch.loop import Options, watch
@@ -196,7 +196,7 @@ async def _faults(model: Path, kills: int, rng: random.Random) -> dict[str, Any]
 
         done: dict[str, int] = {}
         async with (
-            Link(UNLIMITED, server.port, delay=0.001) as link,
+            Relay(UNLIMITED, server.port, delay=0.001) as link,
             AsyncClient(f"127.0.0.1:{link.port}", str(model), connect_timeout=2) as one,
             AsyncClient(f"127.0.0.1:{link.port}", str(model), connect_timeout=2) as another,
             AsyncClient(f"127.0.0.1:{link.port}", str(model), connect_timeout=2) as watcher,

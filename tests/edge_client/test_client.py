@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artoveq.demo.link import Link
+from artoveq.demo.relay import Relay
 from artoveq.processes import ServerProcess, server_process
 from edge_client import AsyncClient, Client, File, OneShot, Progressive
 from edge_client.cache import cache_folder
@@ -82,7 +82,7 @@ def test_on_a_fast_link_the_most_accurate_point_is_chosen_from_the_second_pictur
 def test_on_a_slow_link_the_point_is_what_arrives_in_time(server: ServerProcess) -> None:
     async def run() -> None:
         async with (
-            Link(CapacityTrace([(0, 16_000)]), server.port) as link,
+            Relay(CapacityTrace([(0, 16_000)]), server.port) as link,
             AsyncClient(f"127.0.0.1:{link.port}", MODEL) as client,
         ):
             results = [await client.predict(DINGO, budget=0.25) for _ in range(8)]
@@ -102,7 +102,7 @@ def test_what_has_not_arrived_by_the_deadline_tells_about_the_link(server: Serve
 
     async def run() -> None:
         async with (
-            Link(UNLIMITED, server.port) as link,
+            Relay(UNLIMITED, server.port) as link,
             AsyncClient(f"127.0.0.1:{link.port}", MODEL) as client,
         ):
             await client.predict(DINGO, Progressive(), budget=0.2, on_answer=lambda _: link.cut(0.5))
@@ -117,7 +117,7 @@ def test_planes_that_a_link_turns_out_too_slow_for_are_not_sent(server: ServerPr
 
     async def run() -> None:
         async with (
-            Link(CapacityTrace([(0, 1e6), (1, 8_000)]), server.port) as link,
+            Relay(CapacityTrace([(0, 1e6), (1, 8_000)]), server.port) as link,
             AsyncClient(f"127.0.0.1:{link.port}", MODEL) as client,
         ):
             link.restart()

@@ -15,7 +15,7 @@ QUEUE_PACKETS = 32
 """What the link's queue holds before the sender has to wait."""
 
 
-class Link:
+class Relay:
     """Listens on `port` and relays to `target`; towards the target it is as slow as the trace says.
 
     burst: bits that pass at once after a pause. delay: seconds, each way. loss: of packets, a share.
@@ -31,7 +31,7 @@ class Link:
         self._healed = 0.0
         self.restart()
 
-    async def __aenter__(self) -> Link:
+    async def __aenter__(self) -> Relay:
         self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0, limit=PACKET_BYTES)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self

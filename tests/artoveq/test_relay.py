@@ -1,7 +1,7 @@
 import asyncio
 import time
 
-from artoveq.demo.link import Link
+from artoveq.demo.relay import Relay
 from edge_client.transport.emulated import CapacityTrace
 
 
@@ -16,7 +16,7 @@ def test_the_link_carries_what_the_trace_says_and_loses_nothing() -> None:
             done.set()
 
         target = await asyncio.start_server(sink, "127.0.0.1", 0)
-        async with target, Link(CapacityTrace([(0, 80_000)]), target.sockets[0].getsockname()[1]) as link:
+        async with target, Relay(CapacityTrace([(0, 80_000)]), target.sockets[0].getsockname()[1]) as link:
             _, writer = await asyncio.open_connection("127.0.0.1", link.port)
             began, data = time.monotonic(), bytes(range(250)) * 20
             writer.write(data)
@@ -37,7 +37,7 @@ def test_what_is_cut_off_arrives_when_the_link_is_healed_and_a_reset_is_noticed(
             writer.close()
 
         target = await asyncio.start_server(echo, "127.0.0.1", 0)
-        async with target, Link(CapacityTrace([(0, 1e6)]), target.sockets[0].getsockname()[1], delay=0.02) as link:
+        async with target, Relay(CapacityTrace([(0, 1e6)]), target.sockets[0].getsockname()[1], delay=0.02) as link:
             reader, writer = await asyncio.open_connection("127.0.0.1", link.port)
             for seconds in (0.04, 0.3):
                 began = time.monotonic()
