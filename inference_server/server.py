@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -15,18 +14,23 @@ from grpc_reflection.v1alpha import reflection
 
 from inference_server.deployment import Deployment
 from inference_server.descriptors import connections_of, raise_limit
+from inference_server.lifetime import end_within, first_signal
 from inference_server.rest.app import build_app
 from inference_server.rest.connections import HttpServer, Listener
+from inference_server.rpc.ending import EndCalls
 from inference_server.rpc.options import options
 from inference_server.rpc.requests import ReadRequests
 from inference_server.rpc.service import Service, host_of
 from inference_server.settings import Settings
+from wire.addresses import authority
 from wire.exceptions import ServerError, SettingsError
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import add_RemoteInferenceServiceServicer_to_server
 
 SWITCH_S = 0.0005
 """How long the event loop may keep the decoder's thread from its next batch; a tenth of what Python allows."""
+CLOSING_S, LAST_S = 1.5, 0.3
+"""What the end may take beside the settings' seconds, and a step of it that somebody holds up."""
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["RemoteInferenceService"].full_name
 
 
@@ -44,11 +48,12 @@ class Server:
             host_watches=settings.host_watches,
         )
         self._service = Service(self.deployment, requests)
+        self._calls = EndCalls(SERVICE_NAME)
         self._health = health.aio.HealthServicer()
         self._connections = connections_of(settings.connections)
         self._grpc = grpc.aio.server(
             options=options(settings, self._connections),
-            interceptors=[requests],
+            interceptors=[self._calls, requests],
             maximum_concurrent_rpcs=settings.calls,
         )
         add_RemoteInferenceServiceServicer_to_server(self._service, self._grpc)  # type: ignore[no-untyped-call]
@@ -63,7 +68,6 @@ class Server:
                 ws="none",
                 proxy_headers=False,  # `access.proxies` reads them, for both ports
                 server_header=False,
-                timeout_graceful_shutdown=5,
                 ssl_certfile=settings.tls_certificate,
                 ssl_keyfile=settings.tls_key,
             ),
@@ -80,7 +84,7 @@ class Server:
         host, http_socket = self.settings.host, _listen(self.settings.host, self.settings.http_port, self._connections)
         self.http_port: int = http_socket.getsockname()[1]
         try:
-            self.port = self._open_grpc(f"{host}:{self.settings.port}")
+            self.port = self._open_grpc(authority(host, self.settings.port))
         except RuntimeError as error:
             http_socket.close()
             raise ServerError(_in_use(host, self.settings.port)) from error
@@ -101,17 +105,23 @@ class Server:
         return self._grpc.add_secure_port(address, credentials)
 
     async def stop(self) -> None:
-        """Says so, waits until that was heard, takes no new work, finishes what it has, closes the ports."""
-        await self._health.enter_graceful_shutdown()
+        """Says so, waits until that was heard, takes no new work, finishes what it has, closes the ports.
+
+        What takes longer than the settings allow is cut, with a sentence where it can still be told.
+        """
+        settings = self.settings
         self.deployment.leaving = True
-        await asyncio.sleep(self.settings.drain_notice_seconds)
+        saying = asyncio.create_task(self._health.enter_graceful_shutdown())  # a watcher that does not read holds it up
+        await asyncio.wait({saying}, timeout=LAST_S)
+        await asyncio.sleep(settings.drain_notice_seconds)
         self.deployment.draining = True
         self._service.drain()
-        await self._grpc.stop(self.settings.drain_seconds)
-        self._http.should_exit = True
-        await self._http_task
-        for model in self.deployment.models:
-            await model.stop()
+        await asyncio.gather(
+            self._calls.end(self._grpc, settings.drain_seconds),
+            self._http.end(self._http_task, settings.drain_seconds),
+        )
+        ending = [asyncio.create_task(model.stop()) for model in self.deployment.models]
+        await asyncio.wait(ending, timeout=LAST_S)
 
 
 async def serve(settings: Settings) -> None:
@@ -119,19 +129,18 @@ async def serve(settings: Settings) -> None:
     sys.setswitchinterval(SWITCH_S)
     raise_limit()
     server = Server(settings)
+    stopping = first_signal()
     await server.start()
     served = [f"{one.manifest.name} ({one.manifest.fingerprint[:12]})" for one in server.deployment.models]
     print(
-        f"Serving {', '.join(served)}: gRPC on {settings.host}:{server.port}, "
-        f"page and REST on http{'s' if settings.tls_certificate else ''}://{settings.host}:{server.http_port}/",
+        f"Serving {', '.join(served)}: gRPC on {authority(settings.host, server.port)}, page and REST on "
+        f"http{'s' if settings.tls_certificate else ''}://{authority(settings.host, server.http_port)}/",
         flush=True,
     )
     for one in server.deployment.models:
         print(f"Edges take {one.manifest.name} alone with --fingerprint {one.manifest.fingerprint}", flush=True)
-    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
     await stopping.wait()
+    end_within(settings.drain_notice_seconds + settings.drain_seconds + CLOSING_S)
     await server.stop()
 
 
@@ -143,8 +152,11 @@ def _read(path: Path) -> bytes:
 
 
 def _listen(host: str, port: int, connections: int) -> Listener:
+    host = host.strip("[]")
     listener = Listener(socket.AF_INET6 if ":" in host else socket.AF_INET, connections)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if listener.family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # "::" is every address, as it is for gRPC
     try:
         listener.bind((host, port))
     except OSError as error:

@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     """Answers that are kept for pictures that may be sent again."""
     drain_notice_seconds: float = Field(0.0, ge=0)
     """How long a stopping server still takes new work while its health says NOT_SERVING, for load balancers."""
-    drain_seconds: float = Field(10.0, ge=0)
+    drain_seconds: float = Field(2.0, ge=0)
     """How long a stopping server finishes what it has."""
     decoder: Literal["auto", "onnx", "torch", "fastest"] = "auto"
     """auto: torch where it finds a GPU, else ONNX Runtime. fastest: whichever is faster when the server starts."""

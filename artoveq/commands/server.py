@@ -21,11 +21,13 @@ def serve(
     http_port: Annotated[int | None, typer.Option(help="Port of REST; 0 takes a free one.")] = None,
 ) -> None:
     """Serve models: gRPC for edges, REST for everyone. Further settings are environment variables ARTOVEQ_…"""
+    from inference_server.lifetime import end
     from inference_server.server import serve as run
     from inference_server.settings import read_settings
 
     given = {"host": host, "port": port, "http_port": http_port}
     asyncio.run(run(read_settings(model=model, **{k: v for k, v in given.items() if v is not None})))
+    end()
 
 
 def dashboard(

@@ -115,6 +115,14 @@ def attacks(
 
 
 @app.command()
+def shutdown(model: Model = SHIPPED) -> None:
+    """SIGTERM with everything half open that a caller can leave so: seconds until the process has ended."""
+    from benchmarks.service.shutdown import shutdown as run
+
+    _tell("shutdown", run(model))
+
+
+@app.command()
 def siege(
     model: Model = SHIPPED,
     minutes: Annotated[float, typer.Option(min=0.1)] = 60,

@@ -64,6 +64,12 @@ def _siege(found: Mapping[str, Any]) -> str:
     return f"{number(found['attacks'])} attacks, {number(found['answered'])} honest answers"
 
 
+def _shutdown(found: Mapping[str, Any]) -> str:
+    slowest = sorted(found["seconds_to_exit"].items(), key=lambda item: item[1], reverse=True)[:3]
+    named = ", ".join(f"{kind.replace('_', ' ')} {seconds:.1f} s" for kind, seconds in slowest)
+    return f"{len(found['seconds_to_exit'])} kinds, the slowest: {named}"
+
+
 ROWS = {
     "throughput": Row(
         "64 streams through gRPC, beside the decoder alone in a process of its own with the same thread and batch, in "
@@ -85,6 +91,7 @@ ROWS = {
         "meet a hostile server, and what is not allowed or no longer",
         _attacks,
     ),
+    "shutdown": Row("SIGTERM with everything half open that a caller can leave so, one server for each", _shutdown),
     "siege": Row("an hour of honest pictures beside all floods in turn", _siege),
 }
 

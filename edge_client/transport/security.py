@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 
 from edge_client.transport.base import Metadata
+from wire.addresses import check_address
 from wire.exceptions import SettingsError
 
 OPTIONS = [
@@ -43,8 +44,9 @@ class Security:
         """A channel to HOST:PORT.
 
         Raises:
-            SettingsError: if a file cannot be read, or the files do not belong together.
+            SettingsError: if the address is none, a file cannot be read, or the files do not belong together.
         """
+        check_address(address)
         if not self.tls:
             if self.ca_file or self.certificate or self.key:
                 raise SettingsError("Certificates are for TLS; ask for it with --tls.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
+from wire.addresses import host_alone
 from wire.exceptions import SettingsError
 
 FORWARDED = "x-forwarded-for"
@@ -36,20 +37,16 @@ class Proxies:
         for named in reversed((forwarded or "").split(",")):
             if not self._has(host) or not _is_address(named):
                 break
-            host = named.strip()
-        return host
+            host = named
+        return host_alone(host)
 
     def _has(self, host: str) -> bool:
-        return bool(self._networks) and _is_address(host) and any(ip_address(_bare(host)) in n for n in self._networks)
-
-
-def _bare(host: str) -> str:
-    return host.strip().strip("[]")
+        return bool(self._networks) and _is_address(host) and any(ip_address(host_alone(host)) in n for n in self._networks)
 
 
 def _is_address(host: str) -> bool:
     try:
-        ip_address(_bare(host))
+        ip_address(host_alone(host))
     except ValueError:
         return False
     return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 LINGER_S = 2.0
 """For what is still sent to a request that has its answer: hung up on at once, a caller would not read why."""
+
+
+STOPPED = "The server has stopped; ask again, or ask another one."
+LAST_S = 0.3
+"""For what is said last to go out."""
 
 
 class Listener(socket.socket):
@@ -98,6 +104,18 @@ class Connection(H11Protocol):
         if self._unread is not None:
             self._unread.cancel()
 
+    def cut(self) -> None:
+        """Hangs up; who has not been answered is told why."""
+        if self.cycle is None or self.cycle.response_started or self.transport.is_closing():
+            self.transport.abort()
+            return
+        body = json.dumps({"detail": STOPPED}).encode()
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
+        answer = h11.Response(status_code=503, reason=b"Service Unavailable", headers=list(headers.items()))
+        for event in (answer, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
+
     def _follow(self) -> None:
         """Sets the deadline of the phase that the connection is in, where that has changed."""
         if self.transport.is_closing():
@@ -150,6 +168,18 @@ class HttpServer(uvicorn.Server):
             )
 
         return connection
+
+    async def end(self, serving: asyncio.Task[None], seconds: float) -> None:
+        """Takes no new requests, answers those that are there for so long at most, and hangs up on the others."""
+        self.should_exit = True
+        await asyncio.wait({serving}, timeout=seconds)
+        for connection in list(self.server_state.connections):
+            assert isinstance(connection, Connection)
+            connection.cut()
+        await asyncio.wait({serving}, timeout=LAST_S)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.wait({serving}, timeout=LAST_S)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

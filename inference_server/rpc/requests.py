@@ -115,7 +115,7 @@ class ReadRequests(grpc.aio.ServerInterceptor):
 
     def _streamed(self, handle: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Awaitable[None]]:
         async def streamed(requests: AsyncIterator[Any], context: Any) -> None:
-            await _write_all(handle(await self._read(requests, context), context), context)
+            await write_all(handle(await self._read(requests, context), context), context)
 
         return streamed
 
@@ -126,7 +126,7 @@ class ReadRequests(grpc.aio.ServerInterceptor):
                     stack.enter_context(self._watches.one(self._host(context)))
                 except ServerOverloaded as error:
                     await self._refuse(error, context)
-                await _write_all(handle(requests, context), context)
+                await write_all(handle(requests, context), context)
 
         return watching
 
@@ -136,13 +136,14 @@ class ReadRequests(grpc.aio.ServerInterceptor):
         await context.abort(code, str(error))
 
 
-async def _write_all(responses: Any, context: Any) -> None:
+async def write_all(responses: Any, context: Any) -> None:
     """Of a handler in either of its forms: one that yields its responses, or one that writes them."""
     if inspect.isawaitable(responses):
         await responses
         return
-    async for response in responses:
-        await context.write(response)
+    async with contextlib.aclosing(responses):
+        async for response in responses:
+            await context.write(response)
 
 
 def _or_none(parse: Callable[[bytes], Message]) -> Callable[[bytes], Message | None]:

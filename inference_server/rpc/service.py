@@ -24,6 +24,7 @@ from inference_server.streams.runner import FAILURE_LEVELS, StreamRunner
 from inference_server.streams.status import status_of
 from inference_server.tracing import StreamTrace
 from inference_server.uploads import Upload, UploadTooSlow
+from wire.addresses import host_alone
 from wire.exceptions import ArtoveqError, ProtocolError, ServerOverloaded, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceServicer
@@ -231,7 +232,7 @@ def host_of(context: Context, proxies: Proxies) -> str:
 
 def peer_host(peer: str) -> str:
     """The host of a gRPC peer such as "ipv4:10.0.0.7:50123" or "ipv6:%5B::1%5D:50123"."""
-    return unquote(peer).partition(":")[2].rpartition(":")[0] or peer
+    return host_alone(unquote(peer).partition(":")[2].rpartition(":")[0]) or peer
 
 
 def _metadata(context: Context) -> dict[str, str]:

@@ -268,4 +268,5 @@ def test_half_of_tls_is_refused(given: dict[str, str], said: str) -> None:
 
 def test_callers_without_tokens_are_their_hosts() -> None:
     assert peer_host("ipv4:10.0.0.7:50123") == "10.0.0.7" == access().caller(None, "10.0.0.7", 0.0)
-    assert peer_host("ipv6:[::1]:50123") == "[::1]" == peer_host("ipv6:%5B::1%5D:50123")
+    assert peer_host("ipv6:[::1]:50123") == "::1" == peer_host("ipv6:%5B::1%5D:50123")
+    assert peer_host("ipv6:%5B::ffff:10.0.0.7%5D:50123") == "10.0.0.7"

@@ -1,0 +1,51 @@
+"""When the process ends: on the first signal in order, on a second one at once, and in any case in time."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import NoReturn
+
+log = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def first_signal() -> asyncio.Event:
+    """Set by the first signal. From then on another one ends the process, whatever it does."""
+    heard, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def hear() -> None:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, lambda number, _: os._exit(128 + number))
+        heard.set()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, hear)
+    return heard
+
+
+def end_within(seconds: float) -> None:
+    """Ends the process after so long, if it has not ended by then: a thread that computes cannot be stopped."""
+
+    def end() -> None:
+        log.warning("What was begun was not done within %.1f s; the process ends without it.", seconds)
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
+def end() -> NoReturn:
+    """Ends the process: what waits to be told is told, traces too. The interpreter is not taken apart, a second's work."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
