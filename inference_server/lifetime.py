@@ -44,7 +44,7 @@ def end_within(seconds: float) -> None:
 
 
 def end() -> NoReturn:
-    """Ends the process: what waits to be told is told, traces too. The interpreter is not taken apart, a second's work."""
+    """Ends the process. Log and traces are sent; the interpreter is not taken apart, which is a second's work."""
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -242,7 +242,7 @@ def _stub(ports: Ports, stack: ExitStack) -> RemoteInferenceServiceStub:
     return RemoteInferenceServiceStub(_channel(ports, stack))  # type: ignore[no-untyped-call]
 
 
-def _watch(ports: Ports, stack: ExitStack, service: str) -> Iterator[health_pb2.HealthCheckResponse]:
+def _watch(ports: Ports, stack: ExitStack, service: str) -> Any:
     stub = health_pb2_grpc.HealthStub(_channel(ports, stack))
     return _kept(stub.Watch(health_pb2.HealthCheckRequest(service=service)), stack)
 

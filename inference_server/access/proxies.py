@@ -41,7 +41,11 @@ class Proxies:
         return host_alone(host)
 
     def _has(self, host: str) -> bool:
-        return bool(self._networks) and _is_address(host) and any(ip_address(host_alone(host)) in n for n in self._networks)
+        return (
+            bool(self._networks)
+            and _is_address(host)
+            and any(ip_address(host_alone(host)) in n for n in self._networks)
+        )
 
 
 def _is_address(host: str) -> bool:

@@ -3,36 +3,116 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import socket
-import time
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from artoveq.processes import ServerProcess, server_process
-from benchmarks.service.half_open import KINDS, http_half_body, stream_unfinished
+from artoveq.processes import server_process
+from benchmarks.service.half_open import KINDS, stream_unfinished
 from benchmarks.service.shutdown import MOST_S, ports_of, seconds_to_exit
 from inference_server.rest.connections import STOPPED
 from inference_server.rpc.ending import SENTENCE
-from tests.inference_server.serving import serving
+from tests.inference_server.serving import Running, serving
+from tests.inference_server.test_stream import PLANE, finals, hello, planes
 from wire.artifact import Artifact
-from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
 
-UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
-
-
-@pytest.fixture(autouse=True)
-def _no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Servers start in half the time."""
-    monkeypatch.setenv("ARTOVEQ_DECODER", "onnx")
+UNAVAILABLE, PATIENCE_S = grpc.StatusCode.UNAVAILABLE, 10
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_sigterm_ends_in_time_whatever_is_half_open(progressive: Artifact, kind: str) -> None:
+def test_sigterm_ends_in_time_whatever_is_half_open(
+    progressive: Artifact, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARTOVEQ_DECODER", "onnx")  # without torch it starts in half the time
     seconds, code = seconds_to_exit(progressive.folder, kind)
     assert seconds < MOST_S and code == 0
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_at_once(progressive: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARTOVEQ_DECODER", "onnx")
+    monkeypatch.setenv("ARTOVEQ_DRAIN_SECONDS", "60")
+    with server_process(progressive.folder) as server, contextlib.ExitStack() as stack:
+        stream_unfinished(ports_of(server, progressive.folder), stack)
+        watch = _watch(stack, server.address)
+        server.process.send_signal(signal.SIGTERM)
+        _until_not_serving(watch)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
+
+
+def test_a_thread_that_computes_does_not_keep_the_process() -> None:
+    program = "import time; from inference_server.lifetime import end_within; end_within(0.1); time.sleep(60)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True)
+    assert "was not done within 0.1 s" in done.stderr
+
+
+def test_who_is_cut_off_is_told(progressive: Artifact) -> None:
+    with serving(progressive.folder, drain_seconds=0.2) as running, contextlib.ExitStack() as stack:
+        stream = _stream(stack, running, progressive, threading.Event())
+        connection = stack.enter_context(socket.create_connection(("127.0.0.1", running.server.http_port), PATIENCE_S))
+        connection.sendall(b"POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\nhalf")
+        watch = _watch(stack, running.address)
+        running.stop()
+        for call in (stream, watch):
+            with pytest.raises(grpc.RpcError) as cut:
+                list(call)
+            assert (cut.value.code(), cut.value.details()) == (UNAVAILABLE, SENTENCE)
+        head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
+        assert b" 503 " in head and json.loads(body) == {"detail": STOPPED}
+
+
+def test_what_was_begun_is_answered_meanwhile(progressive: Artifact) -> None:
+    """Its last planes come while the server is stopping."""
+    with serving(progressive.folder, drain_seconds=PATIENCE_S) as running, contextlib.ExitStack() as stack:
+        go_on = threading.Event()
+        stream = _stream(stack, running, progressive, go_on)
+        watch = _watch(stack, running.address)
+        stopping = threading.Thread(target=running.stop)
+        stopping.start()
+        stack.callback(stopping.join)
+        _until_not_serving(watch)
+        go_on.set()
+        answered = []
+        with contextlib.suppress(grpc.RpcError):
+            answered.extend(stream)
+        assert 1 in finals(answered)
+
+
+def _stream(stack: contextlib.ExitStack, running: Running, artifact: Artifact, go_on: threading.Event) -> grpc.Call:
+    """A stream with a picture whose first plane has arrived; the others come when it is time."""
+    stub = RemoteInferenceServiceStub(stack.enter_context(grpc.insecure_channel(running.address)))
+    stack.callback(go_on.set)
+
+    def said() -> Iterator[object]:
+        yield hello(artifact)
+        yield planes(1, 1, 1, PLANE)
+        go_on.wait()
+        yield planes(1, 2, 7, PLANE * 7)
+
+    call = stub.Stream(said())
+    assert next(call).HasField("welcome") and next(call).receipt.planes == 1
+    return call
+
+
+def _watch(stack: contextlib.ExitStack, address: str) -> grpc.Call:
+    stub = health_pb2_grpc.HealthStub(stack.enter_context(grpc.insecure_channel(address)))
+    watch = stub.Watch(health_pb2.HealthCheckRequest())
+    assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+    return watch
+
+
+def _until_not_serving(watch: grpc.Call) -> None:
+    with contextlib.suppress(grpc.RpcError):
+        while next(watch).status == health_pb2.HealthCheckResponse.SERVING:
+            pass

@@ -1,0 +1,27 @@
+"""Both ports over IPv6, by themselves and beside IPv4."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from artoveq import Client, OneShot
+from inference_server.page.edges import View
+from tests import tiny
+from tests.inference_server.serving import serving
+from wire.artifact import Artifact
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [("::1", ["[::1]"]), ("[::1]", ["[::1]"]), ("::", ["[::1]", "127.0.0.1"]), ("127.0.0.1", ["127.0.0.1"])],
+)
+def test_both_ports_listen(progressive: Artifact, host: str, reached: list[str]) -> None:
+    with serving(progressive.folder, host=host) as running:
+        for name in reached:
+            assert httpx.get(f"http://{name}:{running.server.http_port}/readyz").json() == {"status": "ready"}
+            with Client(f"{name}:{running.server.port}", str(progressive.folder)) as client:
+                result = client.predict(tiny.picture("green"), OneShot(point=10), budget=10)
+                assert result.best.name == "green"
+                shown = [edge["name"] for edge in View(running.server.deployment.edges, 24).news()["edges"]]
+                assert shown == [name.strip("[]")]
