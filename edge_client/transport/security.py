@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 import grpc
@@ -10,6 +13,8 @@ import grpc
 from edge_client.transport.base import Metadata
 from wire.addresses import check_address
 from wire.exceptions import SettingsError
+
+log = logging.getLogger(__name__)
 
 OPTIONS = [
     ("grpc.enable_retries", 0),
@@ -50,6 +55,8 @@ class Security:
         if not self.tls:
             if self.ca_file or self.certificate or self.key:
                 raise SettingsError("Certificates are for TLS; ask for it with --tls.")
+            if self.token and not _is_here(address):
+                log.warning("The token goes to %s unencrypted: whoever listens can use it; ask for TLS.", address)
             return grpc.aio.insecure_channel(address, options=OPTIONS)
         if (self.certificate is None) != (self.key is None):
             raise SettingsError("Mutual TLS takes a certificate and its key; give both.")
@@ -65,6 +72,16 @@ class Security:
 
 PLAIN = Security()
 """No encryption, no token."""
+
+
+def _is_here(address: str) -> bool:
+    """Whether what is sent to HOST:PORT stays on this machine."""
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition(":")[0].rpartition("/")[2].strip("[]")
+    with contextlib.suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost" or host.endswith(".localhost")
 
 
 def _read(path: Path | None) -> bytes | None:
