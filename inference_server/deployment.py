@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from inference_server.access import Access
+from inference_server.access import Access, Caller
 from inference_server.access.proxies import Proxies
 from inference_server.memory import MemoryBudget
 from inference_server.model import Model
@@ -29,17 +29,17 @@ class Deployment:
         )
         memory = MemoryBudget(settings.picture_memory_bytes)
         self.models = ModelRegistry([Model(folder, settings, memory) for folder in settings.model])
-        self.edges = Edges()
+        self.edges = Edges(settings.reporting_edges)
         self.leaving = False
         """The server is about to stop; still, it takes new work."""
         self.draining = False
 
-    def admit(self, caller: str, now: float | None = None) -> None:
+    def admit(self, caller: Caller, now: float | None = None) -> None:
         """Takes one picture from the caller's allowance; now: of the monotonic clock.
 
         Raises:
             ServerUnavailable: once the server is stopping.
-            AccessDenied: if the caller has no token any more.
+            AccessDenied: if the caller's token is no longer there.
             ServerOverloaded: if nothing of the allowance is left.
         """
         self.refuse_when_draining()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from inference_server.shares import Shares
 from wire.exceptions import ProtocolError
 
 T = TypeVar("T")
@@ -20,15 +20,18 @@ class _Entry(Generic[T]):
 
 
 class IdempotencyCache(Generic[T]):
-    """Remembers the newest `most` answers. Use from one event loop."""
+    """Remembers answers of the size `most` in all; of the caller that has most the oldest go. Use from one event loop.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._made: OrderedDict[Hashable, _Entry[T]] = OrderedDict()
+    size: of an answer.
+    """
+
+    def __init__(self, most: int, size: Callable[[T], int] = lambda _: 1) -> None:
+        self._size = size
+        self._made: Shares[_Entry[T]] = Shares(most)
         self._making: dict[Hashable, _Entry[T]] = {}
 
-    async def get(self, key: Hashable, asked: bytes, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The answer for `key`: made now, awaited where it is being made, or remembered.
+    async def get(self, caller: Hashable, key: Hashable, asked: bytes, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The answer for a caller's `key`: made now, awaited where it is being made, or remembered.
 
         asked: a hash of what is asked, to which the key is bound. An answer that fails is not remembered, so that it
         can be tried again.
@@ -36,21 +39,17 @@ class IdempotencyCache(Generic[T]):
         Raises:
             ProtocolError: if something else was asked with this key.
         """
-        entry = self._made.get(key) or self._making.get(key)
+        entry = self._made.get(caller, key) or self._making.get((caller, key))
         if entry is None:
-            entry = self._making[key] = _Entry(asked, asyncio.create_task(make()))
-            entry.answer.add_done_callback(lambda _: self._finish(key))
+            entry = self._making[caller, key] = _Entry(asked, asyncio.create_task(make()))
+            entry.answer.add_done_callback(lambda _: self._finish(caller, key))
         elif entry.asked != asked:
             raise ProtocolError("This key has been used for another picture; take a new key for each picture.")
-        elif key in self._made:
-            self._made.move_to_end(key)
         # A caller that goes away leaves its answer to the next one who asks.
         return await asyncio.shield(entry.answer)
 
-    def _finish(self, key: Hashable) -> None:
-        entry = self._making.pop(key)
+    def _finish(self, caller: Hashable, key: Hashable) -> None:
+        entry = self._making.pop((caller, key))
         if entry.answer.cancelled() or entry.answer.exception() is not None:
             return
-        self._made[key] = entry
-        if len(self._made) > self._most:
-            self._made.popitem(last=False)
+        self._made.put(caller, key, entry, self._size(entry.answer.result()))

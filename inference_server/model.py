@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import Counter
@@ -14,13 +12,14 @@ from inference_server import metrics
 from inference_server.answers import Decoded, answer_message
 from inference_server.decoder import open_decoder, pictures_within
 from inference_server.encoder import PictureEncoder
+from inference_server.encodings import Encodings
 from inference_server.memory import MemoryBudget
 from inference_server.runner import DecoderRunner
 from inference_server.scheduler import Scheduler
 from inference_server.settings import Settings
 from wire.artifact import Artifact, load_artifact, read_file
 from wire.entropy import open_coder
-from wire.exceptions import PictureError, ServerOverloaded
+from wire.exceptions import PictureError
 from wire.generated import remote_inference_pb2 as pb
 from wire.payload import Indices, PayloadCodec
 from wire.pictures import open_picture
@@ -62,8 +61,9 @@ class Model:
         self.decoder = DecoderRunner(self.manifest, decoder, scheduler)
         self._encoder = PictureEncoder(self.artifact, threads=settings.decoder_threads)
         self._memory = memory
-        self._readers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="artoveq-picture")
-        self._reading = threading.BoundedSemaphore(settings.encoding_pictures)
+        self._encodings: Encodings[Indices] = Encodings(
+            most=settings.encoding_pictures, most_of_caller=settings.caller_encodings, threads=os.cpu_count() or 1
+        )
         self._settings = settings
         self._begun = _ByPoint(metrics.POINT_SELECTED, self.manifest.name)
         self._answered = _ByPoint(metrics.PICTURES, self.manifest.name)
@@ -80,8 +80,8 @@ class Model:
         """Where picture files are encoded."""
         return len(self.manifest.points)
 
-    async def encode(self, file: bytes, point: int) -> Indices:
-        """A picture file to its indices (M,) at a point, off the event loop.
+    async def encode(self, caller: str, file: bytes, point: int) -> Indices:
+        """A caller's picture file to its indices (M,) at a point, off the event loop.
 
         Raises:
             PictureError: if it is no picture, or too large.
@@ -90,14 +90,7 @@ class Model:
         limit = self._settings.max_upload_bytes
         if len(file) > limit:
             raise PictureError(f"The picture file has {len(file):,} bytes, more than the limit of {limit:,}.")
-        if not self._reading.acquire(blocking=False):
-            raise ServerOverloaded(
-                f"{self._settings.encoding_pictures} picture files are being read already; try again a little later."
-            )
-        work = self._readers.submit(self._read, file, point)
-        # Not where it is awaited: a caller who leaves takes no work back that has begun.
-        work.add_done_callback(lambda _: self._reading.release())
-        return await asyncio.wrap_future(work)
+        return await self._encodings.run(caller, partial(self._read, file, point))
 
     def _read(self, file: bytes, point: int) -> Indices:
         """In a thread of the readers."""
@@ -108,7 +101,7 @@ class Model:
     async def stop(self) -> None:
         """Decodes what waits, then ends; picture files that nobody has begun to read are left."""
         await self.decoder.stop()
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._encodings.stop()
 
     def answer(self, decoded: Decoded, top_k: int) -> pb.Answer:
         """The only answer to a picture, which is counted."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from pathlib import Path
 
 import grpc
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from inference_server.access.certificates import Certificates
+from inference_server.access.contents import READ_AGAIN_S
 from inference_server.deployment import Deployment
 from inference_server.descriptors import connections_of, raise_limit
 from inference_server.lifetime import end_within, first_signal
@@ -23,7 +24,7 @@ from inference_server.rpc.requests import ReadRequests
 from inference_server.rpc.service import Service, host_of
 from inference_server.settings import Settings
 from wire.addresses import authority
-from wire.exceptions import ServerError, SettingsError
+from wire.exceptions import ServerError
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import add_RemoteInferenceServiceServicer_to_server
 
@@ -59,6 +60,7 @@ class Server:
         add_RemoteInferenceServiceServicer_to_server(self._service, self._grpc)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
+        self._certificates = Certificates(settings) if settings.tls_certificate else None
         app = build_app(self.deployment)
         self._http = HttpServer(
             uvicorn.Config(
@@ -68,12 +70,13 @@ class Server:
                 ws="none",
                 proxy_headers=False,  # `access.proxies` reads them, for both ports
                 server_header=False,
-                ssl_certfile=settings.tls_certificate,
-                ssl_keyfile=settings.tls_key,
             ),
             greeting_seconds=settings.greeting_seconds,
             upload_seconds=settings.upload_seconds,
         )
+        self._http.config.load()
+        if self._certificates is not None:
+            self._http.config.ssl = self._certificates.http_context()
 
     async def start(self) -> None:
         """Opens both ports.
@@ -89,6 +92,7 @@ class Server:
             http_socket.close()
             raise ServerError(_in_use(host, self.settings.port)) from error
         await self._grpc.start()
+        self._files_task = asyncio.create_task(self._look_at_files())
         self._http_task = asyncio.create_task(self._http.serve(sockets=[http_socket]))
         while not self._http.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.005)
@@ -96,13 +100,17 @@ class Server:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def _open_grpc(self, address: str) -> int:
-        settings = self.settings
-        if settings.tls_certificate is None or settings.tls_key is None:
+        if self._certificates is None:
             return self._grpc.add_insecure_port(address)
-        pair = (_read(settings.tls_key), _read(settings.tls_certificate))
-        client_ca = _read(settings.tls_client_ca) if settings.tls_client_ca else None
-        credentials = grpc.ssl_server_credentials([pair], client_ca, require_client_auth=client_ca is not None)
-        return self._grpc.add_secure_port(address, credentials)
+        return self._grpc.add_secure_port(address, self._certificates.rpc_credentials())
+
+    async def _look_at_files(self) -> None:
+        """Tokens and certificates change while the server runs."""
+        while True:
+            await asyncio.sleep(READ_AGAIN_S)
+            self._service.end_revoked()
+            if self._certificates is not None:
+                self._certificates.read_again()
 
     async def stop(self) -> None:
         """Says so, waits until that was heard, takes no new work, finishes what it has, closes the ports.
@@ -116,6 +124,7 @@ class Server:
         await asyncio.sleep(settings.drain_notice_seconds)
         self.deployment.draining = True
         self._service.drain()
+        self._files_task.cancel()
         await asyncio.gather(
             self._calls.end(self._grpc, settings.drain_seconds),
             self._http.end(self._http_task, settings.drain_seconds),
@@ -142,13 +151,6 @@ async def serve(settings: Settings) -> None:
     await stopping.wait()
     end_within(settings.drain_notice_seconds + settings.drain_seconds + CLOSING_S)
     await server.stop()
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def _listen(host: str, port: int, connections: int) -> Listener:

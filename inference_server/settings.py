@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     encoding_pictures: int = Field(64, ge=1)
     """Picture files that may be read and encoded at once for a model; beyond that the server answers
     RESOURCE_EXHAUSTED."""
+    caller_encodings: int = Field(16, ge=1)
+    """Of those, files of one caller."""
     stream_pictures: int = Field(256, ge=1)
     """Unfinished pictures that one stream may have."""
     max_pixels: int = Field(MAX_PIXELS, ge=1)
@@ -87,12 +89,18 @@ class Settings(BaseSettings):
     """For so long browsers come back to this host over TLS alone, once they have; 0: they are not told so."""
     viewers: int = Field(32, ge=1)
     """Pages that may be open at once."""
+    caller_viewers: int = Field(8, ge=1)
+    """Of those, pages of one caller."""
+    reporting_edges: int = Field(256, ge=1)
+    """Edges whose reports and thumbnails are kept for the page; where more report, the caller that has most of them
+    loses those of the one that has been silent longest."""
     tls_certificate: Path | None = None
     """PEM file of the certificate, with its chain; both ports then speak TLS alone."""
     tls_key: Path | None = None
     """PEM file of its private key."""
     tls_client_ca: Path | None = None
-    """PEM file of the authority that edges' certificates must come from (mutual TLS, gRPC)."""
+    """PEM file of the authority that edges' certificates must come from (mutual TLS); both ports then want
+    one."""
     tokens_file: Path | None = None
     """Lines of NAME:TOKEN; callers must send one of the tokens."""
     rate_pictures: float = Field(0, ge=0)
@@ -102,7 +110,8 @@ class Settings(BaseSettings):
     idle_seconds: float = Field(600, gt=0)
     """A stream that says nothing for so long is ended; an edge opens it anew when it has a picture."""
     remembered_pictures: int = Field(8192, ge=1)
-    """Answers that are kept for pictures that may be sent again."""
+    """Answers that are kept for pictures that may be sent again, one of more than 1 KiB counting for each it has; where
+    there are more, the caller that has most of them loses its oldest."""
     drain_notice_seconds: float = Field(0.0, ge=0)
     """How long a stopping server still takes new work while its health says NOT_SERVING, for load balancers."""
     drain_seconds: float = Field(2.0, ge=0)

@@ -1,12 +1,15 @@
-"""One server's callers: who they are, the rate of their pictures, and the number of their streams."""
+"""One server's callers: who they are, the rate of their pictures, and how many streams and pages they have open."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
 
-from inference_server.access.tokens import Tokens
+from inference_server.access.tokens import Caller, Tokens
 from inference_server.settings import Settings
 from wire.exceptions import ServerOverloaded
 
@@ -31,52 +34,101 @@ class Access:
     def __init__(self, settings: Settings) -> None:
         self._tokens = Tokens(settings.tokens_file, time.monotonic()) if settings.tokens_file else None
         self._rate, self._most_streams = settings.rate_pictures, settings.caller_streams
+        self._most_viewers, self._viewers_of_caller = settings.viewers, settings.caller_viewers
         self._allowances: OrderedDict[str, _Allowance] = OrderedDict()
         self._streams: Counter[str] = Counter()
+        self._viewers: Counter[str] = Counter()
 
-    def caller(self, authorization: str | None, host: str, now: float) -> str:
+    def caller(self, authorization: str | None, host: str, now: float) -> Caller:
         """Who calls, from the value of an `authorization` header.
 
         Raises:
             AccessDenied: if the server wants a token, and this is none of its own.
         """
-        return self._tokens.name(authorization, now) if self._tokens else host
+        return self._tokens.caller(authorization, now) if self._tokens else Caller(network_of(host))
 
-    def spend(self, caller: str, now: float) -> None:
+    def check(self, caller: Caller, now: float) -> None:
+        """Raises AccessDenied if the caller's token is no longer there."""
+        if self._tokens:
+            self._tokens.check(caller, now)
+
+    def changes(self, now: float) -> int:
+        """How often tokens have come or gone."""
+        if not self._tokens:
+            return 0
+        self._tokens.read_again(now)
+        return self._tokens.changes
+
+    def spend(self, caller: Caller, now: float) -> None:
         """Takes one picture from the caller's allowance.
 
         Raises:
-            AccessDenied: if the caller has no token any more.
+            AccessDenied: if the caller's token is no longer there.
             ServerOverloaded: if nothing of it is left.
         """
-        if self._tokens:
-            self._tokens.check(caller, now)
+        self.check(caller, now)
         if not self._rate:
             return
         full = max(1.0, self._rate)
-        allowance = self._allowances.setdefault(caller, _Allowance(full, now))
-        self._allowances.move_to_end(caller)
+        allowance = self._allowances.setdefault(caller.name, _Allowance(full, now))
+        self._allowances.move_to_end(caller.name)
         if len(self._allowances) > CALLERS_KEPT:
             self._allowances.popitem(last=False)
         allowance.pictures = min(full, allowance.pictures + (now - allowance.since) * self._rate)
         allowance.since = now
         if allowance.pictures < 1:
             wait = (1 - allowance.pictures) / self._rate
-            raise ServerOverloaded(f"{caller} may send {self._rate:g} pictures a second; send fewer.", wait)
+            raise ServerOverloaded(f"{caller.name} may send {self._rate:g} pictures a second; send fewer.", wait)
         allowance.pictures -= 1
 
-    def begin_stream(self, caller: str) -> None:
+    def begin_stream(self, caller: Caller) -> None:
         """Counts a stream of the caller, until `end_stream`.
 
         Raises:
             ServerOverloaded: if there are too many.
         """
-        if self._streams[caller] >= self._most_streams:
-            raise ServerOverloaded(f"{caller} has {self._most_streams} streams open; close one.")
-        self._streams[caller] += 1
+        if self._streams[caller.name] >= self._most_streams:
+            raise ServerOverloaded(f"{caller.name} has {self._most_streams} streams open; close one.")
+        self._streams[caller.name] += 1
 
-    def end_stream(self, caller: str) -> None:
+    def end_stream(self, caller: Caller) -> None:
         """One of the caller's streams has ended."""
-        self._streams[caller] -= 1
-        if not self._streams[caller]:
-            del self._streams[caller]
+        _give_back(self._streams, caller.name)
+
+    def may_view(self, caller: Caller) -> None:
+        """Raises ServerOverloaded if too many pages are open, of the caller's or in all."""
+        if self._viewers[caller.name] >= self._viewers_of_caller:
+            raise ServerOverloaded(f"{caller.name} has {self._viewers_of_caller} pages open; close one.")
+        if self._viewers.total() >= self._most_viewers:
+            raise ServerOverloaded(f"{self._most_viewers} viewers are watching already; try again later.")
+
+    @contextmanager
+    def viewing(self, caller: Caller) -> Iterator[None]:
+        """Counts an open page of the caller's.
+
+        Raises:
+            ServerOverloaded: as `may_view` does.
+        """
+        self.may_view(caller)
+        self._viewers[caller.name] += 1
+        try:
+            yield
+        finally:
+            _give_back(self._viewers, caller.name)
+
+
+def network_of(host: str) -> str:
+    """A host's name among callers: of IPv6 the first half of the address, since whoever has one has all of the rest."""
+    try:
+        address = ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return host
+    if not isinstance(address, IPv6Address) or address.is_loopback:
+        return str(address)
+    return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
+
+
+def _give_back(counted: Counter[str], name: str) -> None:
+    counted[name] -= 1
+    if not counted[name]:
+        del counted[name]

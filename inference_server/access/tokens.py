@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from inference_server.access.contents import READ_AGAIN_S, contents
 from wire.exceptions import AccessDenied, SettingsError
 
 log = logging.getLogger(__name__)
 
 SHORTEST_TOKEN = 16
-READ_AGAIN_S = 1.0
-"""How often the tokens file is looked at."""
 SCHEME = "bearer "
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls: the name that limits and logs go by, and the SHA-256 of its token, empty where there are none."""
+
+    name: str
+    credential: bytes = field(default=b"", repr=False)
 
 
 def read_tokens(path: Path) -> dict[bytes, str]:
@@ -48,53 +56,48 @@ class Tokens:
     """The names of the tokens in a file. Times are the monotonic clock's, in seconds."""
 
     def __init__(self, path: Path, now: float) -> None:
-        self._path, self._read_at, self._version = path, now, _version(path)
+        self._path, self._read_at, self._contents = path, now, contents(path)
         self._names_of = read_tokens(path)
-        self._names = set(self._names_of.values())
+        self.changes = 0
+        """How often others have come in place of the tokens."""
 
-    def name(self, authorization: str | None, now: float) -> str:
+    def caller(self, authorization: str | None, now: float) -> Caller:
         """Who has the token, from the value of an `authorization` header.
 
         Raises:
             AccessDenied: if there is none, or nobody has it.
         """
-        self._read_again(now)
+        self.read_again(now)
         if authorization is None or not authorization.lower().startswith(SCHEME):
             raise AccessDenied("This server wants a token; send it as `authorization: Bearer TOKEN`.")
-        name = self._names_of.get(_digest(authorization[len(SCHEME) :].strip()))
+        credential = _digest(authorization[len(SCHEME) :].strip())
+        name = self._names_of.get(credential)
         if name is None:
             raise AccessDenied("This server does not know the token; ask whoever runs it for one.")
-        return name
+        return Caller(name, credential)
 
-    def check(self, name: str, now: float) -> None:
-        """Raises AccessDenied if the name has no token any more; a stream may be older than the file."""
-        self._read_again(now)
-        if name not in self._names:
-            raise AccessDenied(f"The server no longer has a token of {name}; ask whoever runs it for one.")
+    def check(self, caller: Caller, now: float) -> None:
+        """Raises AccessDenied if the caller's token is no longer there; a stream may be older than the file."""
+        self.read_again(now)
+        if self._names_of.get(caller.credential) != caller.name:
+            raise AccessDenied(f"The server no longer has this token of {caller.name}; ask whoever runs it for one.")
 
-    def _read_again(self, now: float) -> None:
+    def read_again(self, now: float) -> None:
         """Takes over a file that has changed; one with a fault in it is not, and the log says so."""
         if now < self._read_at + READ_AGAIN_S:
             return
         self._read_at = now
-        version = _version(self._path)
-        if version == self._version:
+        found = contents(self._path)
+        if found == self._contents:
             return
-        self._version = version
+        self._contents = found
         try:
             self._names_of = read_tokens(self._path)
         except SettingsError as error:
             log.warning("The tokens stay as they were: %s", error)
             return
-        self._names = set(self._names_of.values())
+        self.changes += 1
         log.info("The tokens file has changed; it has %d tokens now.", len(self._names_of))
-
-
-def _version(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def _digest(token: str) -> bytes:

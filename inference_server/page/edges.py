@@ -11,6 +11,7 @@ from typing import Any
 
 from inference_server import metrics
 from inference_server.answers import Decoded, answer_message
+from inference_server.shares import Shares
 from inference_server.streams.actions import Answered
 from wire.exceptions import ProtocolError
 from wire.generated import remote_inference_pb2 as pb
@@ -34,17 +35,33 @@ class Shown:
     """Bytes that had arrived, and what was decoded from them."""
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What is kept of a report: numbers alone, since a message keeps all that came with it. at: of our clock."""
+
+    at: float
+    point: int
+    payload_bytes: int
+    capacity: float
+    true_capacity: float
+    latency_us: int
+    budget_us: int
+    jpeg_bytes: int
+    webp_bytes: int
+
+
+@dataclass(eq=False)
 class Edge:
     """One stream: its newest answered picture, and the newest reports of the edge with their times."""
 
     number: int
+    caller: str
     name: str
     manifest: Manifest
     pictures: int = 0
     active: float = field(default_factory=time.monotonic)
     newest: Shown | None = None
-    reports: deque[tuple[float, pb.Report]] = field(default_factory=lambda: deque(maxlen=REPORTS_KEPT))
+    reports: deque[Reported] = field(default_factory=lambda: deque(maxlen=REPORTS_KEPT))
     reported: int = 0
     thumbnail: bytes = b""
     thumbnails: int = 0
@@ -59,7 +76,7 @@ class Edge:
             self.newest.answers.append((note.payload_bytes, note.decoded))
 
     def report(self, report: pb.Report) -> None:
-        """What the edge says of its newest picture.
+        """What the edge says of its newest picture; `Edges.report` bounds how many edges' are kept.
 
         Raises:
             ProtocolError: if the thumbnail is too large.
@@ -72,28 +89,51 @@ class Edge:
         if report.thumbnail:
             self.thumbnail = report.thumbnail
             self.thumbnails += 1
-            report.ClearField("thumbnail")
-        self.reports.append((time.monotonic(), report))
+        self.reports.append(
+            Reported(
+                at=round(time.monotonic(), 3),
+                point=report.point,
+                payload_bytes=report.payload_bytes,
+                capacity=report.capacity,
+                true_capacity=report.true_capacity,
+                latency_us=report.latency_us,
+                budget_us=report.budget_us,
+                jpeg_bytes=report.jpeg_bytes,
+                webp_bytes=report.webp_bytes,
+            )
+        )
         self.reported += 1
 
 
 class Edges:
-    """All connected edges."""
+    """All connected edges; of `reporting` of them the reports are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, reporting: int) -> None:
         self._numbers = itertools.count(1)
         self.connected: dict[int, Edge] = {}
-        self.viewers = 0
+        self._reporting: Shares[Edge] = Shares(reporting)
 
-    def join(self, name: str, host: str, manifest: Manifest) -> Edge:
-        """A new stream; an edge without a name is called by its host."""
-        edge = Edge(next(self._numbers), shown(name, NAME_LENGTH) or host, manifest)
+    def join(self, caller: str, name: str, host: str, manifest: Manifest) -> Edge:
+        """A new stream of a caller; an edge without a name is called by its host."""
+        edge = Edge(next(self._numbers), caller, shown(name, NAME_LENGTH) or host, manifest)
         self.connected[edge.number] = edge
         return edge
 
     def leave(self, edge: Edge) -> None:
         """The stream has ended."""
         del self.connected[edge.number]
+        self._reporting.pop(edge.caller, edge.number)
+
+    def report(self, edge: Edge, report: pb.Report) -> None:
+        """What an edge says of its newest picture.
+
+        Raises:
+            ProtocolError: if the thumbnail is too large.
+        """
+        edge.report(report)
+        for other in self._reporting.put(edge.caller, edge.number, edge):
+            other.reports.clear()
+            other.thumbnail = b""
 
 
 class View:
@@ -121,9 +161,9 @@ class View:
             "points": len(edge.manifest.points),
             "pictures": edge.pictures,
             "picture": _picture(edge.manifest, edge.newest) if edge.newest else None,
-            "reports": [_report(at, report) for at, report in new],
+            "reports": [_row_of(report) for report in new],
         }
-        if edge.thumbnails > thumbnails:
+        if edge.thumbnails > thumbnails and edge.thumbnail:
             row["thumbnail"] = "data:image/webp;base64," + base64.b64encode(edge.thumbnail).decode()
         return row
 
@@ -137,9 +177,9 @@ def _picture(manifest: Manifest, shown: Shown) -> dict[str, Any]:
     return {"number": shown.number, "point": shown.target, "answers": answers}
 
 
-def _report(at: float, report: pb.Report) -> dict[str, Any]:
+def _row_of(report: Reported) -> dict[str, Any]:
     return {
-        "at": round(at, 3),
+        "at": report.at,
         "point": report.point,
         "payload_bytes": report.payload_bytes,
         "capacity": report.capacity or None,

@@ -1,7 +1,9 @@
 """The web page at /, and the events it lives on."""
 
 import asyncio
+import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +13,11 @@ from fastapi.responses import StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from inference_server.access import Caller
 from inference_server.deployment import Deployment
 from inference_server.page.edges import View
 from inference_server.rest.identity import caller_of
-from wire.exceptions import ServerOverloaded
+from wire.exceptions import AccessDenied, ServerOverloaded
 
 FILES = Path(__file__).parent / "static"
 INTERVAL_S = 0.25
@@ -53,22 +56,19 @@ def page_routes(deployment: Deployment) -> APIRouter:
         },
         tags=["watch"],
     )
-    async def watch_edges(_: Annotated[str, Depends(caller_of(deployment))]) -> Response:
+    async def watch_edges(caller: Annotated[Caller, Depends(caller_of(deployment))]) -> Response:
         """The edges that are connected: newest answers, operating points, capacities, deadlines."""
         deployment.refuse_when_draining()
-        if deployment.edges.viewers >= deployment.settings.viewers:
-            raise ServerOverloaded(f"{deployment.edges.viewers} viewers are watching already; close one.")
-        return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        deployment.access.may_view(caller)
+        return StreamingResponse(events(caller), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
-    async def events() -> AsyncIterator[str]:
+    async def events(caller: Caller) -> AsyncIterator[str]:
         view = View(deployment.edges, SHOWN_EDGES)
-        deployment.edges.viewers += 1
-        try:
+        with contextlib.suppress(AccessDenied, ServerOverloaded), deployment.access.viewing(caller):
             while not deployment.draining:
+                deployment.access.check(caller, time.monotonic())
                 waiting = sum(model.decoder.waiting for model in deployment.models)
                 yield f"event: edges\ndata: {json.dumps({'waiting': waiting, **view.news()})}\n\n"
                 await asyncio.sleep(INTERVAL_S)
-        finally:
-            deployment.edges.viewers -= 1
 
     return router

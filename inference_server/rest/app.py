@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from inference_server import refusals
+from inference_server.access import Caller
 from inference_server.deployment import Deployment
 from inference_server.page.routes import FILES, Page, page_routes
 from inference_server.rest.bodies import ERRORS, Health, ModelName, ModelSummary
@@ -57,10 +58,10 @@ def build_app(deployment: Deployment) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _explain)
     caller = caller_of(deployment)
     app.include_router(prediction_routes(deployment, caller))
-    Caller = Annotated[str, Depends(caller)]  # noqa: N806
+    Known = Annotated[Caller, Depends(caller)]  # noqa: N806
 
     @app.get("/v1/models", response_model=list[ModelSummary], tags=["model"])
-    async def models(_: Caller) -> list[ModelSummary]:
+    async def models(_: Known) -> list[ModelSummary]:
         """The models that are served; the first one is taken where none is named."""
         return [
             ModelSummary(
@@ -74,7 +75,7 @@ def build_app(deployment: Deployment) -> FastAPI:
         ]
 
     @app.get("/v1/model", response_model=Manifest, responses={404: ERRORS[404]}, tags=["model"])
-    async def model(_: Caller, model: ModelName = "") -> Manifest:
+    async def model(_: Known, model: ModelName = "") -> Manifest:
         """The manifest of a model."""
         return deployment.models.named(model).manifest
 
@@ -90,7 +91,7 @@ def build_app(deployment: Deployment) -> FastAPI:
         return Health(status="draining" if deployment.leaving else "ready")
 
     @app.get("/metrics", response_class=Response, tags=["operate"])
-    async def prometheus(_: Caller) -> Response:
+    async def prometheus(_: Known) -> Response:
         """Counters in the Prometheus text format."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

@@ -10,6 +10,7 @@ from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from inference_server.access import Caller
 from inference_server.access.proxies import FORWARDED
 from inference_server.deployment import Deployment
 from wire.request_ids import REQUEST_ID, request_id_of
@@ -18,10 +19,10 @@ COOKIE = "artoveq_token"
 """The page's script sets it: a browser's event streams carry no header of ours."""
 
 
-def caller_of(deployment: Deployment) -> Callable[[Request], str]:
-    """A dependency that gives the caller's name, and refuses those that are nobody we know."""
+def caller_of(deployment: Deployment) -> Callable[[Request], Caller]:
+    """A dependency that gives the caller, and refuses those that are nobody we know."""
 
-    def caller(request: Request) -> str:
+    def caller(request: Request) -> Caller:
         cookie = request.cookies.get(COOKIE)
         sent = request.headers.get("authorization") or (f"Bearer {unquote(cookie)}" if cookie else None)
         forwarded = ",".join(request.headers.getlist(FORWARDED))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
+from inference_server.access import Caller
 from inference_server.answers import answer_message
 from inference_server.deployment import Deployment
 from inference_server.model import Model
@@ -22,16 +24,16 @@ SHOWN_POINTS = 8
 """Answers that a stream has where the points are not a few whole levels."""
 
 
-def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], str]) -> APIRouter:
+def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], Caller]) -> APIRouter:
     """/v1/predictions and its stream."""
     router = APIRouter(tags=["predict"])
 
-    Caller = Annotated[str, Depends(caller_of)]  # noqa: N806
+    Known = Annotated[Caller, Depends(caller_of)]  # noqa: N806
 
-    async def body(request: Request, caller: Caller) -> AsyncIterator[bytes]:
+    async def body(request: Request, caller: Known) -> AsyncIterator[bytes]:
         """The request's body; what is longer, or comes too late, is not read to its end."""
         seconds = deployment.settings.upload_seconds
-        with deployment.uploads.one(caller) as upload:
+        with deployment.uploads.one(caller.name) as upload:
             try:
                 await asyncio.wait_for(_read(request, upload), seconds)
             except asyncio.TimeoutError:
@@ -42,7 +44,7 @@ def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], str
 
     @router.post("/v1/predictions", response_model=PredictionBody, responses=ERRORS, openapi_extra=PICTURE_BODY)
     async def predict(
-        caller: Caller,
+        caller: Known,
         picture: Body,
         model: ModelName = "",
         point: Point = None,
@@ -53,8 +55,8 @@ def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], str
         served = deployment.models.named(model)
         chosen = chosen_point(served.manifest, point, level)
         deployment.admit(caller)
-        indices = await served.encode(picture, chosen)
-        return await _answered(served, caller, indices, chosen, top_k, final=True)
+        indices = await served.encode(caller.name, picture, chosen)
+        return await _answered(served, caller.name, indices, chosen, top_k, final=True)
 
     @router.post(
         "/v1/predictions/stream",
@@ -70,7 +72,7 @@ def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], str
         openapi_extra=PICTURE_BODY,
     )
     async def predict_stream(
-        caller: Caller,
+        caller: Known,
         picture: Body,
         model: ModelName = "",
         point: Point = None,
@@ -81,16 +83,17 @@ def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], str
         served = deployment.models.named(model)
         points = shown_points(served.manifest, chosen_point(served.manifest, point, level))
         deployment.admit(caller)
-        first = await _encoded(served, picture, points[0])
+        first = await _encoded(served, caller.name, picture, points[0])
         return StreamingResponse(events(served, caller, picture, points, first, top_k), media_type="text/event-stream")
 
     async def events(
-        served: Model, caller: str, picture: bytes, points: list[int], first: Indices, top_k: int
+        served: Model, caller: Caller, picture: bytes, points: list[int], first: Indices, top_k: int
     ) -> AsyncIterator[str]:
         for point in points:
             try:
-                indices = await _derived(served, picture, first, points[0], point)
-                body = await _answered(served, caller, indices, point, top_k, final=point == points[-1])
+                deployment.access.check(caller, time.monotonic())
+                indices = await _derived(served, caller.name, picture, first, points[0], point)
+                body = await _answered(served, caller.name, indices, point, top_k, final=point == points[-1])
             except ArtoveqError as error:
                 yield f"event: error\ndata: {json.dumps({'detail': str(error)})}\n\n"
                 return
@@ -109,16 +112,16 @@ async def _read(request: Request, upload: Upload) -> None:
         raise PictureError("The picture file was cut short.") from None
 
 
-async def _encoded(model: Model, picture: bytes, point: int) -> Indices:
+async def _encoded(model: Model, caller: str, picture: bytes, point: int) -> Indices:
     """Where the model is refinable, at the end of the chain, from which all other points follow; else at the point."""
     manifest = model.manifest
-    return await model.encode(picture, manifest.chain[-1] if manifest.refinable else point)
+    return await model.encode(caller, picture, manifest.chain[-1] if manifest.refinable else point)
 
 
-async def _derived(model: Model, picture: bytes, first: Indices, first_point: int, point: int) -> Indices:
+async def _derived(model: Model, caller: str, picture: bytes, first: Indices, first_point: int, point: int) -> Indices:
     if model.manifest.refinable:
         return model.codec.at_point(first, point)
-    return first if point == first_point else await model.encode(picture, point)
+    return first if point == first_point else await model.encode(caller, picture, point)
 
 
 async def _answered(

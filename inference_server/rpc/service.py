@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import grpc
 
 from inference_server import metrics, refusals
+from inference_server.access import Caller
 from inference_server.access.proxies import FORWARDED, Proxies
 from inference_server.deployment import Deployment
 from inference_server.idempotency import IdempotencyCache
@@ -25,7 +26,7 @@ from inference_server.streams.status import status_of
 from inference_server.tracing import StreamTrace
 from inference_server.uploads import Upload, UploadTooSlow
 from wire.addresses import host_alone
-from wire.exceptions import ArtoveqError, ProtocolError, ServerOverloaded, ServerUnavailable
+from wire.exceptions import AccessDenied, ArtoveqError, ProtocolError, ServerOverloaded, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceServicer
 from wire.manifest import MANIFEST
@@ -52,20 +53,35 @@ class Service(RemoteInferenceServiceServicer):
     def __init__(self, deployment: Deployment, requests: ReadRequests) -> None:
         self._deployment, self._requests = deployment, requests
         self._streams: set[StreamRunner] = set()
-        self._answers: IdempotencyCache[pb.Answer] = IdempotencyCache(deployment.settings.remembered_pictures)
+        self._changes = 0
+        self._answers: IdempotencyCache[pb.Answer] = IdempotencyCache(
+            deployment.settings.remembered_pictures, lambda answer: 1 + answer.ByteSize() // 1024
+        )
 
     def drain(self) -> None:
         """Ends every stream once its pictures are answered; new streams are refused."""
         for stream in self._streams:
             stream.drain()
 
+    def end_revoked(self) -> None:
+        """Ends the streams of tokens that are no longer there; to be called now and then."""
+        access, now = self._deployment.access, time.monotonic()
+        if (changes := access.changes(now)) == self._changes:
+            return
+        self._changes = changes
+        for stream in self._streams:
+            try:
+                access.check(stream.caller, now)
+            except AccessDenied as error:
+                stream.refuse(error)
+
     async def Stream(
         self, requests: AsyncIterator[pb.StreamRequest | None], context: Context
     ) -> AsyncIterator[pb.StreamResponse]:
         hello, model, caller = await self._greet(requests, context)
         sent = _metadata(context)
-        edge = self._deployment.edges.join(hello.name, self._host(context), model.manifest)
-        named = {"request_id": request_id_of(sent), "caller": caller, "edge": edge.name}
+        edge = self._deployment.edges.join(caller.name, hello.name, self._host(context), model.manifest)
+        named = {"request_id": request_id_of(sent), "caller": caller.name, "edge": edge.name}
         trace = StreamTrace(named["request_id"], sent)
         log.debug("A stream begins.", extra=named)
         stream = StreamRunner(self._deployment, model, hello, edge, caller, named["request_id"], trace)
@@ -78,6 +94,8 @@ class Service(RemoteInferenceServiceServicer):
             yield pb.StreamResponse(welcome=welcome)
             while (response := await stream.next_response()) is not None:
                 yield response
+            if stream.refusal is not None:
+                await _abort(context, stream.refusal)
             if reader.done() and (error := reader.exception()) is not None:
                 if not isinstance(error, ArtoveqError):
                     raise error
@@ -97,7 +115,7 @@ class Service(RemoteInferenceServiceServicer):
 
     async def _greet(
         self, requests: AsyncIterator[pb.StreamRequest | None], context: Context
-    ) -> tuple[pb.Hello, Model, str]:
+    ) -> tuple[pb.Hello, Model, Caller]:
         """The first message is read before anybody is refused: a refusal in the midst of its writing would be lost."""
         try:
             first = await self._requests.first(requests, context)
@@ -123,16 +141,16 @@ class Service(RemoteInferenceServiceServicer):
             else:
                 asked = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
                 make = lambda: self._predict(request, model, caller)  # noqa: E731 (a coroutine for each try)
-                answer = await self._answers.get((caller, request.key), asked, make)
+                answer = await self._answers.get(caller.name, request.key, asked, make)
         except ArtoveqError as error:
             await _abort(context, error)
         return pb.PredictResponse(answer=answer)
 
-    async def _predict(self, request: pb.PredictRequest, model: Model, caller: str) -> pb.Answer:
+    async def _predict(self, request: pb.PredictRequest, model: Model, caller: Caller) -> pb.Answer:
         self._deployment.admit(caller)
         arrived = PlaneAccumulator(model.codec, request.point, by_planes=False)
         arrived.add_block(request.data, request.packed)
-        decoded = await model.decoder.decode(caller, arrived.point, arrived.indices)
+        decoded = await model.decoder.decode(caller.name, arrived.point, arrived.indices)
         return model.answer(decoded, request.top_k)
 
     async def PredictPicture(
@@ -145,11 +163,11 @@ class Service(RemoteInferenceServiceServicer):
                 raise ProtocolError(SENTENCE)
             model = self._deployment.models.named(first.fingerprint)
             self._deployment.admit(caller)
-            with self._deployment.uploads.one(caller) as upload:
+            with self._deployment.uploads.one(caller.name) as upload:
                 upload.add(first.picture)
                 await self._rest_of(upload, requests)
-                indices = await model.encode(upload.file(), model.best_point)
-            decoded = await model.decoder.decode(caller, model.best_point, indices)
+                indices = await model.encode(caller.name, upload.file(), model.best_point)
+            decoded = await model.decoder.decode(caller.name, model.best_point, indices)
         except ArtoveqError as error:
             await _let_finish(requests)
             await _abort(context, error)
@@ -179,7 +197,7 @@ class Service(RemoteInferenceServiceServicer):
 
     async def FetchFile(self, request: pb.FetchFileRequest, context: Context) -> AsyncIterator[pb.FetchFileResponse]:
         try:
-            self._caller(context)
+            caller = self._caller(context)
             model = self._deployment.models.of_fingerprint(request.fingerprint)
             if request.name not in model.manifest.edge_files:
                 await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no file {shown(request.name)!r} to fetch.")
@@ -187,9 +205,13 @@ class Service(RemoteInferenceServiceServicer):
         except ArtoveqError as error:
             await _abort(context, error)
         for start in range(0, len(data), CHUNK_BYTES):
+            try:
+                self._deployment.access.check(caller, time.monotonic())
+            except ArtoveqError as error:
+                await _abort(context, error)
             yield pb.FetchFileResponse(data=data[start : start + CHUNK_BYTES], file_bytes=0 if start else len(data))
 
-    def _caller(self, context: Context) -> str:
+    def _caller(self, context: Context) -> Caller:
         """Who calls.
 
         Raises:

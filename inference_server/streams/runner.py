@@ -9,6 +9,7 @@ import time
 import grpc
 
 from inference_server import metrics, refusals
+from inference_server.access import Caller
 from inference_server.answers import Decoded
 from inference_server.deployment import Deployment
 from inference_server.model import Model
@@ -49,11 +50,12 @@ class StreamRunner:
         model: Model,
         hello: pb.Hello,
         edge: Edge,
-        caller: str,
+        caller: Caller,
         request_id: str,
         trace: StreamTrace,
     ) -> None:
-        self._model, self._edge, self._caller = model, edge, caller
+        self._model, self._edge, self.caller = model, edge, caller
+        self._edges = deployment.edges
         self._request_id, self._trace = request_id, trace
         self._bundles = hello.reads_bundles
         self.state = StreamState(
@@ -64,6 +66,7 @@ class StreamRunner:
             bundles=hello.reads_bundles,
         )
         self.state.last_activity = time.monotonic()
+        self.refusal: ArtoveqError | None = None
         self._outbox: asyncio.Queue[pb.StreamResponse | None] = asyncio.Queue()
         self._room = asyncio.Event()
         self._room.set()
@@ -73,8 +76,11 @@ class StreamRunner:
         """Takes one message after the hello; returns when there is room for the next one.
 
         Raises:
+            AccessDenied: if the caller's token is no longer there.
             ProtocolError: if the stream as a whole cannot go on.
         """
+        if self.refusal is not None:
+            raise self.refusal
         before = self.state.received_bytes
         self._perform(self.state.receive(request, time.monotonic()))
         metrics.RECEIVED_BYTES.inc(self.state.received_bytes - before)
@@ -97,6 +103,13 @@ class StreamRunner:
     def end(self) -> None:
         """Nothing more is said than what lies ready."""
         self._outbox.put_nowait(None)
+
+    def refuse(self, error: ArtoveqError) -> None:
+        """Nothing more is taken from the edge, nor said but why."""
+        self.refusal = error
+        while not self._outbox.empty():
+            self._outbox.get_nowait()
+        self.end()
 
     def close(self) -> None:
         """The stream is gone."""
@@ -131,7 +144,7 @@ class StreamRunner:
                 case Begun(point):
                     self._model.count_begun(point)
                 case Withdraw(picture_id):
-                    self._model.decoder.withdraw(self._caller, self, picture_id)
+                    self._model.decoder.withdraw(self.caller.name, self, picture_id)
                 case EncodeFile():
                     task = asyncio.create_task(self._encode(action))
                     self._encoding.add(task)
@@ -139,7 +152,7 @@ class StreamRunner:
                 case Failed(picture_id, error):
                     self._failed(picture_id, error)
                 case Report(report):
-                    self._edge.report(report)
+                    self._edges.report(self._edge, report)
                 case End():
                     self.end()
 
@@ -153,13 +166,13 @@ class StreamRunner:
                 self._perform(self.state.failed(picture_id, outcome))
 
         try:
-            self._model.decoder.submit(self._caller, self, picture_id, action.point, action.indices, deliver)
+            self._model.decoder.submit(self.caller.name, self, picture_id, action.point, action.indices, deliver)
         except ArtoveqError as error:
             self._perform(self.state.failed(picture_id, error))
 
     async def _encode(self, action: EncodeFile) -> None:
         try:
-            indices = await self._model.encode(action.file, action.point)
+            indices = await self._model.encode(self.caller.name, action.file, action.point)
         except ArtoveqError as error:
             self._perform(self.state.failed(action.picture_id, error))
         except Exception as error:  # a fault of one picture must not leave its caller waiting
@@ -186,6 +199,6 @@ class StreamRunner:
 
     def _failed(self, picture_id: int, error: ArtoveqError) -> None:
         code = status_of(error)
-        named = {"request_id": f"{self._request_id}-{picture_id}", "caller": self._caller, "code": code.name}
+        named = {"request_id": f"{self._request_id}-{picture_id}", "caller": self.caller.name, "code": code.name}
         refusals.log.log(FAILURE_LEVELS.get(code, logging.INFO), "A picture failed: %s", error, extra=named)
         metrics.FAILURES.labels(code.name).inc()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,9 @@ import pytest
 import trustme
 
 from inference_server.access import Access
-from inference_server.access.tokens import READ_AGAIN_S, read_tokens
+from inference_server.access.access import network_of
+from inference_server.access.contents import READ_AGAIN_S
+from inference_server.access.tokens import Caller, read_tokens
 from inference_server.rpc.service import peer_host
 from inference_server.settings import Settings, read_settings
 from tests.inference_server.conftest import png
@@ -44,7 +48,11 @@ class Files:
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     folder = tmp_path_factory.mktemp("certificates")
     found = Files(*(folder / f"{name}.pem" for name in ("ca", "server", "server-key", "edge", "edge-key")))
-    authority = trustme.CA()
+    issue(trustme.CA(), found)
+    return found
+
+
+def issue(authority: trustme.CA, found: Files) -> None:
     authority.cert_pem.write_to_path(found.ca)
     for issued, certificate, key in (
         (authority.issue_cert("localhost"), found.certificate, found.key),
@@ -52,7 +60,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     ):
         issued.private_key_pem.write_to_path(key)
         issued.cert_chain_pems[0].write_to_path(certificate)
-    return found
 
 
 @pytest.fixture
@@ -100,13 +107,63 @@ def test_both_ports_speak_tls(progressive: Artifact, files: Files) -> None:
             httpx.get(f"http://localhost:{server.server.http_port}/readyz")
 
 
-def test_mutual_tls_wants_a_certificate(progressive: Artifact, files: Files) -> None:
+def context_of(ca: Path, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(ca))
+    if certificate and key:
+        context.load_cert_chain(certificate, key)
+    return context
+
+
+def test_mutual_tls_wants_a_certificate_on_both_ports(progressive: Artifact, files: Files) -> None:
     settings = {"tls_certificate": files.certificate, "tls_key": files.key, "tls_client_ca": files.ca}
     with serving(progressive.folder, **settings) as server:
         with secure(server, files.ca, files.edge_certificate, files.edge_key) as channel:
             assert answered(channel) == "red"
         with secure(server, files.ca) as channel:
             assert refusal(channel) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+        url = f"https://localhost:{server.server.http_port}"
+        known = context_of(files.ca, files.edge_certificate, files.edge_key)
+        with httpx.Client(base_url=url, verify=known) as http:
+            for path in ("/", "/v1/model", "/metrics", "/healthz"):
+                assert http.get(path).status_code == 200
+            assert http.post("/v1/predictions", content=RED).json()["classes"][0]["name"] == "red"
+        for path in ("/", "/v1/model", "/metrics"):
+            with pytest.raises(httpx.TransportError):
+                httpx.get(url + path, verify=context_of(files.ca))
+
+
+def test_certificates_that_change_are_taken_by_new_connections(progressive: Artifact, tmp_path: Path) -> None:
+    """On both ports, and the authority of the edges' with them; files that do not belong together are left."""
+    here = Files(*(tmp_path / f"{name}.pem" for name in ("ca", "server", "server-key", "edge", "edge-key")))
+    old, new = trustme.CA(), trustme.CA()
+    issue(old, here)
+    settings = {"tls_certificate": here.certificate, "tls_key": here.key, "tls_client_ca": here.ca}
+    before = Files(*(tmp_path / f"old-{name}.pem" for name in ("ca", "server", "server-key", "edge", "edge-key")))
+    issue(old, before)
+
+    def both(files: Files) -> bool:
+        try:
+            verify = context_of(files.ca, files.edge_certificate, files.edge_key)
+            httpx.get(f"https://localhost:{server.server.http_port}/healthz", verify=verify)
+            with secure(server, files.ca, files.edge_certificate, files.edge_key) as channel:
+                Stub(channel).DescribeModel(pb.DescribeModelRequest(), timeout=2)
+        except (httpx.TransportError, grpc.RpcError):
+            return False
+        return True
+
+    with serving(progressive.folder, **settings) as server:
+        assert both(here)
+        here.key.write_text("no key")
+        time.sleep(2 * READ_AGAIN_S)
+        assert both(before)
+        issue(new, here)
+        until = time.monotonic() + 10
+        while not both(here):
+            assert time.monotonic() < until
+        assert not both(before)
+        with pytest.raises(httpx.TransportError):  # an edge of the old authority, who trusts the new server
+            verify = context_of(here.ca, before.edge_certificate, before.edge_key)
+            httpx.get(f"https://localhost:{server.server.http_port}/healthz", verify=verify)
 
 
 def test_a_token_opens_both_ports(progressive: Artifact, tokens: Path) -> None:
@@ -133,6 +190,63 @@ def test_a_token_opens_both_ports(progressive: Artifact, tokens: Path) -> None:
             for headers in ({"Authorization": f"Bearer {TOKEN}"}, {"Cookie": f"artoveq_token={TOKEN}"}):
                 answer = http.post("/v1/predictions", content=RED, headers=headers)
                 assert answer.json()["classes"][0]["name"] == "red"
+
+
+def test_a_token_that_is_struck_out_ends_what_it_had_opened(progressive: Artifact, tokens: Path) -> None:
+    """Streams and pages, although the file has the size and the times that it had; the name's other token goes on."""
+    other = TOKEN[::-1]
+    tokens.write_text(f"gate: {TOKEN}\ngate: {other}\n")
+    with serving(progressive.folder, tokens_file=tokens) as server, grpc.insecure_channel(server.address) as channel:
+        streams = []
+        for token in (TOKEN, other):
+            metadata = [("authorization", f"Bearer {token}")]
+            streams.append(Stub(channel).Stream(_kept_open(hello(progressive)), metadata=metadata))
+            assert next(streams[-1]).HasField("welcome")
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        with httpx.stream("GET", f"{server.url}/v1/edges", headers=headers, timeout=5) as page:
+            lines = page.iter_lines()
+            assert next(lines).startswith("event")
+            was = tokens.stat()
+            tokens.write_text(f"gate: {'x' * len(TOKEN)}\ngate: {other}\n")
+            os.utime(tokens, ns=(was.st_atime_ns, was.st_mtime_ns))
+            with pytest.raises(grpc.RpcError, match="no longer has this token of gate") as ended:
+                next(streams[0])
+            assert ended.value.code() == grpc.StatusCode.UNAUTHENTICATED
+            list(lines)  # it ends
+        assert answered(channel, token=other) == "red"
+        streams[1].cancel()
+
+
+def test_a_key_behind_one_address_has_the_answer_to_its_own_picture_alone(progressive: Artifact) -> None:
+    with (
+        serving(progressive.folder) as server,
+        grpc.insecure_channel(server.address) as one,
+        grpc.insecure_channel(server.address) as other,
+    ):
+        asked = pb.PredictRequest(fingerprint=progressive.manifest.fingerprint, point=3, data=bytes(4), key=b"key")
+        first = Stub(one).Predict(asked).answer
+        asked.data = b"\xff" * 4
+        with pytest.raises(grpc.RpcError, match="key has been used for another picture") as refused:
+            Stub(other).Predict(asked)
+        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        asked.data = bytes(4)
+        assert Stub(other).Predict(asked).answer == first
+
+
+def test_one_caller_leaves_pages_to_others(progressive: Artifact, tokens: Path) -> None:
+    other = TOKEN[::-1]
+    tokens.write_text(f"gate: {TOKEN}\ndrone: {other}\n")
+    with serving(progressive.folder, tokens_file=tokens, caller_viewers=1) as server, httpx.Client() as http:
+
+        def page(token: str) -> httpx.Response:
+            headers = {"Authorization": f"Bearer {token}"}
+            return http.send(http.build_request("GET", f"{server.url}/v1/edges", headers=headers), stream=True)
+
+        lines = page(TOKEN).iter_lines()
+        next(lines)
+        refused = page(TOKEN)
+        assert refused.status_code == 429 and "gate has 1 pages open" in refused.read().decode()
+        assert page(other).status_code == 200
 
 
 def test_a_caller_may_send_so_many_pictures_a_second(progressive: Artifact) -> None:
@@ -178,29 +292,45 @@ def test_a_stream_without_a_hello_is_ended(progressive: Artifact) -> None:
         assert ended.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("10.0.0.7", "10.0.0.7"),
+        ("::ffff:10.0.0.7", "10.0.0.7"),
+        ("[::1]", "::1"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2:ffff::]", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unix", "unix"),
+    ],
+)
+def test_a_host_is_one_caller_whatever_address_it_takes(host: str, name: str) -> None:
+    assert network_of(host) == name
+
+
 def access(**settings: object) -> Access:
     return Access(Settings(model="nowhere", **settings))  # type: ignore[arg-type]
 
 
 def test_an_allowance_fills_up_again() -> None:
     one = access(rate_pictures=2)
-    one.spend("a", 0.0)
-    one.spend("a", 0.0)
+    one.spend(Caller("a"), 0.0)
+    one.spend(Caller("a"), 0.0)
     with pytest.raises(ServerOverloaded) as full:
-        one.spend("a", 0.1)
+        one.spend(Caller("a"), 0.1)
     assert full.value.retry_after == pytest.approx(0.4)
-    one.spend("b", 0.1)  # somebody else's is untouched
-    one.spend("a", 0.5)
+    one.spend(Caller("b"), 0.1)  # somebody else's is untouched
+    one.spend(Caller("a"), 0.5)
     with pytest.raises(ServerOverloaded):
-        one.spend("a", 0.5)
+        one.spend(Caller("a"), 0.5)
 
 
 def test_less_than_one_picture_a_second_is_possible() -> None:
     one = access(rate_pictures=0.1)
-    one.spend("a", 0.0)
+    one.spend(Caller("a"), 0.0)
     with pytest.raises(ServerOverloaded):
-        one.spend("a", 9.0)
-    one.spend("a", 10.1)
+        one.spend(Caller("a"), 9.0)
+    one.spend(Caller("a"), 10.1)
 
 
 @pytest.mark.parametrize("line", ["gate", "gate:short", ":0123456789abcdef"])
@@ -223,30 +353,31 @@ def test_tokens_files_that_let_nobody_in_are_refused(tmp_path: Path) -> None:
 def test_a_tokens_file_that_changes_is_read_again(
     tokens: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    versions = iter(range(10))
-    monkeypatch.setattr("inference_server.access.tokens._version", lambda _: next(versions))
     monkeypatch.setattr("inference_server.access.access.time.monotonic", lambda: 0.0)
     one, other = access(tokens_file=tokens), "another-long-token"
-    one.spend("gate", 0.0)
+    gate = one.caller(f"Bearer {TOKEN}", "host", 0.0)
+    one.spend(gate, 0.0)
     with pytest.raises(AccessDenied, match="does not know"):
         one.caller(f"Bearer {other}", "host", 0.1)
     tokens.write_text(f"drone: {other}\n")
     with pytest.raises(AccessDenied, match="does not know"):
-        one.caller(f"Bearer {other}", "host", 0.2)  # it is looked at once a second
-    assert one.caller(f"Bearer {other}", "host", LATER) == "drone"
+        one.caller(f"Bearer {other}", "host", 0.2)  # it is looked at now and then
+    assert one.changes(0.2) == 0
+    assert one.caller(f"Bearer {other}", "host", LATER).name == "drone"
+    assert one.changes(LATER) == 1
     with pytest.raises(AccessDenied, match="does not know"):
         one.caller(f"Bearer {TOKEN}", "host", LATER)
-    with pytest.raises(AccessDenied, match="no longer has a token of gate"):
-        one.spend("gate", LATER)  # on a stream that is open
+    with pytest.raises(AccessDenied, match="no longer has this token of gate"):
+        one.spend(gate, LATER)  # on a stream that is open
     tokens.write_text("drone\n")
-    assert one.caller(f"Bearer {other}", "host", 2 * LATER) == "drone"
+    assert one.caller(f"Bearer {other}", "host", 2 * LATER).name == "drone"
     assert "stay as they were" in caplog.text and other not in caplog.text
 
 
 def test_no_token_is_ever_shown(tokens: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     one = access(tokens_file=tokens)
-    assert one.caller(f"Bearer {TOKEN}", "host", 0.0) == "gate"
+    assert one.caller(f"Bearer {TOKEN}", "host", 0.0).name == "gate"
     with pytest.raises(AccessDenied) as refused:
         one.caller(f"Bearer {TOKEN}x", "host", 0.0)
     shown = [str(refused.value), repr(vars(one)), repr(vars(one._tokens)), caplog.text]
@@ -267,6 +398,6 @@ def test_half_of_tls_is_refused(given: dict[str, str], said: str) -> None:
 
 
 def test_callers_without_tokens_are_their_hosts() -> None:
-    assert peer_host("ipv4:10.0.0.7:50123") == "10.0.0.7" == access().caller(None, "10.0.0.7", 0.0)
+    assert peer_host("ipv4:10.0.0.7:50123") == "10.0.0.7" == access().caller(None, "10.0.0.7", 0.0).name
     assert peer_host("ipv6:[::1]:50123") == "::1" == peer_host("ipv6:%5B::1%5D:50123")
     assert peer_host("ipv6:%5B::ffff:10.0.0.7%5D:50123") == "10.0.0.7"

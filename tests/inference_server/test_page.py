@@ -113,14 +113,14 @@ def test_only_so_many_viewers_are_served(progressive: Artifact) -> None:
 
 
 def test_an_edge_without_a_name_is_called_by_its_host() -> None:
-    edges = Edges()
-    assert edges.join("", "10.0.0.7", MANIFEST).name == "10.0.0.7"
-    assert len(edges.join("x" * 1000, "10.0.0.7", MANIFEST).name) == 64
+    edges = Edges(8)
+    assert edges.join("caller", "", "10.0.0.7", MANIFEST).name == "10.0.0.7"
+    assert len(edges.join("caller", "x" * 1000, "10.0.0.7", MANIFEST).name) == 64
 
 
 def test_of_many_edges_those_active_last_are_shown() -> None:
-    edges = Edges()
-    joined = [edges.join(str(i), "host", MANIFEST) for i in range(5)]
+    edges = Edges(8)
+    joined = [edges.join("caller", str(i), "host", MANIFEST) for i in range(5)]
     for i, edge in enumerate(joined):
         edge.active = float(i)
     news = View(edges, 2).news()
@@ -131,7 +131,7 @@ def test_of_many_edges_those_active_last_are_shown() -> None:
 
 
 def test_of_several_pictures_in_flight_the_newest_is_shown() -> None:
-    edge = Edges().join("", "host", MANIFEST)
+    edge = Edges(8).join("caller", "", "host", MANIFEST)
     for number, point, final in ((2, 1, False), (1, 2, True), (2, 2, True)):
         decoded = Decoded(point, np.array([0.2, 0.8], np.float32), 0.0, 0.0)
         edge.answered(Answered(number, 2, 4 * point, decoded, 0.1, not final, final))
@@ -139,7 +139,27 @@ def test_of_several_pictures_in_flight_the_newest_is_shown() -> None:
     assert [(edge.newest.number, bytes_, one.point) for bytes_, one in edge.newest.answers] == [(2, 4, 1), (2, 8, 2)]
 
 
+def test_reports_are_kept_of_so_many_edges_and_every_caller_has_its_share() -> None:
+    edges = Edges(3)
+    modest, *many = (edges.join(caller, "", "host", MANIFEST) for caller in ("modest", *["greedy"] * 4))
+    for edge in (modest, *many):
+        edges.report(edge, pb.Report(point=1, thumbnail=b"webp"))
+    assert [len(edge.reports) for edge in (modest, *many)] == [1, 0, 0, 1, 1]
+    rows = View(edges, 8).news()["edges"]
+    assert ["thumbnail" in row for row in rows] == [True, False, False, True, True]
+    edges.leave(many[3])
+    edges.report(many[0], pb.Report(point=2))
+    assert [len(edge.reports) for edge in (modest, *many)] == [1, 1, 0, 1, 1]
+
+
+def test_of_a_report_nothing_is_kept_but_its_numbers() -> None:
+    edge = Edges(8).join("caller", "", "host", MANIFEST)
+    edge.report(pb.Report.FromString(pb.Report(point=1).SerializeToString() + b"\xf2\x7a\x03abc"))
+    assert [one.point for one in edge.reports] == [1]
+    assert not any(isinstance(one, pb.Report) for one in edge.reports)
+
+
 def test_a_large_thumbnail_is_refused() -> None:
-    edge = Edges().join("", "host", MANIFEST)
+    edge = Edges(8).join("caller", "", "host", MANIFEST)
     with pytest.raises(ProtocolError, match="A thumbnail has at most"):
         edge.report(pb.Report(thumbnail=bytes(THUMBNAIL_BYTES + 1)))

@@ -119,15 +119,15 @@ def test_a_caller_who_leaves_gives_no_room_back_before_the_work_ends(progressive
 
     async def plan() -> None:
         with memory.hold(settings.picture_memory_bytes):  # so that the picture is not read yet
-            first = asyncio.create_task(model.encode(png("red"), 1))
+            first = asyncio.create_task(model.encode("edge", png("red"), 1))
             await asyncio.to_thread(until, lambda: bool(memory._waiting))
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
             with pytest.raises(ServerOverloaded, match="1 picture files are being read already"):
-                await model.encode(png("red"), 1)
-        await asyncio.to_thread(until, lambda: model._reading._value == 1)  # type: ignore[attr-defined]
-        assert len(await model.encode(png("red"), 1)) == progressive.manifest.sub_vectors
+                await model.encode("edge", png("red"), 1)
+        await asyncio.to_thread(until, lambda: not model._encodings._of)
+        assert len(await model.encode("edge", png("red"), 1)) == progressive.manifest.sub_vectors
         await model.stop()
 
     asyncio.run(plan())
