@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -123,6 +124,11 @@ def evaluate(
     ] = None,
     data: Annotated[str | None, typer.Option(help="As for train; measures anew.")] = None,
     through_server: Annotated[bool, typer.Option("--through-server", help="Stream to a real server.")] = False,
+    sizes: Annotated[
+        str | None,
+        typer.Option(help="Measure at these codebook sizes, as in 2,37,1024, or at so many drawn ones: drawn:20."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of drawn sizes.")] = 0,
     scenario: Annotated[
         list[Scenario] | None,
         typer.Option(help="What the artifact's committed figures deliver where the rate changes: S1, S2 or S3."),
@@ -148,9 +154,16 @@ def evaluate(
     if data is None or artifacts is None or len(artifacts) != 1:
         raise typer.BadParameter("Give one artifact and --data, or artifacts and --scenario.")
     from artoveq import evaluation
+    from artoveq.sizes import at_sizes, sizes_of
     from training.data import load_split
 
     loaded, split = load_artifact(artifacts[0]), load_split(data, "test", strict=strict)
     measure = evaluation.evaluate_through_server if through_server else evaluation.evaluate
-    report = {"artifact": loaded.manifest.name, "pictures": len(split), "points": measure(loaded, split)}
+    report: dict[str, Any] = {"artifact": loaded.manifest.name, "pictures": len(split)}
+    if sizes is not None and sizes.startswith("drawn:"):
+        report["seed"] = seed
+    with tempfile.TemporaryDirectory() as scratch:
+        if sizes is not None:
+            loaded = at_sizes(loaded, sizes_of(sizes, loaded.manifest, seed), Path(scratch) / "sizes")
+        report["points"] = measure(loaded, split)
     print(json.dumps(report, indent=1))

@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.interpolation import between, to_be_measured
@@ -20,6 +20,7 @@ def figures(point: dict[str, Any], metric: float, **more: Any) -> dict[str, Any]
 
 
 @given(st.sets(st.integers(1, 2000), min_size=1), st.integers(1, 200))
+@settings(deadline=None)
 def test_as_many_points_are_measured_as_were_asked_for_the_ends_among_them(costs: set[int], count: int) -> None:
     found = to_be_measured(points(*sorted(costs)), count)
     kept = [n for n, point in enumerate(found) if not point.get("interpolated")]
@@ -39,6 +40,7 @@ def test_cheap_points_are_measured_more_closely_and_levels_always_are() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=8))
+@settings(deadline=None)
 def test_what_is_not_measured_lies_between_its_neighbours(metrics: list[float]) -> None:
     every = points(*range(10, 10 * len(metrics) * 3 + 1, 10))
     numbers = [1 + n * (len(every) - 1) // (len(metrics) - 1) for n in range(len(metrics))]
