@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def main() -> None:
         import atheris
     except ImportError:
         sys.exit("Atheris has no build for this Python; take 3.11 to 3.13 on Linux.")
+    logging.disable(logging.WARNING)
     with atheris.instrument_imports(include=GUIDED_BY):
         target = importlib.import_module(f"tests.fuzz.{given.target}")
     where = [str(SCRATCH / given.target), str(CORPUS / given.target)]

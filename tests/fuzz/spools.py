@@ -7,7 +7,6 @@ the spool works, or says why not.
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import struct
@@ -22,8 +21,6 @@ from wire.exceptions import SpoolError
 FINGERPRINT = "0" * 64
 CONTEXT = {"frame": 1}
 MOST = 100
-
-logging.getLogger("edge_client.spool").setLevel(logging.ERROR)
 
 
 def check(data: bytes) -> None:
