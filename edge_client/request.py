@@ -15,13 +15,15 @@ from edge_client.rate.policy import Plan, Progress, RatePolicy
 from edge_client.rate.uplink import Sample
 from edge_client.results import Answer, Result
 from edge_client.stream import Arrived, Event, Failed, Part, Ponged, StreamLedger
-from wire.exceptions import PointError, ServerUnavailable
+from wire.exceptions import PointError, ProtocolError, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.payload import Indices, PayloadCodec
 from wire.tasks import Task
 
 PATIENCE_S = 30.0
 """How long a late answer is waited for. It is late, not lost."""
+ANSWER_BYTES = 1 << 20
+"""Of all answers to one picture, and their parts; a server that sends more is not listened to."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Request:
         self.picture_id, self.ledger, self.result, self.began = picture_id, ledger, result, began
         self.policy, self.plan = policy, plan
         self._task, self._part = task, part
-        self._before = len(result.answers)
+        self._before, self._answer_bytes = len(result.answers), 0
         self.complete = False
         """Whether the final answer is there."""
         self.arrived = 0
@@ -100,6 +102,9 @@ class Request:
             self._learn(event)
         if isinstance(event, (Arrived, Ponged)):
             return None
+        self._answer_bytes += event.message.ByteSize()
+        if self._answer_bytes > ANSWER_BYTES:
+            raise ProtocolError(f"The server sends more than {ANSWER_BYTES:,} bytes of answers to one picture.")
         answer = Answer.from_message(event.message, self._task, now - self.began, self.result.payload_bytes)
         self.complete = answer.final and not answer.partial
         known = self.result.answers

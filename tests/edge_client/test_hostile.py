@@ -26,7 +26,7 @@ from tests.conftest import ROOT
 from tests.edge_client.hostile import Chunks, Hostile, serving, whole
 from tests.wire.manifests import signed
 from wire.artifact import Artifact, load_artifact
-from wire.exceptions import ArtifactError, ArtoveqError, ModelMismatch, ServerOverloaded, UsageError
+from wire.exceptions import ArtifactError, ArtoveqError, ModelMismatch, ProtocolError, ServerOverloaded, UsageError
 from wire.generated import remote_inference_pb2 as pb
 from wire.manifest import ENCODER, MANIFEST, sha256
 
@@ -272,6 +272,19 @@ def test_no_pause_is_longer_than_a_minute(honest: Artifact) -> None:
         with pytest.raises(ServerOverloaded, match="is busy: busy") as error:
             client.deliver(Kept(honest.manifest.fingerprint, POINT, b"", True, {}, b"key"))
         assert error.value.retry_after == LONGEST_RETRY_S
+
+
+def test_answers_end(honest: Artifact) -> None:
+    def flood(payload: pb.Payload) -> pb.StreamResponse:
+        classes = [pb.ClassProbability(name="x" * 100) for _ in range(500)]
+        answer = pb.Answer(picture_id=payload.picture_id, point=1, classification=pb.Classification(classes=classes))
+        return pb.StreamResponse(bundle=pb.ResponseBundle(responses=[pb.StreamResponse(answer=answer)] * 30))
+
+    hostile = served(honest)
+    hostile.respond = flood
+    said = "more than 1,048,576 bytes of answers to one picture"
+    with serving(hostile) as address, Client(address) as client, pytest.raises(ProtocolError, match=said):
+        client.predict(tiny.picture("red"), OneShot(POINT))
 
 
 def test_a_pinned_model_is_the_only_one_that_is_taken(honest: Artifact, tmp_path: Path) -> None:
