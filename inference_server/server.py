@@ -11,6 +11,7 @@ import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from inference_server.access.access import network_of
 from inference_server.access.certificates import Certificates
 from inference_server.access.contents import READ_AGAIN_S
 from inference_server.deployment import Deployment
@@ -43,7 +44,7 @@ class Server:
         self.deployment = Deployment(settings)
         requests = ReadRequests(
             SERVICE_NAME,
-            lambda context: host_of(context, self.deployment.proxies),
+            lambda context: network_of(host_of(context, self.deployment.proxies)),
             seconds=settings.greeting_seconds,
             host_calls=settings.host_calls,
             host_watches=settings.host_watches,
