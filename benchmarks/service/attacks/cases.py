@@ -22,7 +22,7 @@ MOST_GROWTH_MIB, LONGEST_CHECK_S, MOST_LOG_LINES_S = 256.0, 1.0, 20.0
 EDGE_S, EDGE_MIB = 10.0, 400.0
 """How long an edge takes to say why it will not, and in how much memory."""
 NEVER_S = 1000.0
-FACT_S = {"revocation": 2.0, "deadlines": 10.0, "endless_retry": 70.0}
+FACT_S = {"revocation": 2.0, "deadlines": 10.0, "sigterm": 5.0, "endless_retry": 70.0}
 """Facts that are times. The others count faults, of which there are none."""
 
 

@@ -23,7 +23,9 @@ from benchmarks.service.attacks.floods.unknown import BODY
 from benchmarks.service.attacks.http2 import Http2
 from benchmarks.service.attacks.rounds import OURS, THEIRS, TOKENS, authorized, server_of
 from benchmarks.service.attacks.target import HOST, OPTIONS, Target
+from benchmarks.service.half_open import all_at_once
 from benchmarks.service.load import PICTURES, Payloads
+from benchmarks.service.shutdown import seconds_to_exit
 from wire.artifact import load_artifact
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
@@ -257,6 +259,12 @@ async def _message_open_for(target: Target) -> float:
     return round(time.monotonic() - began, 1)
 
 
+async def sigterm(model: Path) -> dict[str, Any]:
+    """SIGTERM while callers leave half open whatever can be, thrice; the command `shutdown` has each kind alone."""
+    seconds, code = await asyncio.to_thread(seconds_to_exit, model, all_at_once.__name__)
+    return {"seconds": seconds, "exit_code": code}
+
+
 @contextlib.asynccontextmanager
 async def _server(model: Path, **more: float) -> AsyncIterator[ServerProcess]:
     with tempfile.TemporaryDirectory() as folder, server_of(model, Path(folder), **more) as server:
@@ -278,5 +286,5 @@ async def _target(server: ServerProcess) -> AsyncIterator[Target]:
 
 FACTS = {
     case.__name__: case
-    for case in (formats, key_binding, page_for_all, revocation, keepalive, deadlines, endless_retry)
+    for case in (formats, key_binding, page_for_all, revocation, keepalive, deadlines, sigterm, endless_retry)
 }

@@ -24,6 +24,8 @@ PATIENCE_S, HEALTH_PATIENCE_S = 30.0, 10.0
 """An answer that takes longer is lost; a check that takes longer has failed."""
 HTTP_CHECK_S, GRPC_CHECK_S = 0.1, 0.5
 """Health is asked for this often, over a new connection each time, as load balancers do."""
+BALANCER = "127.0.0.3"
+"""Whoever asks for health has an address of its own."""
 HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
@@ -153,7 +155,7 @@ class Honest:
 
 
 async def _healthz(port: int) -> None:
-    reader, writer = await asyncio.open_connection(HOST, port)
+    reader, writer = await asyncio.open_connection(HOST, port, local_addr=(BALANCER, 0))
     with contextlib.closing(writer):
         writer.write(HEALTHZ)
         status = await reader.readline()
