@@ -134,7 +134,7 @@ def _show(name: str, result: Any) -> None:
 
 def watch(
     source: Annotated[
-        str, typer.Argument(help="camera:0, an rtsp:// address, a video file, or a folder that fills up.")
+        str, typer.Argument(help="camera:0, an rtsp:// address, a video file, or folder:DIR that fills up.")
     ],
     server: of.Server = "localhost:50051",
     budget: of.Budget = "200ms",
@@ -150,10 +150,10 @@ def watch(
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines in place of text.")] = False,
     webhook: Annotated[str | None, typer.Option(metavar="URL", help="POST each result as JSON.")] = None,
     mqtt: Annotated[str | None, typer.Option(metavar="mqtt://HOST/TOPIC", help="Publish each result as JSON.")] = None,
-    spool: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep pictures here while no server answers; answer them later.")
-    ] = None,
-    spool_pictures: Annotated[int, typer.Option(min=1, help="How many are kept; then the oldest are dropped.")] = 10000,
+    existing: Annotated[bool, typer.Option("--existing", help="Of a folder also what is in it at the start.")] = False,
+    spool: of.Spool = None,
+    spool_pictures: of.SpoolPictures = 10000,
+    spool_parts: of.SpoolParts = "both",
     report: Annotated[bool, typer.Option("--report", help="Show results on the server's page.")] = False,
     thumbnail: Annotated[bool, typer.Option("--thumbnail", help="Show frames there, too: 300 bytes each.")] = False,
     name: Annotated[str, typer.Option(help="What the page calls this edge.")] = "",
@@ -163,32 +163,40 @@ def watch(
     key: of.Key = None,
     token: of.Token = None,
 ) -> None:
-    """Classify what a camera sees: the newest frame whenever the link is ready, never a stale one."""
+    """Classify what a camera sees, the newest frame whenever the link is ready; or every picture that a folder gets."""
     from artoveq.watch import sinks
     from artoveq.watch.frames import open_frames
     from artoveq.watch.loop import Options
     from artoveq.watch.loop import watch as run
+    from artoveq.watch.mqtt import Mqtt
+    from artoveq.watch.webhook import Webhook
     from edge_client import AsyncClient, Security, Spool
 
-    frames, kept = open_frames(source), Spool(spool, spool_pictures) if spool else None
+    kept = Spool(spool, spool_pictures, spool_parts) if spool is not None else None
+    frames = open_frames(source, existing=existing, spool=kept)  # before anybody is asked: what comes now counts
     to: list[sinks.Sink] = [
         sinks.JsonLines() if as_json else sinks.Terminal(lambda line: print(shown(line), flush=True))
     ]
-    to += [sinks.Webhook(webhook)] if webhook else []
-    to += [sinks.Mqtt(mqtt)] if mqtt else []
+    to += [Webhook(webhook)] if webhook else []
+    to += [Mqtt(mqtt, offline=kept is not None)] if mqtt else []
     security = Security(tls, ca_file, certificate, key, token)
 
+    def mode(manifest: Manifest) -> Mode:
+        return mode_of(
+            manifest,
+            point=point,
+            level=level,
+            max_bytes=max_bytes,
+            progressive=progressive,
+            min_confidence=min_confidence,
+            webp=webp,
+        )
+
+    client = AsyncClient(server, model, fingerprint=fingerprint, name=name, security=security, offline=kept is not None)
+
     async def all_of_it() -> None:
-        async with AsyncClient(server, model, fingerprint=fingerprint, name=name, security=security) as client:
-            mode = mode_of(
-                client.encoder.manifest,
-                point=point,
-                level=level,
-                max_bytes=max_bytes,
-                progressive=progressive,
-                min_confidence=min_confidence,
-                webp=webp,
-            )
+        async with client:
+            mode(client.encoder.manifest)  # what the model lacks is said at the start
             await run(client, frames, to, Options(mode, budget, top_k, report or thumbnail, thumbnail), kept)
 
     try:
@@ -198,5 +206,5 @@ def watch(
     finally:
         for sink in to:
             sink.close()
-        if kept:
+        if kept is not None:
             kept.close()

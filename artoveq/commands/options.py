@@ -30,6 +30,13 @@ def number(text: str) -> int:
     return int(text)
 
 
+def parts(text: str) -> str:
+    """What a spool keeps of a picture."""
+    if text not in ("planes", "picture", "both"):
+        raise typer.BadParameter(f"{text!r} is none of planes, picture and both.")
+    return text
+
+
 Data = Annotated[str, typer.Option(help="A folder with one folder per class, or imagewoof:DIR or cifar100:DIR.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at a picture that cannot be read; else it is left out.")]
 Runs = Annotated[Path, typer.Option(help="Where checkpoints are kept.")]
@@ -58,3 +65,15 @@ MinConfidence = Annotated[
 TopK = Annotated[int, typer.Option(min=1, help="How many classes to name.")]
 Fingerprint = Annotated[str, typer.Option(metavar="HEX", help="The one model that is taken, as `serve` prints it.")]
 Model = Annotated[Path | None, typer.Option(help="The artifact; fetched from the server if left out.")]
+Spool = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Keep pictures here while no server answers; answer them later.")
+]
+SpoolPictures = Annotated[int, typer.Option(min=1, help="How many are kept; then the oldest are dropped.")]
+SpoolParts = Annotated[
+    Any,
+    typer.Option(
+        parser=parts,
+        metavar="planes|picture|both",
+        help="What is kept of each: its planes, for this model alone; the picture, for any; or both.",
+    ),
+]

@@ -104,6 +104,10 @@ class Books:
             said = "kept" if record.get("kept") else "failed"
         self.frames[number].append(said)
 
+    async def taken(self) -> bool:
+        """As the sink of `watch`."""
+        return True
+
     def close(self) -> None:
         """As the sink of `watch`."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,9 @@ import pytest
 
 from artoveq.processes import ServerProcess, server_process
 from artoveq.watch.frames import Frame, open_frames
-from artoveq.watch.sinks import Mqtt, Webhook
+from artoveq.watch.mqtt import Mqtt
+from artoveq.watch.webhook import Webhook
+from edge_client import Spool
 from tests.conftest import MODEL, PICTURES
 from wire.exceptions import FrameError, SinkError
 from wire.pictures import read_picture
@@ -69,17 +72,85 @@ def test_a_video_plays_on_while_the_link_is_busy(video: Path) -> None:
     assert found[0][0].picture.shape == (160, 160, 3)
 
 
-def test_of_a_folder_that_fills_up_the_newest_is_taken(tmp_path: Path) -> None:
-    async def run() -> list[str]:
-        frames, names = open_frames(str(tmp_path)), []
-        for arrivals in (["a", "b"], ["c", "d", "e"], ["f"]):
-            for name in arrivals:
-                shutil.copy(PICTURES / "dingo.png", tmp_path / f"{name}.png")
-                await asyncio.sleep(0.02)
-            names.append((await anext(frames)).name)
-        return names
+async def names_of(frames: AsyncIterator[Frame], most: int) -> list[str]:
+    """Of the next ones."""
+    return [(await asyncio.wait_for(anext(frames), 20)).name for _ in range(most)]
 
-    assert asyncio.run(run()) == ["b.png", "e.png", "f.png"]
+
+def arrive(folder: Path, *names: str) -> None:
+    for name in names:
+        shutil.copy(PICTURES / "dingo.png", folder / f"{name}.png")
+
+
+def test_of_a_folder_every_picture_is_taken_from_the_start_on(tmp_path: Path) -> None:
+    arrive(tmp_path, "before")
+
+    async def run() -> None:
+        frames = open_frames(f"folder:{tmp_path}")
+        arrive(tmp_path, *"abcdefgh")  # before anything is taken, for example while the server is looked for
+        assert await names_of(frames, 8) == [f"{name}.png" for name in "abcdefgh"]
+        arrive(tmp_path, "i", "before")  # another picture under a name that was there
+        os.utime(tmp_path / "before.png", (1, 1))
+        assert await names_of(frames, 2) == ["i.png", "before.png"]
+
+    asyncio.run(run())
+
+
+def test_also_what_is_there_is_taken_where_that_is_asked_for(tmp_path: Path) -> None:
+    arrive(tmp_path, "b", "a")
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert asyncio.run(names_of(open_frames(str(tmp_path), existing=True), 2)) == ["b.png", "a.png"]
+    with pytest.raises(FrameError, match="--existing is for the pictures"):
+        open_frames(str(tmp_path / "notes.txt"), existing=True)
+
+
+def test_what_came_while_nobody_watched_is_taken_by_who_has_the_spool(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    arrive(folder, "before")
+
+    async def run(*names: str) -> list[bytes]:
+        """Takes these, of which all but the last are ticked off: that is when the process ends."""
+        spool, keys = Spool(tmp_path / "s.db", 10), []
+        frames = open_frames(str(folder), spool=spool)
+        for name in names:
+            frame = await asyncio.wait_for(anext(frames), 20)
+            assert frame.name == f"{name}.png" and frame.arrival is not None
+            keys.append(frame.key)
+            if name != names[-1]:
+                spool.tick_off(frame.arrival.folder, {frame.arrival.name: frame.arrival.mark})
+        spool.close()
+        return keys
+
+    asyncio.run(run())
+    arrive(folder, "a", "b", "c")
+    first = asyncio.run(run("a", "b"))
+    again = asyncio.run(run("b", "c"))
+    assert first[1] == again[0] and len({*first, *again}) == 3  # the same picture has the same key
+
+
+def test_a_damaged_file_is_said_to_be_one_and_delays_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("artoveq.watch.arrivals.WRITING_S", 0.3)
+    spool = Spool(tmp_path / "s.db", 10)
+
+    async def run() -> None:
+        frames = open_frames(str(tmp_path), spool=spool)
+        (tmp_path / "cut.png").write_bytes((PICTURES / "dingo.png").read_bytes()[:5000])
+        (tmp_path / "gone.png").write_bytes(b"cut")
+        arrive(tmp_path, "whole")
+        assert await names_of(frames, 1) == ["whole.png"]
+        (tmp_path / "gone.png").unlink()
+        waiting = asyncio.ensure_future(anext(frames))
+        await asyncio.sleep(1)
+        arrive(tmp_path, "next")
+        assert (await asyncio.wait_for(waiting, 20)).name == "next.png"
+
+    asyncio.run(run())
+    assert "cut.png: is damaged" in caplog.text and "gone.png was taken away before it was read" in caplog.text
+    assert list(spool.taken(tmp_path.resolve()) or ()) == ["cut.png"]
+    spool.close()
 
 
 def test_a_file_that_is_still_written_is_waited_for(tmp_path: Path) -> None:
@@ -151,7 +222,17 @@ def test_frames_taken_while_the_server_is_away_are_said_to_have_failed(tmp_path:
         port = str(free.getsockname()[1])
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(server_process(MODEL, "--port", port))
-        command = [sys.executable, "-m", "artoveq", "watch", str(tmp_path), "--server", first.address, "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "artoveq",
+            "watch",
+            f"folder:{tmp_path}",
+            "--existing",
+            "--server",
+            first.address,
+            "--json",
+        ]
         watching = stack.enter_context(
             subprocess.Popen([*command, "--model", str(MODEL)], stdout=subprocess.PIPE, text=True)
         )
@@ -181,11 +262,18 @@ def test_kept_frames_are_answered_once_each_when_the_server_is_back(tmp_path: Pa
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     address = f"127.0.0.1:{port}"
-    command = [sys.executable, "-m", "artoveq", "watch", str(pictures), "--server", address, "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "artoveq",
+        "watch",
+        f"folder:{pictures}",
+        "--existing",
+        "--server",
+        address,
+        "--json",
+    ]
     command += ["--model", str(MODEL), "--spool", str(spool), "--spool-pictures", "2"]
-
-    def arrive(name: str) -> None:
-        shutil.copy(PICTURES / "dingo.png", pictures / f"{name}.png")
 
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(server_process(MODEL, "--port", port))
@@ -197,12 +285,12 @@ def test_kept_frames_are_answered_once_each_when_the_server_is_back(tmp_path: Pa
             record: dict[str, object] = json.loads(watching.stdout.readline())  # type: ignore[union-attr]
             return record
 
-        arrive("a")
+        arrive(pictures, "a")
         assert told()["class"] == "dingo"
         first.process.kill()
         first.process.wait()
         for name in "bcd":
-            arrive(name)
+            arrive(pictures, name)
             record = told()
             assert record["source"] == f"{name}.png" and record["kept"] is True
         dropped = told()  # two are kept, so the oldest had to go, and is said to have gone
@@ -212,7 +300,7 @@ def test_kept_frames_are_answered_once_each_when_the_server_is_back(tmp_path: Pa
         assert [d["source"] for d in delivered] == ["d.png", "c.png"]  # the newest first
         assert all(d["delivered"] is True and d["class"] == "dingo" for d in delivered)
         for name in "efghij":
-            arrive(name)
+            arrive(pictures, name)
             record = told()
             if "delivered" not in record and "class" in record:
                 break
