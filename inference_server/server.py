@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import sys
 
@@ -28,6 +29,8 @@ from wire.addresses import authority
 from wire.exceptions import ServerError
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import add_RemoteInferenceServiceServicer_to_server
+
+log = logging.getLogger(__name__)
 
 SWITCH_S = 0.0005
 """How long the event loop may keep the decoder's thread from its next batch; a tenth of what Python allows."""
@@ -109,9 +112,12 @@ class Server:
         """Tokens and certificates change while the server runs."""
         while True:
             await asyncio.sleep(READ_AGAIN_S)
-            self._service.end_revoked()
-            if self._certificates is not None:
-                self._certificates.read_again()
+            try:
+                self._service.end_revoked()
+                if self._certificates is not None:
+                    self._certificates.read_again()
+            except Exception:  # whatever it was, what changes next is still seen
+                log.exception("Tokens and certificates could not be looked at.")
 
     async def stop(self) -> None:
         """Says so, waits until that was heard, takes no new work, finishes what it has, closes the ports.

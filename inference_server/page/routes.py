@@ -22,6 +22,8 @@ from wire.exceptions import AccessDenied, ServerOverloaded
 FILES = Path(__file__).parent / "static"
 INTERVAL_S = 0.25
 SHOWN_EDGES = 24
+HEADERS = {"Cache-Control": "no-store", "Connection": "close"}
+"""Where the events end, so does the connection: who is refused keeps nothing open."""
 
 
 class Page(StaticFiles):
@@ -60,7 +62,7 @@ def page_routes(deployment: Deployment) -> APIRouter:
         """The edges that are connected: newest answers, operating points, capacities, deadlines."""
         deployment.refuse_when_draining()
         deployment.access.may_view(caller)
-        return StreamingResponse(events(caller), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return StreamingResponse(events(caller), media_type="text/event-stream", headers=HEADERS)
 
     async def events(caller: Caller) -> AsyncIterator[str]:
         view = View(deployment.edges, SHOWN_EDGES)

@@ -212,7 +212,8 @@ def test_a_token_that_is_struck_out_ends_what_it_had_opened(progressive: Artifac
             with pytest.raises(grpc.RpcError, match="no longer has this token of gate") as ended:
                 next(streams[0])
             assert ended.value.code() == grpc.StatusCode.UNAUTHENTICATED
-            list(lines)  # it ends
+            list(lines)  # it ends, and the connection with it
+            assert page.headers["connection"] == "close"
         assert answered(channel, token=other) == "red"
         streams[1].cancel()
 
