@@ -23,7 +23,7 @@ from inference_server.rest.connections import HttpServer, Listener
 from inference_server.rpc.ending import EndCalls
 from inference_server.rpc.options import options
 from inference_server.rpc.requests import ReadRequests
-from inference_server.rpc.service import Service, host_of
+from inference_server.rpc.service import Service, host_of, wait_of
 from inference_server.settings import Settings
 from wire.addresses import authority
 from wire.exceptions import ServerError
@@ -48,6 +48,7 @@ class Server:
         requests = ReadRequests(
             SERVICE_NAME,
             lambda context: network_of(host_of(context, self.deployment.proxies)),
+            lambda context: wait_of(context, self.deployment),
             seconds=settings.greeting_seconds,
             host_calls=settings.host_calls,
             host_watches=settings.host_watches,

@@ -107,6 +107,9 @@ class Settings(BaseSettings):
     """Pictures a second that one caller may send; 0 is without limit."""
     caller_streams: int = Field(1024, ge=1)
     """Streams that one caller may have open: one token, or, without tokens, one host."""
+    stranger_requests: float = Field(50, ge=0)
+    """Requests and calls a second of one host without a token, where tokens are wanted; further ones wait. 0: without
+    limit."""
     idle_seconds: float = Field(600, gt=0)
     """A stream that says nothing for so long is ended; an edge opens it anew when it has a picture."""
     remembered_pictures: int = Field(8192, ge=1)

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
+from inference_server.access.strangers import Strangers
 from inference_server.access.tokens import Caller, Tokens
 from inference_server.settings import Settings
-from wire.exceptions import ServerOverloaded
+from wire.exceptions import AccessDenied, ServerOverloaded
 
 CALLERS_KEPT = 10_000
 """Callers whose rate is remembered; the one unseen for longest is forgotten first."""
@@ -33,6 +34,7 @@ class Access:
 
     def __init__(self, settings: Settings) -> None:
         self._tokens = Tokens(settings.tokens_file, time.monotonic()) if settings.tokens_file else None
+        self._strangers = Strangers(settings.stranger_requests)
         self._rate, self._most_streams = settings.rate_pictures, settings.caller_streams
         self._most_viewers, self._viewers_of_caller = settings.viewers, settings.caller_viewers
         self._allowances: OrderedDict[str, _Allowance] = OrderedDict()
@@ -46,6 +48,16 @@ class Access:
             AccessDenied: if the server wants a token, and this is none of its own.
         """
         return self._tokens.caller(authorization, now) if self._tokens else Caller(network_of(host))
+
+    def wait(self, authorization: str | None, host: str, now: float) -> float:
+        """Seconds for which a request waits: none with a token of ours, or where none is wanted."""
+        if not self._tokens:
+            return 0.0
+        try:
+            self._tokens.caller(authorization, now)
+        except AccessDenied:
+            return self._strangers.wait(network_of(host), now)
+        return 0.0
 
     def check(self, caller: Caller, now: float) -> None:
         """Raises AccessDenied if the caller's token is no longer there."""

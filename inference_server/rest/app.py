@@ -15,7 +15,7 @@ from inference_server.deployment import Deployment
 from inference_server.page.routes import FILES, Page, page_routes
 from inference_server.rest.bodies import ERRORS, Health, ModelName, ModelSummary
 from inference_server.rest.guard import Guard
-from inference_server.rest.identity import RequestIds, caller_of
+from inference_server.rest.identity import RequestIds, Turns, caller_of
 from inference_server.rest.predictions import prediction_routes
 from inference_server.uploads import UploadTooLarge, UploadTooSlow
 from wire.exceptions import (
@@ -54,6 +54,7 @@ def build_app(deployment: Deployment) -> FastAPI:
     )
     app.add_middleware(Guard, settings=deployment.settings)
     app.add_middleware(RequestIds)
+    app.add_middleware(Turns, deployment=deployment)
     app.add_exception_handler(ArtoveqError, _refuse)
     app.add_exception_handler(RequestValidationError, _explain)
     caller = caller_of(deployment)

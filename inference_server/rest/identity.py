@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from urllib.parse import unquote
@@ -23,13 +24,31 @@ def caller_of(deployment: Deployment) -> Callable[[Request], Caller]:
     """A dependency that gives the caller, and refuses those that are nobody we know."""
 
     def caller(request: Request) -> Caller:
-        cookie = request.cookies.get(COOKIE)
-        sent = request.headers.get("authorization") or (f"Bearer {unquote(cookie)}" if cookie else None)
-        forwarded = ",".join(request.headers.getlist(FORWARDED))
-        host = deployment.proxies.host(request.client.host if request.client else "", forwarded)
-        return deployment.access.caller(sent, host, time.monotonic())
+        return deployment.access.caller(*_sent(deployment, request), time.monotonic())
 
     return caller
+
+
+def _sent(deployment: Deployment, request: Request) -> tuple[str | None, str]:
+    """The value of an `authorization` header, and the host that it comes from."""
+    cookie = request.cookies.get(COOKIE)
+    authorization = request.headers.get("authorization") or (f"Bearer {unquote(cookie)}" if cookie else None)
+    forwarded = ",".join(request.headers.getlist(FORWARDED))
+    return authorization, deployment.proxies.host(request.client.host if request.client else "", forwarded)
+
+
+class Turns:
+    """Has requests without a token wait for their turn, where tokens are wanted."""
+
+    def __init__(self, app: ASGIApp, deployment: Deployment) -> None:
+        self._app, self._deployment = app, deployment
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            wait = self._deployment.access.wait(*_sent(self._deployment, Request(scope)), time.monotonic())
+            if wait:
+                await asyncio.sleep(wait)
+        await self._app(scope, receive, send)
 
 
 class RequestIds:

@@ -51,24 +51,36 @@ class ReadRequests(grpc.aio.ServerInterceptor):
     """Reads the request of each call that has one.
 
     service: ours; of others, health and reflection, calls that go on are watches. host: whom a call comes from.
-    seconds: that a request may take. host_calls: calls of one host that may owe theirs. host_watches: of one host.
+    wait: how long until a call is read. seconds: that a request may take. host_calls: calls of one host that may owe
+    theirs. host_watches: of one host.
     """
 
     def __init__(
-        self, service: str, host: Callable[[Any], str], *, seconds: float, host_calls: int, host_watches: int
+        self,
+        service: str,
+        host: Callable[[Any], str],
+        wait: Callable[[Any], float],
+        *,
+        seconds: float,
+        host_calls: int,
+        host_watches: int,
     ) -> None:
-        self._prefix, self._host, self._seconds = f"/{service}/", host, seconds
+        self._prefix, self._host, self._wait, self._seconds = f"/{service}/", host, wait, seconds
         self._owed = Waiting(host_calls, "calls whose request has not arrived")
         self._watches = Waiting(host_watches, "watching calls")
 
-    async def first(self, requests: AsyncIterator[Any], context: Any) -> Any:
+    async def first(self, requests: AsyncIterator[Any], context: Any, *, ours: bool = True) -> Any:
         """The first message of a call; None where the bytes are no message, or the caller says nothing at all.
+
+        ours: of health and reflection nobody waits for a turn.
 
         Raises:
             ServerOverloaded: if the host owes too many requests.
             ProtocolError: if it does not come in time.
         """
         with self._owed.one(self._host(context)):
+            if ours and (wait := self._wait(context)):
+                await asyncio.sleep(wait)
             try:
                 return await asyncio.wait_for(anext(aiter(requests), None), self._seconds)
             except asyncio.TimeoutError:
@@ -88,17 +100,17 @@ class ReadRequests(grpc.aio.ServerInterceptor):
             "response_serializer": handler.response_serializer,
         }
         if handler.unary_unary:
-            return grpc.stream_unary_rpc_method_handler(self._unary(handler.unary_unary), **serving)
+            return grpc.stream_unary_rpc_method_handler(self._unary(handler.unary_unary, ours), **serving)
         if handler.unary_stream:
-            streamed = self._streamed(handler.unary_stream)
+            streamed = self._streamed(handler.unary_stream, ours)
             return grpc.stream_stream_rpc_method_handler(streamed if ours else self._watching(streamed), **serving)
         if handler.stream_stream and not ours:
             return grpc.stream_stream_rpc_method_handler(self._watching(handler.stream_stream), **serving)
         return handler._replace(request_deserializer=serving["request_deserializer"])
 
-    async def _read(self, requests: AsyncIterator[Any], context: Any) -> Any:
+    async def _read(self, requests: AsyncIterator[Any], context: Any, ours: bool) -> Any:
         try:
-            request = await self.first(requests, context)
+            request = await self.first(requests, context, ours=ours)
         except ServerOverloaded as error:
             await self._refuse(error, context)
         except ProtocolError as error:
@@ -107,15 +119,15 @@ class ReadRequests(grpc.aio.ServerInterceptor):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, SENTENCE)
         return request
 
-    def _unary(self, handle: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
+    def _unary(self, handle: Callable[[Any, Any], Awaitable[Any]], ours: bool) -> Callable[[Any, Any], Awaitable[Any]]:
         async def unary(requests: AsyncIterator[Any], context: Any) -> Any:
-            return await handle(await self._read(requests, context), context)
+            return await handle(await self._read(requests, context, ours), context)
 
         return unary
 
-    def _streamed(self, handle: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Awaitable[None]]:
+    def _streamed(self, handle: Callable[[Any, Any], Any], ours: bool) -> Callable[[Any, Any], Awaitable[None]]:
         async def streamed(requests: AsyncIterator[Any], context: Any) -> None:
-            await write_all(handle(await self._read(requests, context), context), context)
+            await write_all(handle(await self._read(requests, context, ours), context), context)
 
         return streamed
 

@@ -252,6 +252,12 @@ def host_of(context: Context, proxies: Proxies) -> str:
     return proxies.host(peer_host(context.peer()), _metadata(context).get(FORWARDED))
 
 
+def wait_of(context: Context, deployment: Deployment) -> float:
+    """Seconds for which a call is to wait for its turn."""
+    authorization = _metadata(context).get("authorization")
+    return deployment.access.wait(authorization, host_of(context, deployment.proxies), time.monotonic())
+
+
 def peer_host(peer: str) -> str:
     """The host of a gRPC peer such as "ipv4:10.0.0.7:50123" or "ipv6:%5B::1%5D:50123"."""
     return host_alone(unquote(peer).partition(":")[2].rpartition(":")[0]) or peer
