@@ -18,6 +18,7 @@ for command in (
     edge.classify,
     edge.watch,
     server.serve,
+    server.health,
     server.dashboard,
     training.train,
     training.export,

@@ -82,13 +82,15 @@ def test_own_pictures_are_three_commands() -> None:
     )
 
 
-def test_the_unit_file_is_one() -> None:
-    text = (ROOT / "docs" / "artoveq-watch.service").read_text()
+@pytest.mark.parametrize("unit", ["watch", "serve"])
+def test_the_unit_files_are_some(unit: str) -> None:
+    text = (ROOT / "docs" / f"artoveq-{unit}.service").read_text()
     (command,) = re.findall(r"^ExecStart=\S+ (\w+) (.*)$", text, re.M)
     known = {option for parameter in COMMANDS[command[0]].params for option in parameter.opts}
-    assert {a for a in shlex.split(command[1]) if a.startswith("--")} <= known
-    options = re.findall(r'ARTOVEQ_OPTIONS=([^"]*)"', text)[0]
-    assert {a for a in shlex.split(options) if a.startswith("--")} <= known
+    options = " ".join(re.findall(r'ARTOVEQ_OPTIONS=([^"]*)"', text))
+    assert {a for a in shlex.split(command[1] + " " + options) if a.startswith("--")} <= known
+    limits = dict(re.findall(r"^(TimeoutStopSec|MemoryMax|TasksMax|NoNewPrivileges)=(\w+)$", text, re.M))
+    assert len(limits) == 4 and int(limits["TimeoutStopSec"]) > 5
 
 
 def test_the_page_pictures_are_there() -> None:

@@ -1,4 +1,4 @@
-"""serve, dashboard and demo."""
+"""serve, health, dashboard and demo."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from artoveq.commands import options as of
+from wire.exceptions import ServerUnavailable
 
 DEMO_MODEL = Path(__file__).parent.parent.parent / "models" / "imagewoof64-compact-progressive"
 
@@ -28,6 +29,17 @@ def serve(
     given = {"host": host, "port": port, "http_port": http_port}
     asyncio.run(run(read_settings(model=model, **{k: v for k, v in given.items() if v is not None})))
     end()
+
+
+def health(
+    host: Annotated[str | None, typer.Option(help="The server's own option.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="The server's own option.")] = None,
+) -> None:
+    """Ask the server on this machine whether it takes work; exit code 0 if so. For the rest its settings are read."""
+    from inference_server.health import of_environment
+
+    if fault := of_environment(host, http_port):
+        raise ServerUnavailable(fault)
 
 
 def dashboard(
