@@ -1,8 +1,8 @@
 """Whether the server on this machine takes work: what Docker asks every few seconds, so Python's own modules alone.
 
-`python -m inference_server.health` ends with 0 if so, and else with a sentence and 1. Of the settings it reads those that
-say where to ask. It speaks to its own machine, and sends nothing: whose certificate the server has is not checked. Where
-the server wants one of us (mutual TLS) it shows the server's own; refused with that, the server lives at least.
+`python -m inference_server.health` ends with 0 if so, and else with a sentence and 1. Of the settings it reads those
+that say where to ask. It speaks to its own machine, and sends nothing: whose certificate the server has is not checked.
+Where the server wants one of us (mutual TLS) it shows the server's own; refused with that, the server lives at least.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ TIMEOUT_S = 2.5
 
 def fault(host: str, port: int, certificate: str | None, key: str | None) -> str | None:
     """Why the server takes no work, None if it does. certificate, key: PEM files of the server, where it speaks TLS."""
+    connection: http.client.HTTPConnection
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -96,3 +96,25 @@ def test_the_unit_files_are_some(unit: str) -> None:
 def test_the_page_pictures_are_there() -> None:
     for name in ("phone-light", "phone-dark", "desk-light", "desk-dark"):
         assert (ROOT / "docs" / f"page-{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_licences_are_those_of_what_is_pinned() -> None:
+    """`scripts/sbom` makes the table anew. What is pinned for other platforms is not in it."""
+
+    def canonical(name: str) -> str:
+        return re.sub(r"[-_.]+", "-", name).lower()
+
+    rows = re.findall(r"^\| (\S+) \| (\S+) \| .+ \| ([\w, ]+) \|$", (ROOT / "docs" / "licences.md").read_text(), re.M)
+    for image in ("edge", "server"):
+        listed = {(canonical(name), version) for name, version, images in rows if image in images.split(", ")}
+        pins = re.findall(r"^([\w.-]+)==(\S+)( ;)?", (ROOT / "docker" / f"requirements-{image}.txt").read_text(), re.M)
+        assert listed <= {(canonical(name), version) for name, version, _ in pins}
+        assert {(canonical(name), version) for name, version, elsewhere in pins if not elsewhere} <= listed
+
+
+@pytest.mark.parametrize("image", ["edge", "server", "server-gpu"])
+def test_every_pin_has_its_hashes_and_the_images_want_them(image: str) -> None:
+    text = (ROOT / "docker" / f"requirements-{image}.txt").read_text()
+    pins = re.split(r"^(?=[\w.-]+==)", text, flags=re.M)
+    assert len(pins) > 20 and all("--hash=sha256:" in pin for pin in pins if pin) and "://" not in text
+    assert "--require-hashes" in (ROOT / "docker" / f"{image.removesuffix('-gpu')}.Dockerfile").read_text()
