@@ -28,10 +28,12 @@ def fault(host: str, port: int, certificate: str | None, key: str | None) -> str
     try:
         if certificate:
             context.load_cert_chain(certificate, key)
-        connection.request("GET", "/readyz")
-        status = connection.getresponse().status
-    except ssl.SSLError as error:
-        return None if "_ALERT_" in (error.reason or "") else f"The server speaks no TLS that we do ({error})."
+        connection.connect()
+        try:
+            connection.request("GET", "/readyz")
+            status = connection.getresponse().status
+        except (ssl.SSLError, ConnectionError):  # greeted, and then hung up on
+            return None if certificate else f"The server on port {port} of {host} hung up."
     except (OSError, http.client.HTTPException) as error:
         return f"No server answers on port {port} of {host} ({error})."
     finally:

@@ -44,4 +44,4 @@ def test_over_tls(progressive: Artifact, tmp_path: Path, edges: str) -> None:
         settings["tls_client_ca"] = client_ca
     with serving(progressive.folder, **settings) as running:
         assert fault("127.0.0.1", running.server.http_port, str(certificate), str(key)) is None
-        assert "No server answers" in (fault("127.0.0.1", running.server.http_port, None, None) or "")
+        assert fault("127.0.0.1", running.server.http_port, None, None) is not None
