@@ -35,13 +35,18 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
+async def attacks(name: str) -> None:
+    """Until standard input ends; on one event loop, since gRPC's threads outlive a round."""
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        print(json.dumps(await attack(name, json.loads(line))), flush=True)
+
+
 def main(name: str, core: int) -> None:
-    """Until standard input ends."""
+    """On this core, with all connections that the system allows."""
     os.sched_setaffinity(0, {core})
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    for line in sys.stdin:
-        print(json.dumps(asyncio.run(attack(name, json.loads(line)))), flush=True)
+    asyncio.run(attacks(name))
 
 
 if __name__ == "__main__":
