@@ -112,7 +112,16 @@ class AsyncClient:
             check_pin(artifact.manifest, self._fingerprint)
             return Encoder(artifact)
         cached = provisioned(self.address) if self._offline and not self._fingerprint else None
-        return Encoder(cached) if cached is not None else await self._fetched()
+        if cached is not None:
+            return Encoder(cached)
+        try:
+            return await self._fetched()
+        except ServerUnavailable as error:
+            if not self._offline:
+                raise
+            raise ServerUnavailable(
+                f"{error} An edge starts without it once it has a model; name its folder."
+            ) from error
 
     async def _fetched(self) -> Encoder:
         metadata = self._security.metadata

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -14,11 +15,12 @@ from rich.markup import escape
 
 from artoveq.commands import options as of
 from artoveq.commands.options import console
-from wire.exceptions import PictureError
+from wire.exceptions import ArtoveqError, PictureError, ServerError, ServerUnavailable
 from wire.manifest import Manifest
 from wire.shown import shown
 
 if TYPE_CHECKING:
+    from edge_client import Client, Spool
     from edge_client.modes import Mode
 
 
@@ -51,8 +53,8 @@ def mode_of(
 
 def classify(
     pictures: Annotated[
-        list[str], typer.Argument(help="JPEG, PNG or WebP files, folders of them, or - for standard input.")
-    ],
+        list[str] | None, typer.Argument(help="JPEG, PNG or WebP files, folders of them, or - for standard input.")
+    ] = None,
     server: of.Server = "localhost:50051",
     budget: of.Budget = "50ms",
     point: of.Point = None,
@@ -65,19 +67,30 @@ def classify(
     model: of.Model = None,
     fingerprint: of.Fingerprint = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    spool: of.Spool = None,
+    spool_pictures: of.SpoolPictures = 10000,
+    spool_parts: of.SpoolParts = "both",
     tls: of.Tls = False,
     ca_file: of.CaFile = None,
     certificate: of.Certificate = None,
     key: of.Key = None,
     token: of.Token = None,
 ) -> None:
-    """Classify pictures on a server, within a latency budget."""
-    from edge_client import Client, Security
+    """Classify pictures on a server, within a latency budget; with --spool also those that wait there."""
+    from edge_client import Client, Security, Spool
+    from wire.exceptions import UsageError
     from wire.pictures import read_picture
 
-    failed = 0
+    if not pictures and spool is None:
+        raise UsageError("Name pictures, or with --spool the file in which some wait.")
+    failed, dark = 0, None
     security = Security(tls, ca_file, certificate, key, token)
-    with Client(server, model, fingerprint=fingerprint, security=security) as client:
+    with contextlib.ExitStack() as stack:
+        waiting = Spool(spool, spool_pictures, spool_parts) if spool is not None else None
+        if waiting is not None:
+            stack.callback(waiting.close)
+        offline = waiting is not None
+        client = stack.enter_context(Client(server, model, fingerprint=fingerprint, security=security, offline=offline))
         mode = mode_of(
             client.encoder.manifest,
             point=point,
@@ -87,23 +100,72 @@ def classify(
             min_confidence=min_confidence,
             webp=webp,
         )
-        for name, source in _sources(pictures):
+        for name, source in _sources(pictures or ()):
             try:
                 picture = read_picture(source, name=name)
             except PictureError as error:  # the other pictures are still worth an answer
                 failed += 1
-                print(
-                    json.dumps({"picture": name, "error": str(error)}) if as_json else f"error: {shown(str(error))}",
-                    flush=True,
-                )
+                _tell({"picture": name, "error": str(error)}, f"error: {error}", as_json)
                 continue
-            result = client.predict(picture, mode, budget=budget, top_k=top_k)
+            try:
+                if dark is not None:  # nobody is asked again for each picture
+                    raise dark
+                result = client.predict(picture, mode, budget=budget, top_k=top_k)
+            except ServerError as error:
+                if waiting is None:
+                    raise
+                dark = error if isinstance(error, ServerUnavailable) else None
+                gone = client.keep(waiting, picture, {"picture": name})
+                _tell(
+                    {"picture": name, "kept": True, "reason": str(error)}, f"{name}: kept for later: {error}", as_json
+                )
+                for old in gone:
+                    failed += 1
+                    full = "The spool was full before a server answered."
+                    _tell({**old.context, "error": full}, f"{_name_of(old.context)}: {full}", as_json)
+                continue
             if as_json:
                 print(json.dumps({"picture": name, **result.as_record()}), flush=True)
             else:
                 _show(name, result)
+        if waiting is not None and dark is None:
+            failed += _deliver(client, waiting, top_k, as_json)
+        if waiting is not None and len(waiting):
+            print(f"{len(waiting)} pictures wait in {spool}; classify with --spool again.", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
+
+
+def _deliver(client: Client, waiting: Spool, top_k: int, as_json: bool) -> int:
+    """Answers what waits, as far as a server does; how many will never be answered."""
+    from edge_client.waiting import Fate, fate
+
+    failed = 0
+    while (kept := waiting.newest()) is not None:
+        name = _name_of(kept.context)
+        try:
+            answer = client.deliver(kept, top_k=top_k)
+        except ArtoveqError as error:
+            if fate(error, kept, client.encoder.manifest.fingerprint, 1) is Fate.WAITS:
+                print(shown(str(error)), file=sys.stderr)
+                break
+            failed += 1
+            _tell({**kept.context, "error": str(error)}, f"{name}: {error}", as_json)
+            waiting.set_aside(kept, str(error))
+            continue
+        record = {**kept.context, "delivered": True, "point": kept.point, **answer.as_record()}
+        _tell(record, f"{name}: {answer.text}  delivered now", as_json)
+        waiting.forget(kept)
+    return failed
+
+
+def _name_of(context: dict[str, Any]) -> str:
+    """Of a picture in a spool, which `watch` may have put there."""
+    return str(context.get("picture") or context.get("source") or "a picture")
+
+
+def _tell(record: dict[str, Any], line: str, as_json: bool) -> None:
+    print(json.dumps(record) if as_json else shown(line), flush=True)
 
 
 def _sources(names: Iterable[str]) -> Iterator[tuple[str, bytes | Path]]:

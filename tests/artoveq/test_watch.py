@@ -32,6 +32,13 @@ from wire.pictures import read_picture
 FPS = 30
 
 
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seconds; frame i has the grey value 4·i in its corner."""
@@ -354,6 +361,25 @@ def test_a_password_is_sent_to_the_webhook_and_named_nowhere(caplog: pytest.LogC
 def test_no_broker_is_said_to_be_none() -> None:
     with pytest.raises(SinkError, match="No MQTT broker answers"):
         Mqtt("mqtt://127.0.0.1:1/topic")
+
+
+def test_a_broker_that_is_away_at_the_start_is_looked_for_where_that_is_allowed(port: int) -> None:
+    published: list[tuple[str, dict[str, object]]] = []
+
+    async def run() -> None:
+        sink = Mqtt(f"mqtt://127.0.0.1:{port}/gate/dogs", offline=True)
+        sink.send({"frame": 1})
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(sink.taken(), 0.1)
+        with socket.create_server(("127.0.0.1", port)) as listener:
+            thread = threading.Thread(target=_broker, args=(listener, published))
+            thread.start()
+            assert await asyncio.wait_for(sink.taken(), 20)
+            sink.close()
+            thread.join(10)
+
+    asyncio.run(run())
+    assert published == [("gate/dogs", {"frame": 1})]
 
 
 def test_results_are_published_to_a_broker() -> None:
