@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from edge_client.spool import Kept
 from wire.exceptions import (
     AccessDenied,
@@ -23,22 +21,17 @@ NEVER = (ProtocolError, PictureError, PointError)
 LATER = (ServerUnavailable, ServerOverloaded, AccessDenied)
 
 
-class Fate(Enum):
-    """It waits and is tried again, or will never be answered."""
+def is_waited_for(error: ArtoveqError, kept: Kept, fingerprint: str, tries: int) -> bool:
+    """Whether it is tried again; else it will never be answered.
 
-    WAITS = "waits"
-    GIVEN_UP = "given up"
-
-
-def fate(error: ArtoveqError, kept: Kept, fingerprint: str, tries: int) -> Fate:
-    """error: why it was not answered. fingerprint: of the edge's model. tries: of this picture in a row, from 1.
+    error: why it was not answered. fingerprint: of the edge's model. tries: of this picture in a row, from 1.
 
     Whatever somebody may set right at the server, or at the edge, is waited for: a token, a model, room on a disk.
     """
     if isinstance(error, NEVER):
-        return Fate.GIVEN_UP
+        return False
     if isinstance(error, ModelMismatch):
-        return Fate.GIVEN_UP if kept.picture is None and kept.fingerprint != fingerprint else Fate.WAITS
+        return kept.picture is not None or kept.fingerprint == fingerprint
     if isinstance(error, ServerError) and not isinstance(error, LATER):
-        return Fate.GIVEN_UP if tries >= MOST_TRIES else Fate.WAITS
-    return Fate.WAITS
+        return tries < MOST_TRIES
+    return True

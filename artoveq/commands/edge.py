@@ -138,7 +138,7 @@ def classify(
 
 def _deliver(client: Client, waiting: Spool, top_k: int, as_json: bool) -> int:
     """Answers what waits, as far as a server does; how many will never be answered."""
-    from edge_client.waiting import Fate, fate
+    from edge_client.waiting import is_waited_for
 
     failed = 0
     while (kept := waiting.newest()) is not None:
@@ -146,7 +146,7 @@ def _deliver(client: Client, waiting: Spool, top_k: int, as_json: bool) -> int:
         try:
             answer = client.deliver(kept, top_k=top_k)
         except ArtoveqError as error:
-            if fate(error, kept, client.encoder.manifest.fingerprint, 1) is Fate.WAITS:
+            if is_waited_for(error, kept, client.encoder.manifest.fingerprint, 1):
                 print(shown(str(error)), file=sys.stderr)
                 break
             failed += 1

@@ -15,7 +15,7 @@ from artoveq.watch.frames import Frame
 from artoveq.watch.sinks import Sink
 from edge_client import AsyncClient, Kept, Result, Spool
 from edge_client.modes import Mode
-from edge_client.waiting import Fate, fate
+from edge_client.waiting import is_waited_for
 from wire.exceptions import ArtifactError, ArtoveqError, ServerError, ServerOverloaded, ServerUnavailable, SpoolError
 from wire.manifest import Manifest
 
@@ -171,7 +171,7 @@ class _Watching:
                 answer = await self._client.deliver(kept, top_k=self._options.top_k)
         except ArtoveqError as error:
             self._tries += 1
-            if fate(error, kept, self._client.encoder.manifest.fingerprint, self._tries) is Fate.WAITS:
+            if is_waited_for(error, kept, self._client.encoder.manifest.fingerprint, self._tries):
                 raise
             self._tries, self._dark = 0, ""
             self._send(kept.context | {"error": str(error)})

@@ -18,7 +18,7 @@ from artoveq.watch.sinks import Record
 from edge_client import Answer, AsyncClient, Kept, OneShot, Result, Spool
 from edge_client.spool import Arrival
 from edge_client.transport.memory import run_in_virtual_time
-from edge_client.waiting import MOST_TRIES, Fate, fate
+from edge_client.waiting import MOST_TRIES, is_waited_for
 from wire.exceptions import (
     AccessDenied,
     ArtifactError,
@@ -245,23 +245,23 @@ KEPT = Kept("a" * 64, 1, b"planes", True, {}, b"key")
 @pytest.mark.parametrize(
     ("error", "tries", "expected"),
     [
-        (ServerUnavailable(""), 1000, Fate.WAITS),
-        (ServerOverloaded(""), 1000, Fate.WAITS),
-        (AccessDenied(""), 1000, Fate.WAITS),
-        (SpoolError(""), 1000, Fate.WAITS),
-        (ArtifactError(""), 1000, Fate.WAITS),
-        (ServerError(""), MOST_TRIES - 1, Fate.WAITS),
-        (ServerError(""), MOST_TRIES, Fate.GIVEN_UP),
-        (ProtocolError(""), 1, Fate.GIVEN_UP),
-        (PictureError(""), 1, Fate.GIVEN_UP),
-        (PointError(""), 1, Fate.GIVEN_UP),
+        (ServerUnavailable(""), 1000, True),
+        (ServerOverloaded(""), 1000, True),
+        (AccessDenied(""), 1000, True),
+        (SpoolError(""), 1000, True),
+        (ArtifactError(""), 1000, True),
+        (ServerError(""), MOST_TRIES - 1, True),
+        (ServerError(""), MOST_TRIES, False),
+        (ProtocolError(""), 1, False),
+        (PictureError(""), 1, False),
+        (PointError(""), 1, False),
     ],
 )
-def test_what_may_be_set_right_is_waited_for(error: ArtoveqError, tries: int, expected: Fate) -> None:
-    assert fate(error, KEPT, "a" * 64, tries) is expected
+def test_what_may_be_set_right_is_waited_for(error: ArtoveqError, tries: int, expected: bool) -> None:
+    assert is_waited_for(error, KEPT, "a" * 64, tries) is expected
 
 
 def test_planes_of_a_model_that_is_gone_are_given_up_and_a_picture_is_not() -> None:
     mismatch, with_picture = ModelMismatch(""), Kept("a" * 64, 1, b"planes", True, {}, b"key", b"file")
-    assert fate(mismatch, KEPT, "b" * 64, 1) is Fate.GIVEN_UP
-    assert fate(mismatch, KEPT, "a" * 64, 1) is fate(mismatch, with_picture, "b" * 64, 1) is Fate.WAITS
+    assert not is_waited_for(mismatch, KEPT, "b" * 64, 1)
+    assert is_waited_for(mismatch, KEPT, "a" * 64, 1) and is_waited_for(mismatch, with_picture, "b" * 64, 1)
