@@ -28,7 +28,7 @@ class Hostile(RemoteInferenceServiceServicer):
     respond: Callable[[pb.Payload], pb.StreamResponse] = lambda payload: pb.StreamResponse()
     sent: int = 0
     """Bytes of files that have left."""
-    heard: list[bytes] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
     """What edges have said on streams."""
 
     def DescribeModel(self, request: pb.DescribeModelRequest, context: Any) -> pb.DescribeModelResponse:
@@ -41,7 +41,7 @@ class Hostile(RemoteInferenceServiceServicer):
 
     def Stream(self, requests: Iterator[pb.StreamRequest], context: Any) -> Iterator[pb.StreamResponse]:
         for request in requests:
-            self.heard.append(request.SerializeToString())
+            self.received.append(request.SerializeToString())
             kind = request.WhichOneof("message")
             if kind == "hello":
                 yield pb.StreamResponse(welcome=pb.Welcome(reads_coded=True))

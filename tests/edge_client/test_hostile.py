@@ -66,7 +66,7 @@ def refused(hostile: Hostile, said: str, kind: type[ArtoveqError] = ArtifactErro
         client.predict(tiny.picture("red"), OneShot(POINT))
     sentence = str(error.value)
     assert sentence.isprintable() and len(sentence) < 500
-    assert not hostile.heard
+    assert not hostile.received
     assert not [path for path in cache_folder().rglob("*") if path.is_file()]
 
 
@@ -174,7 +174,7 @@ def test_graphs_that_are_not_run(honest: Artifact, encoder: Callable[[], bytes],
     hostile = served(honest, encoder())
     with serving(hostile) as address, pytest.raises(ArtifactError, match=said) as error, Client(address):
         pass
-    assert str(error.value).isprintable() and not hostile.heard
+    assert str(error.value).isprintable() and not hostile.received
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20  # KiB
 
 
@@ -245,7 +245,7 @@ def test_manifests_that_are_not_believed(honest: Artifact, changes: dict[str, An
     hostile = served(honest, **changes)
     with serving(hostile) as address, pytest.raises(ArtifactError, match=said) as error, Client(address):
         pass
-    assert str(error.value).isprintable() and not hostile.heard
+    assert str(error.value).isprintable() and not hostile.received
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_an_honest_model_passes_all_of_it(honest: Artifact) -> None:
     )
     with serving(hostile) as address, Client(address) as client:
         assert client.predict(tiny.picture("red"), OneShot(POINT)).best.name == "red"
-    (payload,) = [m for m in map(pb.StreamRequest.FromString, hostile.heard) if m.HasField("payload")]
+    (payload,) = [m for m in map(pb.StreamRequest.FromString, hostile.received) if m.HasField("payload")]
     encoder = Encoder(load_artifact(honest.folder))
     assert payload.payload.data == encoder.codec.write_block(encoder.encode(tiny.picture("red"), POINT), POINT)[0]
 
