@@ -188,12 +188,31 @@ def evaluate_through_server(artifact: Artifact, split: Split) -> list[dict[str, 
         return asyncio.run(_stream(server.address, artifact, split))
 
 
+class _EncodesOnce(Encoder):
+    """For pictures that are sent at every point: a refinable model's indices are the same each time."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        super().__init__(artifact, threads=1)
+        self._found: dict[int, tuple[Picture, int, Indices]] = {}
+
+    def encode(self, picture: Picture, point: int) -> Indices:
+        _, of, indices = self._found.get(id(picture), (picture, 0, None))
+        if indices is None or of != point:
+            indices = super().encode(picture, point)
+            self._found[id(picture)] = picture, point, indices  # with the picture, so that no other one has its id
+        return indices
+
+    def forget(self, picture: Picture) -> None:
+        """It will not be asked for again."""
+        del self._found[id(picture)]
+
+
 async def _stream(address: str, artifact: Artifact, split: Split) -> list[dict[str, Any]]:
     points = measured(artifact.manifest)
     right, sent = dict.fromkeys(points, 0), dict.fromkeys(points, 0)
     slots = asyncio.Semaphore(IN_FLIGHT)
-    async with AsyncClient(address, artifact.folder) as client:
-        encoder = client.encoder
+    encoder = _EncodesOnce(artifact)
+    async with AsyncClient(address, encoder) as client:
 
         async def one(i: int) -> None:
             async with slots:
@@ -202,6 +221,7 @@ async def _stream(address: str, artifact: Artifact, split: Split) -> list[dict[s
                     result = await client.predict(picture, OneShot(point=point))
                     right[point] += result.best.index == split.labels[i]
                     sent[point] += result.payload_bytes
+                encoder.forget(picture)
 
         tasks = [asyncio.create_task(one(i)) for i in range(len(split))]
         for task in track(tasks, description="streaming", console=console, transient=True):
