@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,13 @@ async def attacks(model: Path, names: tuple[str, ...], rounds: int, seconds: flo
     if unknown := set(names) - set(NAMES):
         raise UsageError(f"There is no attack {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}.")
     chosen = [name for name in NAMES if name in (names or NAMES)]
-    floods = {name: await attacked(name, model, rounds, seconds) for name in chosen if name in FLOODS}
-    edges = {name: await EDGES[name](model) for name in chosen if name in EDGES}
+    floods, edges = dict[str, Any](), dict[str, Any]()
+    for name in chosen:
+        if name in FLOODS:
+            floods[name] = await attacked(name, model, rounds, seconds)
+            print(f"{name}: {floods[name]['p99_ratio']}", file=sys.stderr, flush=True)  # it takes minutes
+        elif name in EDGES:
+            edges[name] = await EDGES[name](model)
     patient = [name for name in chosen if name in FACTS]
     facts = dict(zip(patient, await asyncio.gather(*(FACTS[name](model) for name in patient)), strict=True))
     figures = {"rounds": rounds, "seconds": seconds, "floods": floods, "edges": edges, "facts": facts}
