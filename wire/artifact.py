@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from wire.exceptions import ArtifactError
+from wire.files import plain_file
 from wire.graphs import check_graph
 from wire.manifest import (
     FORMAT_VERSION,
@@ -102,12 +102,11 @@ def read_file(folder: Path, name: str) -> bytes:
         target = path.resolve(strict=True)
         if not target.is_relative_to(folder.resolve()):
             raise ArtifactError(f"{path} lies outside the artifact, at {target}; copy the file itself into the folder.")
-        # Not to wait for a writer, should it be a pipe.
-        with open(os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
+        with plain_file(target, os.O_NOFOLLOW) as found:
+            if found is None:
                 raise ArtifactError(f"{path} is not a plain file; fetch or export the model again.")
-            data = file.read(min(limit, status.st_size) + 1)
+            file, size = found
+            data = file.read(min(limit, size) + 1)
     except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError before Python 3.13
         why = f"{name} cannot be read ({getattr(error, 'strerror', None) or error})"
         raise ArtifactError(f"{folder} is not an artifact: {why}; fetch or export the model again.") from error

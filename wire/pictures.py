@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from PIL import (
 )
 
 from wire.exceptions import PictureError
+from wire.files import plain_file
 from wire.picture_files import ORIENTATION, SUFFIXES, PictureFile, orientation_of, parse_picture_file
 
 MAX_PIXELS = 4096 * 3072
@@ -135,13 +134,12 @@ def from_image(image: Image.Image) -> Picture:
 def _file_bytes(path: Path, name: str) -> bytes:
     """A file's; one whose end is not known is none."""
     try:
-        # Not to wait for a writer, should it be a pipe.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode):
+        with plain_file(path) as found:
+            if found is None:
                 raise PictureError(f"{name}: is not a plain file.")
-            if about.st_size > MAX_FILE_BYTES:
-                raise PictureError(f"{name}: has {about.st_size:,} bytes, more than the limit of {MAX_FILE_BYTES:,}.")
+            file, size = found
+            if size > MAX_FILE_BYTES:
+                raise PictureError(f"{name}: has {size:,} bytes, more than the limit of {MAX_FILE_BYTES:,}.")
             return file.read(MAX_FILE_BYTES)
     except OSError as error:
         raise PictureError(f"{name}: cannot be read ({error.strerror}).") from error
