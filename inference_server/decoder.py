@@ -15,7 +15,6 @@ from wire.artifact import Artifact
 from wire.exceptions import ArtifactError, SettingsError
 from wire.manifest import DECODER, TORCH_DECODER, Manifest
 from wire.payload import Indices
-from wire.programs import clean_program
 from wire.sessions import GraphSession
 from wire.tasks import Output, task_of
 
@@ -68,7 +67,7 @@ class TorchDecoder:
         self.device = device
         self._torch = torch
         named = f"{TORCH_DECODER} of the model {artifact.manifest.name}"
-        program = io.BytesIO(clean_program(artifact.read(TORCH_DECODER), named))
+        program = io.BytesIO(artifact.read(TORCH_DECODER))
         try:
             self._module = move_to_device_pass(torch.export.load(program), device).module()
         except Exception as error:  # whatever torch makes of a program that no exporter wrote

@@ -71,7 +71,7 @@ def load_artifact(folder: str | Path, *, edge: bool = False) -> Artifact:
 
 
 def check_file(manifest: Manifest, name: str, data: bytes) -> bytes:
-    """Returns the data of a file of the artifact.
+    """Returns the data of a file of the artifact, as it may be opened: a program written anew.
 
     Raises:
         ArtifactError: if its hash is not the manifest's, or it is a graph or a program that is not to be opened.
@@ -82,7 +82,7 @@ def check_file(manifest: Manifest, name: str, data: bytes) -> bytes:
     if name.endswith(".onnx"):
         check_graph(data, where)
     if name.endswith(".pt2"):
-        clean_program(data, where)
+        return clean_program(data, where)
     return data
 
 
