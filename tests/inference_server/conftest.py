@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import httpx
@@ -14,6 +15,8 @@ from tests import tiny
 from tests.inference_server.serving import Running, serving
 from wire.artifact import Artifact
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
+
+TOKEN = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +62,10 @@ def png(colour: str) -> bytes:
     data = io.BytesIO()
     Image.fromarray(tiny.picture(colour)).save(data, "PNG")
     return data.getvalue()
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    path = tmp_path / "tokens"
+    path.write_text(f"# who may come in\ngate: {TOKEN}\n")
+    return path
