@@ -18,17 +18,17 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 def first_signal() -> asyncio.Event:
     """Set by the first signal. From then on another one ends the process, whatever it does."""
-    heard, loop = asyncio.Event(), asyncio.get_running_loop()
+    signalled, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def hear() -> None:
         for number in SIGNALS:
             loop.remove_signal_handler(number)
             signal.signal(number, lambda number, _: os._exit(128 + number))
-        heard.set()
+        signalled.set()
 
     for number in SIGNALS:
         loop.add_signal_handler(number, hear)
-    return heard
+    return signalled
 
 
 def end_within(seconds: float) -> None:

@@ -47,7 +47,7 @@ class Stream:
             assert not self.ended, f"{action} after the end"
             match action:
                 case Respond(response):
-                    self._heard(response)
+                    self._checked(response)
                 case Decode(picture_id, point, _):
                     self.decoding[picture_id] = point
                 case EncodeFile(picture_id, point, _):
@@ -83,7 +83,7 @@ class Stream:
         if self._patience and self._admitted % self._patience == 0:
             raise ServerOverloaded("Send fewer.")
 
-    def _heard(self, response: pb.StreamResponse) -> None:
+    def _checked(self, response: pb.StreamResponse) -> None:
         kind = response.WhichOneof("message")
         assert kind in ("answer", "failure", "pong", "receipt"), kind
         if kind == "receipt":

@@ -193,12 +193,12 @@ async def endless_retry(model: Path) -> dict[str, Any]:
     hostile, asked = Hostile(real_offer(model), [failure]), list[float]()
     again = asyncio.Event()
 
-    def heard() -> None:
+    def note() -> None:
         asked.append(time.monotonic())
         if len(asked) > 1:
             again.set()
 
-    hostile.heard = heard
+    hostile.on_payload = note
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "pictures"
         source.mkdir()

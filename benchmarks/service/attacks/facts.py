@@ -207,7 +207,7 @@ async def keepalive(model: Path) -> dict[str, Any]:
             await connection.ping(number)
             sent += 1
             await asyncio.sleep(PING_S)
-        return {"pings": sent, "faults": int(connection.closed), "told": dict(target.books.heard)}
+        return {"pings": sent, "faults": int(connection.closed), "told": dict(target.books.replies)}
 
 
 async def deadlines(model: Path) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Hostile(RemoteInferenceServiceServicer):
     refuse: list[pb.Failure] = field(default_factory=list)
     arrived: list[bytes] = field(default_factory=list)
     sent_bytes: int = 0
-    heard: Callable[[], None] = lambda: None
+    on_payload: Callable[[], None] = lambda: None
 
     async def DescribeModel(self, request: pb.DescribeModelRequest, context: Any) -> pb.DescribeModelResponse:
         self.sent_bytes += len(self.offer.manifest)
@@ -103,7 +103,7 @@ class Hostile(RemoteInferenceServiceServicer):
 
     def _said(self, payload: pb.Payload) -> pb.StreamResponse:
         self.arrived.append(payload.data)
-        self.heard()
+        self.on_payload()
         if self.refuse:
             failure = self.refuse.pop(0)
             failure.picture_id = payload.picture_id

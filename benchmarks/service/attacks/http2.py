@@ -105,8 +105,8 @@ class Http2:
 
     def _note(self, event: Event) -> None:
         if isinstance(event, (StreamEnded, StreamReset)) and event.stream_id is not None:
-            self._target.books.heard["refused" if isinstance(event, StreamEnded) else "reset"] += 1
+            self._target.books.replies["refused" if isinstance(event, StreamEnded) else "reset"] += 1
             self.ended.add(event.stream_id)
         elif isinstance(event, ConnectionTerminated):
-            self._target.books.heard["GOAWAY"] += 1
+            self._target.books.replies["GOAWAY"] += 1
             self.closed = True

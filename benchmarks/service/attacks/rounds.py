@@ -184,7 +184,7 @@ def _figures(
     on_server: list[Round], on_sink: list[Round], before_mib: float, log_lines: int, ended: bool
 ) -> dict[str, Any]:
     ratios = [a.seen.percentile(99) / b.seen.percentile(99) for a, b in zip(on_server, on_sink, strict=True)]
-    told = sum((Counter(one.books.heard) for one in on_server), start=Counter[str]())
+    told = sum((Counter(one.books.replies) for one in on_server), start=Counter[str]())
     return {
         "p99_ratio": round(median(ratios), 2),
         "p99_ms": [round(one.seen.percentile(99), 1) for one in on_server],

@@ -33,7 +33,7 @@ class Books:
     turns: int = 0
     sent_bytes: int = 0
     cpu_s: float = 0.0
-    heard: Counter[str] = field(default_factory=Counter)
+    replies: Counter[str] = field(default_factory=Counter)
 
     def as_json(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -92,18 +92,18 @@ class Target:
         try:
             await asyncio.wait_for(answer, self.patience)
         except asyncio.TimeoutError:
-            self.books.heard["nothing"] += 1
+            self.books.replies["nothing"] += 1
             return True
         except (grpc.RpcError, asyncio.InvalidStateError, OSError) as error:
             self.refused(error)
             return False
-        self.books.heard["OK"] += 1
+        self.books.replies["OK"] += 1
         return True
 
     def refused(self, error: BaseException) -> None:
         """Notes why a call has failed."""
         code = error.code().name if isinstance(error, grpc.aio.AioRpcError) else type(error).__name__
-        self.books.heard[code] += 1
+        self.books.replies[code] += 1
 
     async def channel(self) -> grpc.aio.Channel:
         """A connection of its own, until the round ends."""

@@ -82,7 +82,7 @@ async def _streams(target: Target, payloads: Payloads, count: int, message: Call
                         return
                     await call.write(said)
             except (grpc.RpcError, asyncio.InvalidStateError):
-                target.books.heard[(await call.code()).name] += 1
+                target.books.replies[(await call.code()).name] += 1
             finally:
                 reader.cancel()
                 call.cancel()
@@ -117,7 +117,7 @@ async def starvation(target: Target) -> None:
             await target.rest()
 
     await asyncio.gather(*(one() for _ in range(STREAMS)))
-    target.books.heard.update({"OK": counts.answered, "failed": counts.failed})
+    target.books.replies.update({"OK": counts.answered, "failed": counts.failed})
 
 
 async def keys(target: Target) -> None:
@@ -152,7 +152,7 @@ async def viewers(target: Target) -> None:
                 reader, writer = await target.connect(target.http_port, known=True)
                 writer.write(request)
                 status = await asyncio.wait_for(reader.readline(), target.patience)
-                target.books.heard[status[9:12].decode()] += 1
+                target.books.replies[status[9:12].decode()] += 1
                 while b" 200 " in status and await reader.read(2**16):
                     pass
                 writer.close()

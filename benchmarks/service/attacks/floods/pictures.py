@@ -61,7 +61,7 @@ async def _answered(target: Target, reader: asyncio.StreamReader) -> bool:
         await reader.readexactly(int(re.findall(rb"content-length: (\d+)", header.lower())[0]))
     except asyncio.IncompleteReadError:
         return False
-    target.books.heard[header[9:12].decode()] += 1
+    target.books.replies[header[9:12].decode()] += 1
     return True
 
 

@@ -102,7 +102,7 @@ async def silent(target: Target) -> None:
                 await reader.read(1)
                 while not reader.at_eof() and await reader.read(2**16):
                     pass
-                target.books.heard["closed"] += 1
+                target.books.replies["closed"] += 1
                 writer.close()
             except OSError as error:
                 target.refused(error)
@@ -137,7 +137,7 @@ async def _slowly(target: Target, port: int, first: bytes, rest: bytes) -> None:
                 writer.write(rest[i : i + 1])
                 await writer.drain()
                 await asyncio.sleep(SLOW_S)
-            target.books.heard["closed"] += not target.over
+            target.books.replies["closed"] += not target.over
         except OSError as error:
             target.refused(error)
         await target.rest()
@@ -195,7 +195,7 @@ async def refused(target: Target) -> None:
                     await writer.drain()
                     if target.patience and not await reader.read(4096):
                         break
-                    target.books.heard["HTTP"] += 1
+                    target.books.replies["HTTP"] += 1
             except OSError as error:
                 target.refused(error)
             await target.rest()
