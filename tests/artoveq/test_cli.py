@@ -14,6 +14,8 @@ from artoveq.processes import ServerProcess
 from tests.conftest import MODEL, PICTURES, ROOT
 from wire.artifact import load_artifact
 
+pytestmark = pytest.mark.slow  # each test starts processes
+
 
 def artoveq(*arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
     command = [sys.executable, "-m", "artoveq", *arguments]
@@ -97,7 +99,6 @@ def test_scenarios_are_read_from_committed_figures() -> None:
     assert code == 2 and "Give one artifact and --data" in err
 
 
-@pytest.mark.slow
 def test_what_cannot_be_served_is_refused_before_the_training(tmp_path: Path) -> None:
     text = (ROOT / "training" / "recipes" / "imagewoof64-compact-nested.toml").read_text()
     (tmp_path / "r.toml").write_text(text.replace("[codebook]", '[network]\nnorm = "whole batch"\n\n[codebook]'))
@@ -105,7 +106,6 @@ def test_what_cannot_be_served_is_refused_before_the_training(tmp_path: Path) ->
     assert code == 1 and "so it is not exported" in err
 
 
-@pytest.mark.slow
 def test_a_port_in_use() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -121,7 +121,6 @@ def test_serve_without_a_model(tmp_path: Path) -> None:
     assert code == 1 and "is not an artifact" in errors
 
 
-@pytest.mark.slow
 def test_the_demo_ends_with_its_summary() -> None:
     code, out, errors = artoveq("demo", "--length", "4s")
     assert code == 0, errors
@@ -130,7 +129,6 @@ def test_the_demo_ends_with_its_summary() -> None:
     assert "in time" in out and "dingo" in out
 
 
-@pytest.mark.slow
 def test_the_demo_needs_a_trace(tmp_path: Path) -> None:
     (tmp_path / "trace.csv").write_text("0,fast\n")
     code, _, errors = artoveq("demo", "--trace", str(tmp_path / "trace.csv"))

@@ -55,6 +55,7 @@ def test_quantise_is_encode_and_lookup(family: str) -> None:
         torch.testing.assert_close(vectors, decode(codebook, index, size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_groups_of_different_sizes_are_encoded_each_at_its_own(family: str) -> None:
     codebook, x = started(family), torch.randn(500, GROUPS, D)
