@@ -74,6 +74,7 @@ def test_no_broker_is_said_to_be_none() -> None:
         Mqtt("mqtt://127.0.0.1:1/topic")
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_away_at_the_start_is_looked_for_where_that_is_allowed(port: int) -> None:
     published: list[tuple[str, dict[str, object]]] = []
 

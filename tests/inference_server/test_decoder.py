@@ -71,6 +71,7 @@ def test_an_answer_does_not_depend_on_what_shares_its_batch(any_size: Artifact) 
     np.testing.assert_allclose(decoder.decode(*(part[order] for part in batch)), together[order], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_torch_and_onnx_decode_alike(any_size: Artifact, tmp_path: Path) -> None:
     artifact = with_torch(any_size, tmp_path / "both")
     batch = some(artifact, some_points(artifact, 5))
