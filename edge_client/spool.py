@@ -109,9 +109,7 @@ class Spool:
         """From a damaged file a picture may be read that cannot be taken out, and so again and again."""
         ((found,),) = self._run("PRAGMA integrity_check(1)")
         if found != "ok":
-            raise SpoolError(
-                f"The spool {self._path} is damaged ({' '.join(found.split())}); move it away, or name another file."
-            )
+            raise self._damage(found)
 
     def _set_up(self) -> None:
         ((version,),) = self._run("PRAGMA user_version")
@@ -236,6 +234,12 @@ class Spool:
             return self._db.execute(statement, values).fetchall()
         except sqlite3.Error as error:
             raise self._fault(error) from error
+        except UnicodeDecodeError as error:  # what SQLite says quotes the file
+            raise self._damage(str(error)) from error
+
+    def _damage(self, found: str) -> SpoolError:
+        why = " ".join(found.split())
+        return SpoolError(f"The spool {self._path} is damaged ({why}); move it away, or name another file.")
 
     def _fault(self, error: sqlite3.Error) -> SpoolError:
         if "locked" in str(error):
