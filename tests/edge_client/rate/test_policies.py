@@ -111,7 +111,7 @@ def test_on_a_steady_link_what_is_chosen_arrives_in_time(capacity: float, budget
 def test_more_capacity_or_time_is_never_worth_less(capacity: float, budget: float, more: float) -> None:
     def worth(estimator: LinkEstimator, budget: float) -> float:
         point = levels()[one_shot(levels(), estimator, budget).point - 1]
-        return point.metric * float(estimator.delivery(budget, 0.0).probability(point.bits))
+        return (point.metric + LATE) * float(estimator.delivery(budget, 0.0).probability(point.bits))
 
     now = worth(steady(capacity), budget) - 1e-9
     assert now <= worth(steady(capacity * more), budget)
