@@ -24,6 +24,7 @@ from training.views import Batch, as_input
 from wire.artifact import Artifact
 from wire.entropy import count_tables
 from wire.exceptions import DataError
+from wire.folded import count_rows
 from wire.manifest import Manifest
 from wire.payload import Indices, PayloadCodec
 from wire.pictures import Picture, fit_picture, open_picture
@@ -165,14 +166,27 @@ def entropy_tables(artifact: Artifact, train: Split) -> bytes:
     """The file that `wire.entropy` reads, counted on training pictures evenly drawn from `train`."""
     encoder, manifest = Encoder(artifact), artifact.manifest
     highest, segments = (manifest.largest_size - 1).bit_length(), len(manifest.segments)
-    rows = np.random.default_rng(0).permutation(len(train))[:TABLE_PICTURES]
     levels = (highest,) if manifest.refinable else range(1, highest + 1)
     found: dict[int, list[Indices]] = {level: [] for level in levels}
-    for pictures in fitted(encoder, train.subset(rows)):
+    for pictures in fitted(encoder, _few(train)):
         for level, parts in found.items():
             parts.append(encoder.encode_sizes(pictures, np.full(segments, 2**level, np.int32)))
     counted = {level: np.concatenate(parts) for level, parts in found.items()}
     return count_tables(counted, manifest.latent.groups).astype("<u2").tobytes()
+
+
+def folded_tables(artifact: Artifact, train: Split, parents: NDArray[np.integer]) -> bytes:
+    """The file that `wire.folded` reads: the rows' parents (G, L), and their counts as in `entropy_tables`."""
+    encoder, manifest = Encoder(artifact), artifact.manifest
+    finest = np.full(len(manifest.segments), manifest.largest_size, np.int32)
+    found = np.concatenate([encoder.encode_sizes(pictures, finest) for pictures in fitted(encoder, _few(train))])
+    counts = count_rows(found, manifest.latent.groups, manifest.largest_size)
+    return np.stack([parents, counts]).astype("<u2").tobytes()
+
+
+def _few(train: Split) -> Split:
+    """Training pictures whose codewords are counted."""
+    return train.subset(np.random.default_rng(0).permutation(len(train))[:TABLE_PICTURES])
 
 
 def evaluate_through_server(artifact: Artifact, split: Split) -> list[dict[str, Any]]:

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 
-from artoveq.evaluation import BATCH, codec_figures, entropy_tables, evaluate, fitted, temperatures
+from artoveq.evaluation import BATCH, codec_figures, entropy_tables, evaluate, fitted, folded_tables, temperatures
 from edge_client import Encoder
 from inference_server.decoder import OnnxDecoder
 from training.chain import greedy_chain, with_chain
 from training.convert import convert_files
 from training.data import Split, hold_out
-from training.export import export_files, fitted_batches, manifest_values, unquantised_metric
+from training.export import export_files, fitted_batches, folding, manifest_values, unquantised_metric
 from training.interpolation import between
 from training.losses import segment_distortion
 from training.recipe import Recipe
@@ -44,7 +45,7 @@ def export_measured(recipe: Recipe, runs: Path, train: Split, test: Split, folde
         model.codebook.share_bits(lambda sizes: segment_distortion(model, batches, sizes))
     values = manifest_values(model, recipe, minutes, test.classes)
     values["unquantised_metric"] = round(unquantised_metric(model, test), 6)
-    return write_measured(values, export_files(model), train, test, folder)
+    return write_measured(values, export_files(model), train, test, folder, folding(model))
 
 
 def convert_measured(old: Path, train: Split, test: Split, folder: Path) -> Artifact:
@@ -54,21 +55,28 @@ def convert_measured(old: Path, train: Split, test: Split, folder: Path) -> Arti
 
 
 def write_measured(
-    values: Mapping[str, Any], files: Mapping[str, bytes], train: Split, test: Split, folder: Path
+    values: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    train: Split,
+    test: Split,
+    folder: Path,
+    parents: NDArray[np.integer] | None = None,
 ) -> Artifact:
     """Writes the artifact of exported files, with every point measured on `test` that is not to be interpolated.
 
     A refinable model of several segments gets a chain of one segment a plane, unless it has one. Entropy tables are
-    counted on `train`, unless they are there already, and left out where they save too little.
+    counted on `train`, unless they are there already, and left out where they save too little; where the model takes
+    any size, from the tree of its rows' `parents` (G, L), and none without.
     """
     with tempfile.TemporaryDirectory() as scratch:
         # Everything is measured on a whole artifact, whose own figures are not known yet.
         if any(len(plane["segments"]) > 1 for plane in values["planes"]):
             values = ordered(write_artifact(Path(scratch) / "levels", values, files), values, train)
         coded_files = dict(files)
-        if TABLES not in files and not values["any_size"]:
+        if TABLES not in files and (parents is not None or not values["any_size"]):
             packed = write_artifact(Path(scratch) / "packed", unfitted(values), files)
-            coded_files[TABLES] = entropy_tables(packed, train)
+            tables = entropy_tables(packed, train) if parents is None else folded_tables(packed, train, parents)
+            coded_files[TABLES] = tables
         coded = write_artifact(Path(scratch) / "coded", unfitted(values), coded_files)
         warmth, rows = temperatures(coded, train), evaluate(coded, test)
         if not values.get("codec"):

@@ -21,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.wire.manifests import values_of
 from wire.artifact import Artifact, write_artifact
 from wire.entropy import count_tables
+from wire.folded import count_rows
 from wire.manifest import DECODER, ENCODER, TABLES
 
 SIDE, POSITIONS, GROUPS = 8, 16, 2
@@ -47,9 +48,9 @@ def nested(folder: Path, *, coded: bool = False) -> Artifact:
     return _write(folder, (2,), NESTED, largest=16, coded=coded)
 
 
-def any_size(folder: Path) -> Artifact:
+def any_size(folder: Path, *, coded: bool = False) -> Artifact:
     """Not refinable: points whose sizes are no powers of two, but for one, so that most blocks are numbers."""
-    return _write(folder, (1, 1), ANY_SIZE, largest=300, any_size=True)
+    return _write(folder, (1, 1), ANY_SIZE, largest=300, any_size=True, coded=coded)
 
 
 def picture(colour: str) -> NDArray[np.uint8]:
@@ -94,7 +95,7 @@ def _write(
         point |= {"coded_bytes": 0.9 * point["payload_bytes"]} if coded else {}
     files = {ENCODER: _encoder(segments), DECODER: _decoder(segments)}
     if coded:
-        files[TABLES] = _tables(len(segments), bool(chain))
+        files[TABLES] = _folded(largest) if any_size else _tables(len(segments), bool(chain))
     return write_artifact(folder, values, files)
 
 
@@ -103,6 +104,12 @@ def _tables(segments: int, refinable: bool) -> bytes:
     levels = [4] if refinable else [1, 2, 3, 4]
     found = {level: np.stack([indices_of(one, [2**level] * segments) for one in pictures]) for level in levels}
     return count_tables(found, GROUPS).astype("<u2").tobytes()
+
+
+def _folded(largest: int) -> bytes:
+    found = np.stack([indices_of(noise(1000 + seed), [largest]) for seed in range(64)])
+    parents = np.tile(np.arange(largest) * 3 // 4, (GROUPS, 1))
+    return np.stack([parents, count_rows(found, GROUPS, largest)]).astype("<u2").tobytes()
 
 
 def _encoder(segments: Sequence[int]) -> bytes:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.chain import unmeasured_point
-from training.codebooks.ops import Dequantiser, from_sub_vectors, segment_of_group, to_sub_vectors
+from training.codebooks.ops import Dequantiser, from_sub_vectors, parents, segment_of_group, to_sub_vectors
 from training.data import Split
 from training.interpolation import to_be_measured
 from training.model import RateModel
@@ -127,6 +128,20 @@ def manifest_values(model: RateModel, recipe: Recipe, minutes: float, classes: S
         "unquantised_metric": 0.0,
         "recipe": {**recipe.model_dump(mode="json"), "minutes": round(minutes, 1), "hardware": hardware()},
     }
+
+
+@torch.no_grad()
+def folding(model: RateModel) -> NDArray[np.int64] | None:
+    """The row that each codeword folds into at smaller sizes (`wire.folded`), (G, L).
+
+    None where sizes are powers of two, or a smaller codebook is anything but the first rows of the largest.
+    """
+    table, starts = model.codebook.table()
+    first = int(starts[-1])
+    if not model.codebook.any_size or bool((starts[2:] != first).any()):
+        return None
+    found: NDArray[np.int64] = parents(table[:, first:]).numpy(force=True)
+    return found
 
 
 def hardware() -> str:

@@ -1,23 +1,24 @@
 """Entropy coding of bits: a range coder with static tables, conditional on the bits before.
 
 Bit p of an index, given the p − 1 bits before it, is a one with a probability that the artifact
-holds as an integer, for every channel group: so both halves compute with the same numbers. The
-coder is constriction's (Bamler 2022); where it is not installed, bits travel packed
-(`wire.payload`), which every server reads as well.
+holds as an integer, for every channel group: so both halves compute with the same numbers. Models of
+any size have whole indices coded in place of bits (`wire.folded`).
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wire import range_coder
 from wire.artifact import Artifact
-from wire.exceptions import ArtifactError, ProtocolError
+from wire.exceptions import ArtifactError
+from wire.folded import FoldedCoder, read_folded
 from wire.manifest import TABLES, Manifest
+from wire.range_coder import Integers, RangeDecoder, RangeEncoder
 
 WORD_BITS = 36
 """What the coder's last word may add, and its rounding."""
@@ -28,7 +29,6 @@ LEAST = 656
 NODES = 255
 """The node of a bit whose p − 1 predecessors are the number i: 2^(p−1) − 1 + i."""
 
-Integers = NDArray[np.integer]
 Table = NDArray[np.intp] | int
 """Which table the bits of each sub-vector (M,), or of all of them, are coded with."""
 
@@ -41,18 +41,18 @@ class EntropyCoder:
     """
 
     def __init__(self, tables: NDArray[np.uint16], sub_vectors: int) -> None:
-        from constriction import stream  # the one native dependency that not every device has
+        from constriction import stream
 
-        self._queue, self.bernoulli = stream.queue, stream.model.Bernoulli(perfect=False)
+        self.bernoulli = stream.model.Bernoulli(perfect=False)
         self._probabilities = tables.astype(np.float64) / UNIT
         self._costs = -np.log2(np.stack([1 - self._probabilities[0], self._probabilities[0]]))
         self._groups = np.arange(sub_vectors) % tables.shape[1]
 
     def encode(self, bits: Integers, where: Integers, bit: Integers, before: Integers, table: Table) -> bytes:
         """Bits (N,); each is bit `bit` of sub-vector `where`, whose bits before it are the number `before`."""
-        encoder = self._queue.RangeEncoder()
-        encoder.encode(bits.astype(np.int32), self.bernoulli, self.odds(where, bit, before, table))
-        return cast(bytes, encoder.get_compressed().astype("<u4").tobytes())
+        encoder = RangeEncoder()
+        encoder.encode(bits, self.bernoulli, self.odds(where, bit, before, table))
+        return encoder.string()
 
     def decoder(self, data: bytes) -> BitDecoder:
         """Takes the bits out again.
@@ -60,9 +60,7 @@ class EntropyCoder:
         Raises:
             ProtocolError: if the data are not words.
         """
-        if not data or len(data) % 4:
-            raise ProtocolError(f"The payload has {len(data)} bytes; entropy-coded ones come in words of 4.")
-        return BitDecoder(self, self._queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32)))
+        return BitDecoder(self, RangeDecoder(data))
 
     def costs(self, indices: Integers, depth: Integers, deepest: int) -> NDArray[np.float64]:
         """What each bit of a refinable model's indices (M,), of so many bits each (M,), takes: −log₂ of its
@@ -85,8 +83,9 @@ class EntropyCoder:
 class BitDecoder:
     """One coded string, read step by step."""
 
-    def __init__(self, coder: EntropyCoder, words: object) -> None:
-        self._coder, self._words = coder, words
+    def __init__(self, coder: EntropyCoder, string: RangeDecoder) -> None:
+        self._coder, self._string = coder, string
+        self.end = string.end
 
     def bits(self, where: Integers, bit: Integers, before: Integers, table: Table) -> Integers:
         """The next bits, as `EntropyCoder.encode` took them.
@@ -94,16 +93,7 @@ class BitDecoder:
         Raises:
             ProtocolError: if it is no string of this code.
         """
-        odds = self._coder.odds(where, bit, before, table)
-        try:
-            return cast(Integers, self._words.decode(self._coder.bernoulli, odds))  # type: ignore[attr-defined]
-        except AssertionError:  # constriction: not a string of this code
-            raise ProtocolError("The payload is not one of this point: it is no string of this code.") from None
-
-    def end(self) -> None:
-        """Raises ProtocolError if something is left."""
-        if not self._words.maybe_exhausted():  # type: ignore[attr-defined]
-            raise ProtocolError("The payload is longer than this point's.")
+        return self._string.decode(self._coder.bernoulli, self._coder.odds(where, bit, before, table))
 
 
 def count_tables(indices: Mapping[int, Integers], groups: int) -> NDArray[np.uint16]:
@@ -135,9 +125,11 @@ def read_tables(data: bytes, manifest: Manifest) -> NDArray[np.uint16]:
     return values.reshape(shape).astype(np.uint16)
 
 
-def open_coder(artifact: Artifact) -> EntropyCoder | None:
-    """The artifact's coder; None where it has no tables, or this machine no constriction."""
+def open_coder(artifact: Artifact) -> EntropyCoder | FoldedCoder | None:
+    """The artifact's coder; None where it has no tables, or this machine no range coder."""
     manifest = artifact.manifest
-    if TABLES not in manifest.files or importlib.util.find_spec("constriction") is None:
+    if TABLES not in manifest.files or not range_coder.available():
         return None
+    if manifest.any_size:
+        return read_folded(artifact.read(TABLES), manifest)
     return EntropyCoder(read_tables(artifact.read(TABLES), manifest), manifest.sub_vectors)

@@ -4,7 +4,7 @@ Bits, where all sizes are powers of two: plane p of a block holds bit p of every
 significant first; a plane of the chain holds the next bit of every sub-vector of its segments. In a plane
 sub-vectors are in the order row, column, channel group, packed by `numpy.packbits`, padded to a byte; or all planes of
 a message are one string of the range coder (`wire.entropy`), where that is shorter. Any other sizes: one number
-(`wire.mixed_radix`).
+(`wire.mixed_radix`); in models of any size a string of indices (`wire.folded`), where that is shorter than either.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from wire.entropy import EntropyCoder, Table
 from wire.exceptions import ArtifactError, PointError, ProtocolError
+from wire.folded import FoldedCoder
 from wire.manifest import TABLES, Manifest, powers_of_two
 from wire.mixed_radix import from_number, to_number
 
@@ -25,6 +26,7 @@ Indices = NDArray[np.int32]
 """Indices of one picture, shape (M,), each below its size; of several, (B, M)."""
 Positions = NDArray[np.intp]
 
+UNREADABLE = "Entropy-coded payloads cannot be read here; send them with `packed`."
 MOST_RUNS = 4096
 """Runs whose layout is remembered."""
 
@@ -84,8 +86,10 @@ class PayloadCodec:
     Whether data are packed is said with them where the model has tables, and is of no meaning elsewhere.
     """
 
-    def __init__(self, manifest: Manifest, coder: EntropyCoder | None = None) -> None:
+    def __init__(self, manifest: Manifest, coder: EntropyCoder | FoldedCoder | None = None) -> None:
         self.manifest, self.coder = manifest, coder
+        self._bits = coder if isinstance(coder, EntropyCoder) else None
+        self._folded = coder if isinstance(coder, FoldedCoder) else None
         self._has_tables = TABLES in manifest.files
         self._segment = np.tile(
             np.repeat(np.arange(len(manifest.segments)), manifest.segments), manifest.latent.positions
@@ -131,11 +135,18 @@ class PayloadCodec:
 
     def write_block(self, indices: Indices, point: int) -> tuple[bytes, bool]:
         """The block of a picture whose indices (M,) are at this point, and whether it is packed."""
-        if not powers_of_two(self.manifest.point(point).sizes):
+        if powers_of_two(self.manifest.point(point).sizes):
+            depth = self.depths[point - 1][self._segment]
+            data, packed = self._write(indices, depth, self._block(point), self._table(point))
+        else:
             sizes = self.sub_vector_sizes(point)
             sent = sizes > 1
-            return to_number(indices[sent].tolist(), sizes[sent].tolist()), self._has_tables
-        return self._write(indices, self.depths[point - 1][self._segment], self._block(point), self._table(point))
+            data, packed = to_number(indices[sent].tolist(), sizes[sent].tolist()), self._has_tables
+        if self._folded is not None:
+            coded = self._folded.encode(indices, self._group_sizes(point))
+            if len(coded) < len(data):
+                return coded, False
+        return data, packed
 
     def read_block(self, data: bytes, packed: bool, point: int) -> Indices:
         """The indices (M,) in a block.
@@ -145,10 +156,12 @@ class PayloadCodec:
             ProtocolError: if it is none of this point.
         """
         sizes, nothing = self.manifest.point(point).sizes, np.zeros(self.manifest.sub_vectors, np.int32)
+        if self._folded is not None and not packed:
+            return self._folded.decode(data, self._group_sizes(point), self.manifest.latent.positions)
         if powers_of_two(sizes):
             return self._read(data, packed, nothing, self._block(point), self._table(point))
         if self._has_tables and not packed:
-            raise ProtocolError("A block whose sizes are no powers of two is a number; send it with `packed`.")
+            raise ProtocolError(UNREADABLE)
         of_each = self.sub_vector_sizes(point)
         sent = of_each > 1
         nothing[sent] = from_number(data, of_each[sent].tolist())
@@ -173,10 +186,10 @@ class PayloadCodec:
         Entropy-coded bits are −log₂ of their probabilities, without what the coder rounds; packed ones where shorter.
         """
         packed = np.array([point.payload_bytes for point in self.manifest.points], np.float64)
-        if self.coder is None:
+        if self._bits is None:
             return packed
         ended = self.depths[self.manifest.chain[-1] - 1][self._segment]
-        bits = self.coder.costs(indices, ended, int(ended.max()))
+        bits = self._bits.costs(indices, ended, int(ended.max()))
         groups = self.manifest.latent.groups
         of_group = bits.reshape(-1, groups, bits.shape[1]).sum(0)
         of_segment = np.add.reduceat(of_group, np.cumsum([0, *self.manifest.segments[:-1]]), axis=0)
@@ -188,9 +201,9 @@ class PayloadCodec:
         """depth: bits that the indices have (M,)."""
         prefix = indices[bits.where] >> (depth[bits.where] - bits.bit)
         packed = bits.pack(prefix & 1)
-        if self.coder is None:
+        if self._bits is None:
             return packed, self._has_tables
-        coded = self.coder.encode(prefix & 1, bits.where, bits.bit, prefix >> 1, table)
+        coded = self._bits.encode(prefix & 1, bits.where, bits.bit, prefix >> 1, table)
         return (coded, False) if len(coded) < len(packed) else (packed, True)
 
     def _read(self, data: bytes, packed: bool, known: Indices, bits: Bits, table: Table) -> Indices:
@@ -206,14 +219,18 @@ class PayloadCodec:
                 where = bits.where[step]
                 indices[where] = indices[where] * 2 + found[step]
             return indices
-        if self.coder is None:
-            raise ProtocolError("Entropy-coded payloads cannot be read here; send them with `packed`.")
-        decoder = self.coder.decoder(data)
+        if self._bits is None:
+            raise ProtocolError(UNREADABLE)
+        decoder = self._bits.decoder(data)
         for step in bits.steps:
             where = bits.where[step]
             indices[where] = indices[where] * 2 + decoder.bits(where, bits.bit[step], indices[where], table)
         decoder.end()
         return indices
+
+    def _group_sizes(self, point: int) -> NDArray[np.int32]:
+        """Of each channel group (G,)."""
+        return self.sub_vector_sizes(point)[: self.manifest.latent.groups]
 
     def _table(self, point: int) -> Table:
         """Which table each sub-vector's bits have: one for all where the model is refinable, else its level's."""

@@ -12,17 +12,23 @@ from tests.fuzz import Cursor
 from tests.fuzz.entropy import coder_of
 from tests.wire.manifests import chained, manifest_of
 from wire.exceptions import PointError, ProtocolError
+from wire.folded import read_folded
 from wire.payload import PayloadCodec
 
 REFINABLE = chained((1, 1), tiny.CHAIN, positions=5, largest=16, coded=True)
 NESTED = manifest_of((2,), tiny.NESTED, positions=5, largest=16, coded=True)
 SIZES = ((3, 1), (3, 3), (5, 3), (11, 7), (8, 8), (40, 25), (300, 150))
 ANY_SIZE = manifest_of((1, 1), SIZES, positions=5, largest=300, any_size=True)
+FOLDED = manifest_of((1, 1), SIZES, positions=5, largest=300, any_size=True, coded=True)
+FOLDED_BYTES = (
+    np.stack([np.tile(np.arange(300) // 2, (2, 1)), np.tile(400 - np.arange(300), (2, 1))]).astype("<u2").tobytes()
+)
 CODECS = (
     PayloadCodec(REFINABLE, coder_of(REFINABLE)),
     PayloadCodec(NESTED, coder_of(NESTED)),
     PayloadCodec(ANY_SIZE),
     PayloadCodec(REFINABLE),
+    PayloadCodec(FOLDED, read_folded(FOLDED_BYTES, FOLDED)),
 )
 
 

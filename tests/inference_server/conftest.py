@@ -36,7 +36,7 @@ def nested(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 @pytest.fixture(scope="session")
 def any_size(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return tiny.any_size(tmp_path_factory.mktemp("models") / "any-size")
+    return tiny.any_size(tmp_path_factory.mktemp("models") / "any-size", coded=True)
 
 
 @pytest.fixture(scope="session")

@@ -170,7 +170,12 @@ def test_a_bad_message_fails_its_picture_alone(
 def test_a_byte_too_few_or_too_many_fails_in_each_coding(
     stub: Stub, coded: Artifact, nested: Artifact, any_size: Artifact, change: int
 ) -> None:
-    for artifact, point, packed in ((coded, TOP, False), (coded, TOP, True), (nested, 4, False), (any_size, 7, True)):
+    for artifact, point, packed in (
+        (coded, TOP, False),
+        (coded, TOP, True),
+        (nested, 4, False),
+        (any_size, 7, True),
+    ):
         codec = PayloadCodec(artifact.manifest, None if packed else open_coder(artifact))
         indices = tiny.indices_of(tiny.noise(3), artifact.manifest.point(point).sizes)
         data, is_packed = codec.write_block(indices, point)
@@ -192,7 +197,9 @@ def test_a_coded_string_with_a_word_too_many_fails(stub: Stub, coded: Artifact) 
 
 def test_a_number_too_large_for_its_sizes_fails(stub: Stub, any_size: Artifact) -> None:
     right = any_size.manifest.point(2).payload_bytes
-    failure = refused(stub, any_size, payload(1, 2, b"\xff" * right), payload(2, 2, bytes(right)))
+    failure = refused(
+        stub, any_size, payload(1, 2, b"\xff" * right, packed=True), payload(2, 2, bytes(right), packed=True)
+    )
     assert failure.code == INVALID and "too large for the sizes" in failure.message
 
 

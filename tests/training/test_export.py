@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.seams.toy_backbone import ThreeLayers
 from training.backbones import BACKBONES
 from training.codebooks.ops import segment_of_group
-from training.export import export_files, manifest_values
+from training.export import export_files, folding, manifest_values
 from training.model import RateModel
 from training.recipe import checked_recipe
 from wire.manifest import DECODER, ENCODER, TORCH_DECODER
@@ -69,6 +69,17 @@ def test_the_files_compute_what_the_model_does(monkeypatch: pytest.MonkeyPatch, 
     with torch.no_grad():
         through_program = program(torch.from_numpy(indices), torch.from_numpy(sizes))
     np.testing.assert_allclose(through_program, answers, atol=1e-4)
+
+
+def test_codewords_fold_into_the_nearest_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKBONES, "three layers", ThreeLayers())
+    model = model_of("rate-adaptive")
+    parents, rows = folding(model), model.codebook.table()[0][:, 1:].detach()
+    assert parents is not None and parents.shape == (4, 8) and not parents[:, :2].any()
+    for group, row in ((0, 2), (3, 7)):
+        before = [float((rows[group, row] - other).norm()) for other in rows[group, :row]]
+        assert parents[group, row] == np.argmin(before)
+    assert folding(model_of("nested")) is None
 
 
 def test_the_manifest_has_the_points_that_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tests.wire.manifests import chained, manifest_of, values_of
 from wire.entropy import EntropyCoder
+from wire.folded import FoldedCoder
 from wire.manifest import Manifest, parse_manifest
 from wire.payload import PayloadCodec
 
@@ -71,7 +72,23 @@ def payloads() -> list[dict[str, Any]]:
                 for n, c in ((1, 1), (2, 2), (4, 3), (1, 6))
             ]
         found.append(one)
-    return found
+    return [*found, folded_payload()]
+
+
+def folded_payload() -> dict[str, Any]:
+    """A block of any sizes, packed and coded."""
+    manifest = manifest_of([1, 1, 1], [[9, 1, 5]], positions=40, coded=True, any_size=True, largest=12)
+    k = np.tile(np.arange(12), (3, 1))
+    parents, counts = 5 * k // 7, 1 + 400 // (1 + k * k)  # of every group
+    codec = PayloadCodec(manifest, FoldedCoder(parents, counts))
+    indices = (np.random.default_rng(9).random(120) ** 4 * codec.sub_vector_sizes(1)).astype(np.int32)
+    coded, packed = codec.write_block(indices, 1)
+    assert not packed
+    return {
+        **_layout("any size, entropy-coded", manifest), "sizes": list(manifest.point(1).sizes),
+        "parents": parents[0].tolist(), "counts": counts[0].tolist(), "indices": indices.tolist(),
+        "coded": coded.hex(), "packed": PayloadCodec(manifest).write_block(indices, 1)[0].hex(),
+    }  # fmt: skip
 
 
 def _layout(name: str, manifest: Manifest) -> dict[str, Any]:

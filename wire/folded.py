@@ -1,0 +1,116 @@
+"""Entropy coding at any codebook size: one tree and one table of counts, folded down to any size K.
+
+The codebook of size K is the first K rows of the largest one, so that what chose row k ≥ K chooses a row before K that
+is near to it: its parent, or that one's parent. The artifact holds each row's parent and count, for each channel group;
+at size K the count of a row is its own and those of all rows that fold into it. Edge and server fold the same integers.
+
+    largest size    row    0   1   2   3   4        size 3    row    0   1   2
+                 parent    –   0   0   1   3               count    5   9   4
+                  count    5   3   4   4   2                            └ 3 + 4 + 2
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wire.exceptions import ArtifactError
+from wire.manifest import TABLES, Manifest
+from wire.range_coder import RangeDecoder, RangeEncoder
+
+UNIT = 1 << 24
+"""A symbol's share of the coder's range is counted in parts of this."""
+MOST_ROWS = 1 << 22
+"""Of models that are remembered."""
+
+Integers = NDArray[np.integer]
+
+
+def fold(parents: Integers, counts: Integers, size: int) -> NDArray[np.int64]:
+    """Counts (L,) of the largest size as those of a smaller one, (size,). parents: (L,), each before its row."""
+    rows = np.arange(len(parents))
+    into = np.where(rows < size, rows, parents)
+    while (into >= size).any():
+        into = into[into]
+    return np.bincount(into, counts, size).astype(np.int64)  # exact: a double holds integers up to 2^53
+
+
+def intervals(counts: Integers) -> NDArray[np.int64]:
+    """Where each of K symbols begins in the coder's range, and the end, (K + 1,): k + (2^24 − K) C_k // C_K.
+
+    C_k is the sum of the counts before symbol k.
+    """
+    before = np.concatenate([[0], np.cumsum(counts)])
+    return np.arange(len(before)) + before * (UNIT - len(counts)) // before[-1]
+
+
+class FoldedCoder:
+    """Indices of one picture to one string and back, whatever sizes the channel groups have.
+
+    The string holds group after group those that are sent; in a group, positions in order.
+
+    parents, counts: (G, L), of the largest size.
+    """
+
+    def __init__(self, parents: Integers, counts: Integers) -> None:
+        from constriction import stream
+
+        self._categorical = stream.model.Categorical
+        self._parents, self._counts = parents.astype(np.int64), counts.astype(np.int64)
+        self._models: dict[tuple[int, int], object] = {}
+        self._rows = 0
+
+    def encode(self, indices: Integers, sizes: Integers) -> bytes:
+        """Indices (M,) at the sizes (G,) of the groups."""
+        encoder, of_groups = RangeEncoder(), indices.reshape(-1, len(sizes))
+        for group, size in enumerate(sizes.tolist()):
+            if size > 1:
+                encoder.encode(np.ascontiguousarray(of_groups[:, group]), self._model(group, size))
+        return encoder.string()
+
+    def decode(self, data: bytes, sizes: Integers, positions: int) -> NDArray[np.int32]:
+        """The indices (M,) in a string, at the sizes (G,) of the groups.
+
+        Raises:
+            ProtocolError: if it is none of these sizes.
+        """
+        decoder, found = RangeDecoder(data), np.zeros((positions, len(sizes)), np.int32)
+        for group, size in enumerate(sizes.tolist()):
+            if size > 1:
+                found[:, group] = decoder.decode(self._model(group, size), positions)
+        decoder.end()
+        return found.reshape(-1)
+
+    def _model(self, group: int, size: int) -> object:
+        if (group, size) not in self._models:
+            if self._rows + size > MOST_ROWS:
+                self._models.clear()
+                self._rows = 0
+            # The coder adds 1 to each weight, and scales them by 1 where they sum to 2^24 − K: nothing is rounded.
+            weights = np.diff(intervals(fold(self._parents[group], self._counts[group], size))) - 1
+            self._models[group, size] = self._categorical(weights.astype(np.float64), perfect=False)
+            self._rows += size
+        return self._models[group, size]
+
+
+def count_rows(indices: Integers, groups: int, largest: int) -> NDArray[np.uint16]:
+    """Counts (G, L) of training pictures' indices (N, M) at the largest size: with half a one more for each row, and
+    in twice their number, or as much of it as 16 bits hold."""
+    of_groups = indices.reshape(-1, groups).T
+    twice = 2 * np.stack([np.bincount(found, minlength=largest) for found in of_groups])
+    most = np.iinfo(np.uint16).max - 1
+    return (1 + twice * most // max(most, int(twice.max()))).astype(np.uint16)
+
+
+def read_folded(data: bytes, manifest: Manifest) -> FoldedCoder:
+    """The coder of a model of any size. Its file has unsigned 16-bit integers, little-endian: parents, counts (G, L).
+
+    Raises:
+        ArtifactError: if it has not the size that the manifest implies, or holds no tree, or a count of 0.
+    """
+    shape = (2, manifest.latent.groups, manifest.largest_size)
+    if len(data) == 2 * np.prod(shape):
+        parents, counts = np.frombuffer(data, "<u2").reshape(shape)
+        if (parents < np.maximum(np.arange(manifest.largest_size), 1)).all() and counts.min() > 0:
+            return FoldedCoder(parents, counts)
+    raise ArtifactError(f"{TABLES} of the model {manifest.name} is not a table of it; export the model again.")
