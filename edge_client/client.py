@@ -201,7 +201,10 @@ class AsyncClient:
 
         def prepare(picture_id: int, ledger: StreamLedger, result: Result) -> Request:
             of_picture = (pixels, mode, classes, began, picture_id, ledger, result)
-            return Preparation(self.encoder, self.control, self.policy, self._task, _now, *of_picture).request()
+            encoder = self.encoder
+            request = Preparation(encoder, self.control, self.policy, self._task, _now, *of_picture).request()
+            result.sizes = encoder.manifest.point(result.point).sizes
+            return request
 
         for attempt in range(ATTEMPTS):
             try:

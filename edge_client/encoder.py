@@ -18,6 +18,8 @@ from wire.sessions import GraphSession
 
 log = logging.getLogger(__name__)
 
+MOST_SAVED = 2
+"""Entropy coding is not expected to make payloads so many times smaller."""
 PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
 
 
@@ -49,6 +51,25 @@ class Encoder:
             PointError: if the model does not have this point.
         """
         return cast(Indices, self.encode_batch(self.fit(picture)[None], point)[0])
+
+    def point_within(self, picture: Picture, max_bytes: int) -> int:
+        """The point whose payload of this picture comes nearest to so many bytes, and does not exceed them.
+
+        Where payloads are packed it is the manifest's. Where they are entropy-coded, finer points often fit, too: it is
+        found by bisection, the picture encoded at each step, since what a point takes rises with its packed bytes.
+        """
+        least = self.manifest.point_within(max_bytes)
+        if self.codec.coder is None or self.manifest.refinable:
+            return least
+        fitted, best = self.fit(picture)[None], (0, least)
+        finer = range(least, 1 + self.manifest.point_within(MOST_SAVED * max_bytes))
+        while finer:
+            middle = finer[len(finer) // 2]
+            taken = len(self.codec.write_block(self.encode_batch(fitted, middle)[0], middle)[0])
+            if taken <= max_bytes:
+                best = max(best, (taken, middle))
+            finer = range(middle + 1, finer.stop) if taken <= max_bytes else range(finer.start, middle)
+        return best[1]
 
     def fit(self, picture: Picture) -> Picture:
         """The picture at the encoder's input size."""

@@ -100,7 +100,7 @@ class Answer:
 class Result:
     """Everything about one picture. `answers` holds one, or in progressive mode one for each state that was decoded.
 
-    point: what was sent for it at most; with a file, what the server made of it.
+    point: what was sent for it at most; with a file, what the server made of it. sizes: of its segments' codebooks.
     capacity: bits per second as measured when the point was chosen, None before any measurement.
     round_trip, encode, latency, budget: seconds. latency is the time of the last answer.
     file: side and quality, where the picture was sent as a WebP file.
@@ -115,6 +115,7 @@ class Result:
     payload_bytes: int = 0
     file: tuple[int, int] | None = None
     request_id: str = ""
+    sizes: tuple[int, ...] = ()
     answers: list[Answer] = field(default_factory=list)
 
     @property
@@ -138,6 +139,7 @@ class Result:
             "request_id": self.request_id,
             **self.answers[-1].headline(),
             "point": self.point,
+            "sizes": list(self.sizes),
             "file": None if self.file is None else {"side": self.file[0], "quality": self.file[1]},
             "payload_bytes": self.payload_bytes,
             "latency_ms": round(self.latency * 1000, 2),

@@ -11,6 +11,8 @@ at size K the count of a row is its own and those of all rows that fold into it.
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +43,7 @@ def intervals(counts: Integers) -> NDArray[np.int64]:
     C_k is the sum of the counts before symbol k.
     """
     before = np.concatenate([[0], np.cumsum(counts)])
-    return np.arange(len(before)) + before * (UNIT - len(counts)) // before[-1]
+    return cast(NDArray[np.int64], np.arange(len(before)) + before * (UNIT - len(counts)) // before[-1])
 
 
 class FoldedCoder:

@@ -77,7 +77,7 @@ def classify(
     token: of.Token = None,
 ) -> None:
     """Classify pictures on a server, within a latency budget; with --spool also those that wait there."""
-    from edge_client import Client, Security, Spool
+    from edge_client import Client, OneShot, Security, Spool
     from wire.exceptions import UsageError
     from wire.pictures import read_picture
 
@@ -110,6 +110,8 @@ def classify(
             try:
                 if dark is not None:  # nobody is asked again for each picture
                     raise dark
+                if max_bytes is not None and isinstance(mode, OneShot):
+                    mode = OneShot(point=client.encoder.point_within(picture, max_bytes))
                 result = client.predict(picture, mode, budget=budget, top_k=top_k)
             except ServerError as error:
                 if waiting is None:

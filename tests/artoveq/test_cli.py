@@ -43,6 +43,7 @@ def test_a_point_by_its_bytes(server: ServerProcess) -> None:
     code, out, _ = artoveq(*asked, "--bytes", "104")
     found = json.loads(out)
     assert code == 0 and found["point"] == manifest.point_within(104) and found["payload_bytes"] <= 104
+    assert found["sizes"] == list(manifest.point(found["point"]).sizes)
     code, out, _ = artoveq(*asked, "--bytes", "104", "--progressive")
     assert code == 0 and json.loads(out)["answers"][-1]["point"] == found["point"]
     code, out, err = artoveq(*asked, "--bytes", "3")

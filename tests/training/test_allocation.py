@@ -79,6 +79,13 @@ def test_more_bytes_never_cost_more_and_most_budgets_are_used_to_the_last_byte()
     assert found[8] == (2, 1, 1, 1) and found[320] == (1024,) * 4
 
 
+def test_only_budgets_that_no_sizes_take_share_a_point() -> None:
+    """Of 64 sub-vectors a segment: sizes take 8 log2 of their product in bytes, and few products are below 10."""
+    costs = costs_between([1, 16], np.array([[1.0, 0.0]]))
+    used = [block_bytes([64], sizes) for sizes in best_sizes(costs, [64], range(8, 33))]
+    assert [b for b, taken in enumerate(used, 8) if taken < b] == [9, 10, 11, 12, 14, 15, 17, 18, 20, 22, 25]
+
+
 def test_costs_between_measured_sizes_lie_on_a_line_in_the_logarithm() -> None:
     every = costs_between([1, 4, 16], np.array([[8.0, 4.0, 0.0]]))
     assert every.shape == (1, 16)
