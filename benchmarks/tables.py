@@ -20,7 +20,7 @@ from benchmarks.markdown import plain_table
 from benchmarks.results import FOLDER, ROOT, read_results
 from wire.exceptions import ArtoveqError
 
-AREAS = ("accuracy", "edge", "link", "service")
+AREAS = ("accuracy", "clients", "edge", "link", "service")
 BEGINS = re.compile(r"<!-- figures: (.*?) -->\n")
 BLOCK = re.compile(
     r"(?P<begin><!-- figures: (?P<key>[^\n]*?) -->\n)(?P<body>(?:(?!<!-- figures: ).)*?)(?P<end><!-- end -->)", re.S

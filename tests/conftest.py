@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "models" / "imagewoof64-compact-progressive"
 NESTED = ROOT / "models" / "imagewoof64-compact-nested"
 PICTURES = ROOT / "artoveq" / "demo" / "pictures"
-LONG, LONG_S = {"slow", "training", "root", "faketime"}, 400
+LONG, LONG_S = {"slow", "clients", "training", "root", "faketime"}, 400
 """Markers of tests that may take so many seconds; others have the limit in pyproject.toml."""
 
 

@@ -33,6 +33,11 @@ def _namespaces() -> bool:
     return works("ip", "netns", "add", name) and works("ip", "netns", "del", name)
 
 
+def _client_tools() -> bool:
+    """Whether the clients in other languages can be run and built."""
+    return Path("clients/node/node_modules").is_dir() and all(map(shutil.which, ("node", "make", "grpc_cpp_plugin")))
+
+
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "browser": (lambda: CHROMIUM is not None, "This test needs Chromium; scripts/setup installs it."),
     "docker": (
@@ -40,6 +45,10 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
         "This test needs a Docker engine that answers, and Compose.",
     ),
     "root": (_namespaces, "This test makes network namespaces, which needs root and `ip`; scripts/setup installs it."),
+    "clients": (
+        _client_tools,
+        "This test runs clients in Node and C++, which need packages of npm and Debian; scripts/setup installs them.",
+    ),
     "faketime": (
         lambda: Path(FAKETIME).is_file(),
         "This test steps clocks, which needs libfaketime; scripts/setup installs it.",

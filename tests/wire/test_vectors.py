@@ -66,11 +66,12 @@ def payloads() -> list[dict[str, Any]]:
         }
         if manifest.refinable:
             plain = PayloadCodec(manifest)
-            one["planes"] = CHAIN
-            one["runs"] = [
-                {"first_plane": n, "plane_count": c, "packed": plain.write_run(indices, n, c)[0].hex()}
-                for n, c in ((1, 1), (2, 2), (4, 3), (1, 6))
-            ]
+            one["planes"], one["runs"] = CHAIN, []
+            for n, c in ((1, 1), (2, 2), (4, 3), (1, 6)):
+                data, packed = codec.write_run(indices, n, c)
+                one["runs"].append({"first_plane": n, "plane_count": c})
+                one["runs"][-1] |= {"packed": plain.write_run(indices, n, c)[0].hex()}
+                one["runs"][-1] |= {"coded": None if packed else data.hex()}
         found.append(one)
     return [*found, folded_payload()]
 

@@ -1,0 +1,1 @@
+"""The clients in other languages, beside the manifest's figures."""

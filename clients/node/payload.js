@@ -1,0 +1,133 @@
+// Indices as bytes. docs/wire.md, "Write the payload".
+
+const bitsOf = (size) => Math.ceil(Math.log2(size));
+const isPower = (size) => Number.isInteger(Math.log2(size));
+
+/**
+ * Payloads of one model.
+ * segments: channel groups of each; positions: P; planes: segments that each plane of the chain refines;
+ * tables: entropy.u16 as a Uint16Array, or null.
+ */
+export class PayloadCodec {
+  constructor({ segments, positions, planes = [], tables = null }) {
+    this.segmentOf = segments.flatMap((groups, s) => Array(groups).fill(s)); // of each channel group
+    this.groups = this.segmentOf.length;
+    this.count = this.groups * positions;
+    Object.assign(this, { segments, planes, tables, refinable: planes.length > 0 });
+  }
+
+  /** The sizes of the point that the first `count` planes are. */
+  sizesAfter(count) {
+    const sizes = this.segments.map(() => 1);
+    for (const refined of this.planes.slice(0, count)) for (const s of refined) sizes[s] *= 2;
+    return sizes;
+  }
+
+  /** Indices at the sizes `from` as they are at the smaller ones `to`, of a refinable model. */
+  reduced(indices, from, to) {
+    return indices.map((index, m) => index >> (bitsOf(this.size(from, m)) - bitsOf(this.size(to, m))));
+  }
+
+  size(sizes, m) {
+    return sizes[this.segmentOf[m % this.groups]];
+  }
+
+  /** The block of indices at a point with these sizes. coded: whether the server reads coded payloads. */
+  block(indices, sizes, coded) {
+    if (!sizes.every(isPower)) return { data: this.number(indices, sizes), packed: this.tables !== null };
+    const depth = indices.map((_, m) => bitsOf(this.size(sizes, m)));
+    const most = Math.max(...depth);
+    const planes = Array.from({ length: most }, (_, p) => depth.flatMap((l, m) => (l > p ? [[m, p + 1]] : [])));
+    return this.written(indices, depth, planes, coded);
+  }
+
+  /** `count` planes of the chain from `first` on, of indices at its last point. */
+  run(indices, first, count, coded) {
+    const last = this.sizesAfter(this.planes.length);
+    const depth = indices.map((_, m) => bitsOf(this.size(last, m)));
+    const planes = [];
+    for (let n = first; n < first + count; n++) {
+      const sizes = this.sizesAfter(n);
+      const refined = new Set(this.planes[n - 1]);
+      planes.push(
+        depth.flatMap((_, m) => (refined.has(this.segmentOf[m % this.groups]) ? [[m, bitsOf(this.size(sizes, m))]] : [])),
+      );
+    }
+    return this.written(indices, depth, planes, coded);
+  }
+
+  /** planes: of [sub-vector, bit]. */
+  written(indices, depth, planes, coded) {
+    const packed = Buffer.concat(planes.map((plane) => packedBits(plane.map(([m, p]) => bit(indices[m], depth[m], p)))));
+    if (this.tables === null || !coded) return { data: packed, packed: this.tables !== null };
+    const coder = new RangeEncoder();
+    for (const [m, p] of planes.flat()) {
+      const before = indices[m] >> (depth[m] - p + 1);
+      const table = this.refinable ? 0 : depth[m] - 1;
+      const odds = this.tables[(table * this.groups + (m % this.groups)) * 255 + 2 ** (p - 1) - 1 + before];
+      coder.put(bit(indices[m], depth[m], p), odds);
+    }
+    const string = coder.end();
+    return string.length < packed.length ? { data: string, packed: false } : { data: packed, packed: true };
+  }
+
+  /** Mixed radix. */
+  number(indices, sizes) {
+    let [number, product] = [0n, 1n];
+    indices.forEach((index, m) => {
+      const size = BigInt(this.size(sizes, m));
+      if (size > 1n) [number, product] = [number * size + BigInt(index), product * size];
+    });
+    const bytes = Math.ceil((product - 1n).toString(2).length / 8);
+    return Buffer.from(number.toString(16).padStart(2 * bytes, "0"), "hex");
+  }
+}
+
+const bit = (index, depth, p) => (index >> (depth - p)) & 1;
+
+function packedBits(bits) {
+  const bytes = Buffer.alloc(Math.ceil(bits.length / 8));
+  bits.forEach((one, n) => (bytes[n >> 3] |= one << (7 - (n & 7))));
+  return bytes;
+}
+
+const wrap = (value) => BigInt.asUintN(64, value);
+const WORD = 1n << 32n;
+
+export class RangeEncoder {
+  lower = 0n;
+  range = (1n << 64n) - 1n;
+  held = null; // words that a carry may still change
+  words = [];
+
+  put(one, odds) {
+    const zero = (BigInt(65536 - odds) * 16777214n >> 16n) + 1n;
+    const unit = this.range >> 24n;
+    const lower = one ? wrap(this.lower + unit * zero) : this.lower;
+    this.range = unit * (one ? (1n << 24n) - zero : zero);
+    if (this.held && wrap(lower + this.range) > lower) this.settle(lower < this.lower);
+    this.lower = lower;
+    if (this.range >= WORD) return;
+    const word = this.lower >> 32n;
+    [this.lower, this.range] = [wrap(this.lower << 32n), this.range << 32n];
+    if (this.held) this.held.count++;
+    else if (wrap(this.lower + this.range) > this.lower) this.words.push(word);
+    else this.held = { first: word, count: 1 };
+  }
+
+  settle(carry) {
+    this.words.push((this.held.first + (carry ? 1n : 0n)) % WORD);
+    for (let n = 1; n < this.held.count; n++) this.words.push(carry ? 0n : WORD - 1n);
+    this.held = null;
+  }
+
+  end() {
+    const point = wrap(this.lower + WORD - 1n);
+    if (this.held) this.settle(point < this.lower);
+    this.words.push(point >> 32n);
+    if (wrap(this.lower + this.range) >> 32n === point >> 32n) this.words.push(0n);
+    const bytes = Buffer.alloc(4 * this.words.length);
+    this.words.forEach((word, n) => bytes.writeUInt32LE(Number(word), 4 * n));
+    return bytes;
+  }
+}
