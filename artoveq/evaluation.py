@@ -24,7 +24,7 @@ from training.views import Batch, as_input
 from wire.artifact import Artifact
 from wire.entropy import count_tables
 from wire.exceptions import DataError
-from wire.folded import count_rows
+from wire.folded import as_rows, count_rows, folded_bytes
 from wire.manifest import Manifest
 from wire.payload import Indices, PayloadCodec
 from wire.pictures import Picture, fit_picture, open_picture
@@ -175,13 +175,13 @@ def entropy_tables(artifact: Artifact, train: Split) -> bytes:
     return count_tables(counted, manifest.latent.groups).astype("<u2").tobytes()
 
 
-def folded_tables(artifact: Artifact, train: Split, parents: NDArray[np.integer]) -> bytes:
-    """The file that `wire.folded` reads: the rows' parents (G, L), and their counts as in `entropy_tables`."""
+def folded_tables(artifact: Artifact, train: Split, codewords: NDArray[np.floating]) -> bytes:
+    """The file that `wire.folded` reads: how often each codeword (G, L, d) is chosen, as in `entropy_tables`."""
     encoder, manifest = Encoder(artifact), artifact.manifest
     finest = np.full(len(manifest.segments), manifest.largest_size, np.int32)
     found = np.concatenate([encoder.encode_sizes(pictures, finest) for pictures in fitted(encoder, _few(train))])
     counts = count_rows(found, manifest.latent.groups, manifest.largest_size)
-    return np.stack([parents, counts]).astype("<u2").tobytes()
+    return folded_bytes(counts, as_rows(codewords))
 
 
 def _few(train: Split) -> Split:

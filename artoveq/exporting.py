@@ -18,7 +18,7 @@ from inference_server.decoder import OnnxDecoder
 from training.chain import greedy_chain, with_chain
 from training.convert import convert_files
 from training.data import Split, hold_out
-from training.export import export_files, fitted_batches, folding, manifest_values, unquantised_metric
+from training.export import export_files, fitted_batches, folded_codewords, manifest_values, unquantised_metric
 from training.interpolation import between
 from training.losses import segment_distortion
 from training.recipe import Recipe
@@ -45,7 +45,7 @@ def export_measured(recipe: Recipe, runs: Path, train: Split, test: Split, folde
         model.codebook.share_bits(lambda sizes: segment_distortion(model, batches, sizes))
     values = manifest_values(model, recipe, minutes, test.classes)
     values["unquantised_metric"] = round(unquantised_metric(model, test), 6)
-    return write_measured(values, export_files(model), train, test, folder, folding(model))
+    return write_measured(values, export_files(model), train, test, folder, folded_codewords(model))
 
 
 def convert_measured(old: Path, train: Split, test: Split, folder: Path) -> Artifact:
@@ -60,22 +60,22 @@ def write_measured(
     train: Split,
     test: Split,
     folder: Path,
-    parents: NDArray[np.integer] | None = None,
+    codewords: NDArray[np.floating] | None = None,
 ) -> Artifact:
     """Writes the artifact of exported files, with every point measured on `test` that is not to be interpolated.
 
     A refinable model of several segments gets a chain of one segment a plane, unless it has one. Entropy tables are
     counted on `train`, unless they are there already, and left out where they save too little; where the model takes
-    any size, from the tree of its rows' `parents` (G, L), and none without.
+    any size, for its `codewords` (G, L, d), and not at all without.
     """
     with tempfile.TemporaryDirectory() as scratch:
         # Everything is measured on a whole artifact, whose own figures are not known yet.
         if any(len(plane["segments"]) > 1 for plane in values["planes"]):
             values = ordered(write_artifact(Path(scratch) / "levels", values, files), values, train)
         coded_files = dict(files)
-        if TABLES not in files and (parents is not None or not values["any_size"]):
+        if TABLES not in files and (codewords is not None or not values["any_size"]):
             packed = write_artifact(Path(scratch) / "packed", unfitted(values), files)
-            tables = entropy_tables(packed, train) if parents is None else folded_tables(packed, train, parents)
+            tables = entropy_tables(packed, train) if codewords is None else folded_tables(packed, train, codewords)
             coded_files[TABLES] = tables
         coded = write_artifact(Path(scratch) / "coded", unfitted(values), coded_files)
         warmth, rows = temperatures(coded, train), evaluate(coded, test)

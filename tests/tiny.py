@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.wire.manifests import values_of
 from wire.artifact import Artifact, write_artifact
 from wire.entropy import count_tables
-from wire.folded import count_rows
+from wire.folded import count_rows, folded_bytes
 from wire.manifest import DECODER, ENCODER, TABLES
 
 SIDE, POSITIONS, GROUPS = 8, 16, 2
@@ -108,8 +108,8 @@ def _tables(segments: int, refinable: bool) -> bytes:
 
 def _folded(largest: int) -> bytes:
     found = np.stack([indices_of(noise(1000 + seed), [largest]) for seed in range(64)])
-    parents = np.tile(np.arange(largest) * 3 // 4, (GROUPS, 1))
-    return np.stack([parents, count_rows(found, GROUPS, largest)]).astype("<u2").tobytes()
+    rows = np.tile(np.arange(largest)[None, :, None] * 7919 % 65536, (GROUPS, 1, 2)).astype(np.uint16)
+    return folded_bytes(count_rows(found, GROUPS, largest), rows)
 
 
 def _encoder(segments: Sequence[int]) -> bytes:

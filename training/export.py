@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.chain import unmeasured_point
-from training.codebooks.ops import Dequantiser, from_sub_vectors, parents, segment_of_group, to_sub_vectors
+from training.codebooks.ops import Dequantiser, from_sub_vectors, segment_of_group, to_sub_vectors
 from training.data import Split
 from training.interpolation import to_be_measured
 from training.model import RateModel
@@ -131,8 +131,8 @@ def manifest_values(model: RateModel, recipe: Recipe, minutes: float, classes: S
 
 
 @torch.no_grad()
-def folding(model: RateModel) -> NDArray[np.int64] | None:
-    """The row that each codeword folds into at smaller sizes (`wire.folded`), (G, L).
+def folded_codewords(model: RateModel) -> NDArray[np.float32] | None:
+    """The codewords of the largest size, (G, L, d), whose counts are folded for smaller ones (`wire.folded`).
 
     None where sizes are powers of two, or a smaller codebook is anything but the first rows of the largest.
     """
@@ -140,7 +140,7 @@ def folding(model: RateModel) -> NDArray[np.int64] | None:
     first = int(starts[-1])
     if not model.codebook.any_size or bool((starts[2:] != first).any()):
         return None
-    found: NDArray[np.int64] = parents(table[:, first:]).numpy(force=True)
+    found: NDArray[np.float32] = table[:, first:].numpy(force=True)
     return found
 
 

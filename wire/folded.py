@@ -1,12 +1,10 @@
-"""Entropy coding at any codebook size: one tree and one table of counts, folded down to any size K.
+"""Entropy coding at any codebook size: one table of counts, folded down to any size K.
 
-The codebook of size K is the first K rows of the largest one, so that what chose row k ≥ K chooses a row before K that
-is near to it: its parent, or that one's parent. The artifact holds each row's parent and count, for each channel group;
-at size K the count of a row is its own and those of all rows that fold into it. Edge and server fold the same integers.
-
-    largest size    row    0   1   2   3   4        size 3    row    0   1   2
-                 parent    –   0   0   1   3               count    5   9   4
-                  count    5   3   4   4   2                            └ 3 + 4 + 2
+The codebook of size K is the first K rows of the largest one, so that what chose row k ≥ K now chooses, nearly always,
+that row of the first K which is nearest to row k. The artifact holds the rows in integers, and how often each is chosen
+at the largest size, for each channel group: at size K the count of a row is its own and those of all later rows that
+fold into it. Edge and server fold the same integers. (A tree of parents, folded one by one, loses nearly all of what
+coding saves: a parent's parent is seldom the nearest row.)
 """
 
 from __future__ import annotations
@@ -22,19 +20,22 @@ from wire.range_coder import RangeDecoder, RangeEncoder
 
 UNIT = 1 << 24
 """A symbol's share of the coder's range is counted in parts of this."""
+MOST_FOLDED = 4096
+"""Rows that are folded: with more, a point that is used for the first time would take long."""
 MOST_ROWS = 1 << 22
 """Of models that are remembered."""
 
 Integers = NDArray[np.integer]
 
 
-def fold(parents: Integers, counts: Integers, size: int) -> NDArray[np.int64]:
-    """Counts (L,) of the largest size as those of a smaller one, (size,). parents: (L,), each before its row."""
-    rows = np.arange(len(parents))
-    into = np.where(rows < size, rows, parents)
-    while (into >= size).any():
-        into = into[into]
-    return np.bincount(into, counts, size).astype(np.int64)  # exact: a double holds integers up to 2^53
+def fold(rows: NDArray[np.uint16], counts: Integers, size: int) -> NDArray[np.int64]:
+    """Counts (L,) of the largest size as those of a smaller one, (size,): of later rows into the nearest, or the first
+    of the nearest, by Euclidean distance. rows: (L, d)."""
+    exact = rows.astype(np.float64)  # a double holds integers up to 2^53, and so whatever is summed here
+    first, later = exact[:size], exact[size:]
+    nearest = ((first**2).sum(1) - 2 * later @ first.T).argmin(1)
+    into = np.concatenate([np.arange(size), nearest])
+    return np.bincount(into, counts, size).astype(np.int64)
 
 
 def intervals(counts: Integers) -> NDArray[np.int64]:
@@ -51,16 +52,16 @@ class FoldedCoder:
 
     The string holds group after group those that are sent; in a group, positions in order.
 
-    parents, counts: (G, L), of the largest size.
+    rows: (G, L, d), counts: (G, L), of the largest size.
     """
 
-    def __init__(self, parents: Integers, counts: Integers) -> None:
+    def __init__(self, rows: NDArray[np.uint16], counts: Integers) -> None:
         from constriction import stream
 
         self._categorical = stream.model.Categorical
-        self._parents, self._counts = parents.astype(np.int64), counts.astype(np.int64)
+        self._rows, self._counts = rows, counts
         self._models: dict[tuple[int, int], object] = {}
-        self._rows = 0
+        self._remembered = 0
 
     def encode(self, indices: Integers, sizes: Integers) -> bytes:
         """Indices (M,) at the sizes (G,) of the groups."""
@@ -85,13 +86,13 @@ class FoldedCoder:
 
     def _model(self, group: int, size: int) -> object:
         if (group, size) not in self._models:
-            if self._rows + size > MOST_ROWS:
+            if self._remembered + size > MOST_ROWS:
                 self._models.clear()
-                self._rows = 0
+                self._remembered = 0
             # The coder adds 1 to each weight, and scales them by 1 where they sum to 2^24 − K: nothing is rounded.
-            weights = np.diff(intervals(fold(self._parents[group], self._counts[group], size))) - 1
+            weights = np.diff(intervals(fold(self._rows[group], self._counts[group], size))) - 1
             self._models[group, size] = self._categorical(weights.astype(np.float64), perfect=False)
-            self._rows += size
+            self._remembered += size
         return self._models[group, size]
 
 
@@ -104,15 +105,28 @@ def count_rows(indices: Integers, groups: int, largest: int) -> NDArray[np.uint1
     return (1 + twice * most // max(most, int(twice.max()))).astype(np.uint16)
 
 
+def as_rows(codewords: NDArray[np.floating]) -> NDArray[np.uint16]:
+    """Codewords (G, L, d) in integers, the distances within each group in proportion."""
+    from_least = codewords.astype(np.float64) - codewords.min((1, 2), keepdims=True)
+    largest = np.maximum(from_least.max((1, 2), keepdims=True), 1e-30)
+    return cast(NDArray[np.uint16], np.round(from_least / largest * np.iinfo(np.uint16).max).astype(np.uint16))
+
+
 def read_folded(data: bytes, manifest: Manifest) -> FoldedCoder:
-    """The coder of a model of any size. Its file has unsigned 16-bit integers, little-endian: parents, counts (G, L).
+    """The coder of a model of any size. Its file has unsigned 16-bit integers, little-endian: counts (G, L), then rows
+    (G, L, d).
 
     Raises:
-        ArtifactError: if it has not the size that the manifest implies, or holds no tree, or a count of 0.
+        ArtifactError: if it has not the size that the manifest implies, or a count of 0, or too many rows.
     """
-    shape = (2, manifest.latent.groups, manifest.largest_size)
-    if len(data) == 2 * np.prod(shape):
-        parents, counts = np.frombuffer(data, "<u2").reshape(shape)
-        if (parents < np.maximum(np.arange(manifest.largest_size), 1)).all() and counts.min() > 0:
-            return FoldedCoder(parents, counts)
+    groups, largest, d = manifest.latent.groups, manifest.largest_size, manifest.latent.d
+    if len(data) == 2 * groups * largest * (1 + d) and largest <= MOST_FOLDED:
+        counts, rows = np.split(np.frombuffer(data, "<u2").astype(np.uint16), [groups * largest])
+        if counts.min() > 0:
+            return FoldedCoder(rows.reshape(groups, largest, d), counts.reshape(groups, largest))
     raise ArtifactError(f"{TABLES} of the model {manifest.name} is not a table of it; export the model again.")
+
+
+def folded_bytes(counts: NDArray[np.uint16], rows: NDArray[np.uint16]) -> bytes:
+    """What `read_folded` reads."""
+    return counts.astype("<u2").tobytes() + rows.astype("<u2").tobytes()

@@ -21,7 +21,7 @@ ENCODER = "encoder.onnx"
 DECODER = "decoder.onnx"
 TORCH_DECODER = "decoder.pt2"
 TABLES = "entropy.u16"
-"""Where payloads are entropy-coded: probabilities of bits (`wire.entropy`), or a tree with counts (`wire.folded`)."""
+"""Where payloads are entropy-coded: probabilities of bits (`wire.entropy`), or counts of indices (`wire.folded`)."""
 LARGEST_SIZE = 65536
 MOST_SUB_VECTORS = 1 << 16
 MOST_SIZES = 1 << 23

@@ -20,9 +20,7 @@ NESTED = manifest_of((2,), tiny.NESTED, positions=5, largest=16, coded=True)
 SIZES = ((3, 1), (3, 3), (5, 3), (11, 7), (8, 8), (40, 25), (300, 150))
 ANY_SIZE = manifest_of((1, 1), SIZES, positions=5, largest=300, any_size=True)
 FOLDED = manifest_of((1, 1), SIZES, positions=5, largest=300, any_size=True, coded=True)
-FOLDED_BYTES = (
-    np.stack([np.tile(np.arange(300) // 2, (2, 1)), np.tile(400 - np.arange(300), (2, 1))]).astype("<u2").tobytes()
-)
+FOLDED_BYTES = np.arange(2 * 300 * 3, 0, -1).astype("<u2").tobytes()
 CODECS = (
     PayloadCodec(REFINABLE, coder_of(REFINABLE)),
     PayloadCodec(NESTED, coder_of(NESTED)),

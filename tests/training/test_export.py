@@ -14,9 +14,10 @@ from torch import Tensor
 from tests.seams.toy_backbone import ThreeLayers
 from training.backbones import BACKBONES
 from training.codebooks.ops import segment_of_group
-from training.export import export_files, folding, manifest_values
+from training.export import export_files, folded_codewords, manifest_values
 from training.model import RateModel
 from training.recipe import checked_recipe
+from wire.folded import as_rows
 from wire.manifest import DECODER, ENCODER, TORCH_DECODER
 
 pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("ignore")]  # of torch's exporter
@@ -71,15 +72,17 @@ def test_the_files_compute_what_the_model_does(monkeypatch: pytest.MonkeyPatch, 
     np.testing.assert_allclose(through_program, answers, atol=1e-4)
 
 
-def test_codewords_fold_into_the_nearest_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_codebooks_whose_sizes_are_their_first_rows_are_folded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BACKBONES, "three layers", ThreeLayers())
     model = model_of("rate-adaptive")
-    parents, rows = folding(model), model.codebook.table()[0][:, 1:].detach()
-    assert parents is not None and parents.shape == (4, 8) and not parents[:, :2].any()
-    for group, row in ((0, 2), (3, 7)):
-        before = [float((rows[group, row] - other).norm()) for other in rows[group, :row]]
-        assert parents[group, row] == np.argmin(before)
-    assert folding(model_of("nested")) is None
+    codewords = folded_codewords(model)
+    assert codewords is not None and np.array_equal(codewords, model.codebook.table()[0][:, 1:].detach())
+    rows = as_rows(codewords)
+    assert rows.min() == 0 and rows.max() == 65535
+    far, exact = (np.linalg.norm(of[0, 0].astype(float) - of[0, 3]) for of in (rows, codewords))
+    near, also = (np.linalg.norm(of[0, 1].astype(float) - of[0, 2]) for of in (rows, codewords))
+    assert far / near == pytest.approx(exact / also, rel=1e-3)
+    assert folded_codewords(model_of("nested")) is None
 
 
 def test_the_manifest_has_the_points_that_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:

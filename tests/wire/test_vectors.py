@@ -79,15 +79,15 @@ def payloads() -> list[dict[str, Any]]:
 def folded_payload() -> dict[str, Any]:
     """A block of any sizes, packed and coded."""
     manifest = manifest_of([1, 1, 1], [[9, 1, 5]], positions=40, coded=True, any_size=True, largest=12)
-    k = np.tile(np.arange(12), (3, 1))
-    parents, counts = 5 * k // 7, 1 + 400 // (1 + k * k)  # of every group
-    codec = PayloadCodec(manifest, FoldedCoder(parents, counts))
+    k = np.arange(12)
+    counts, rows = 1 + 400 // (1 + k * k), np.stack([77 * k % 60, 35 * k % 100], 1)  # of every group
+    codec = PayloadCodec(manifest, FoldedCoder(np.stack([rows] * 3).astype(np.uint16), np.stack([counts] * 3)))
     indices = (np.random.default_rng(9).random(120) ** 4 * codec.sub_vector_sizes(1)).astype(np.int32)
     coded, packed = codec.write_block(indices, 1)
     assert not packed
     return {
         **_layout("any size, entropy-coded", manifest), "sizes": list(manifest.point(1).sizes),
-        "parents": parents[0].tolist(), "counts": counts[0].tolist(), "indices": indices.tolist(),
+        "counts": counts.tolist(), "rows": rows.tolist(), "indices": indices.tolist(),
         "coded": coded.hex(), "packed": PayloadCodec(manifest).write_block(indices, 1)[0].hex(),
     }  # fmt: skip
 

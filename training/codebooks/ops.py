@@ -44,14 +44,6 @@ def lookup(table: Tensor, starts: Tensor, indices: Tensor, sizes: Tensor) -> Ten
     return pick(table, indices + starts[sizes])
 
 
-def parents(codewords: Tensor) -> Tensor:
-    """Of each row the nearest one before it, 0 for the first: (G, K, d) to (G, K)."""
-    count = codewords.shape[1]
-    before = torch.ones(count, count, dtype=torch.bool, device=codewords.device).tril(-1)
-    before[0, 0] = True
-    return torch.cdist(codewords, codewords).masked_fill(~before, torch.inf).argmin(-1)
-
-
 def segment_of_group(segments: Sequence[int]) -> Tensor:
     """Which segment each channel group (G,) belongs to; segments: how many groups each of them has."""
     return torch.arange(len(segments)).repeat_interleave(torch.tensor(segments))
