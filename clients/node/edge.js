@@ -108,7 +108,7 @@ class Stream {
       });
     });
     stream.call.write({ hello: { fingerprint: edge.manifest.fingerprint, name: "node" } });
-    stream.coded = (await welcome).reads_coded;
+    stream.coded = (await welcome).reads_coded && !edge.manifest.any_size; // whose code of its own is not written here
     return stream;
   }
 
