@@ -131,7 +131,7 @@ def open_decoder(artifact: Artifact, threads: int = 0, kind: str = "auto") -> De
         "torch": lambda: TorchDecoder(artifact, "cuda" if _cuda() else "cpu"),
     }
     files = {"onnx": DECODER, "torch": TORCH_DECODER}
-    there = [runtime for runtime, file in files.items() if file in artifact.manifest.files]
+    there = [runtime for runtime, file in files.items() if artifact.has(file)]
     if kind == "auto":
         kind = "torch" if "torch" in there and (_cuda() or "onnx" not in there) else "onnx"
     if kind == "fastest" and there:

@@ -20,10 +20,12 @@ from wire.exceptions import ArtifactError
 from wire.files import plain_file
 from wire.graphs import check_graph
 from wire.manifest import (
+    DECODER,
     FORMAT_VERSION,
     MANIFEST,
     MANIFEST_BYTES,
     TABLES,
+    TORCH_DECODER,
     Manifest,
     fingerprint_of,
     parse_manifest,
@@ -48,6 +50,10 @@ class Artifact:
         """The path of one of its files, for example `ENCODER`. To open it, take `read`."""
         return self.folder / file
 
+    def has(self, file: str) -> bool:
+        """Whether the model has this file, and the folder, too."""
+        return file in self.manifest.files and os.path.lexists(self.path(file))
+
     def read(self, file: str) -> bytes:
         """One of its files, checked: what is opened is what was looked at, whoever writes into the folder.
 
@@ -60,13 +66,16 @@ class Artifact:
 def load_artifact(folder: str | Path, *, edge: bool = False) -> Artifact:
     """Opens an artifact and checks every file, or with `edge` those that an edge needs.
 
+    A decoder may be missing: a folder need not hold those for runtimes that are not used where it lies.
+
     Raises:
         ArtifactError: if a file is missing, changed, or not one to be trusted, or the format version is not ours.
     """
     folder = Path(folder)
     artifact = Artifact(folder, parse_manifest(read_file(folder, MANIFEST), str(folder / MANIFEST)))
     for name in artifact.manifest.edge_files if edge else artifact.manifest.files:
-        artifact.read(name)
+        if name not in (DECODER, TORCH_DECODER) or artifact.has(name):
+            artifact.read(name)
     return artifact
 
 

@@ -12,7 +12,8 @@ import typer
 from artoveq.commands import options as of
 from wire.exceptions import ServerUnavailable
 
-DEMO_MODEL = Path(__file__).parent.parent.parent / "models" / "imagewoof64-compact-progressive"
+DEMO_MODEL = Path(__file__).parent.parent / "demo" / "model"
+"""A link into `models` here, and a folder of the package where that is installed."""
 
 
 def serve(

@@ -60,6 +60,15 @@ def test_a_missing_file_is_named(copy: Path) -> None:
         load_artifact(copy)
 
 
+def test_a_decoder_for_a_runtime_that_is_not_used_may_be_missing(copy: Path) -> None:
+    (copy / TORCH_DECODER).unlink()
+    artifact = load_artifact(copy)
+    assert artifact.has(DECODER) and not artifact.has(TORCH_DECODER)
+    (copy / TORCH_DECODER).symlink_to("nowhere")
+    with pytest.raises(ArtifactError, match=r"decoder\.pt2 cannot be read"):
+        load_artifact(copy)
+
+
 def test_a_folder_without_manifest(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"is not an artifact: manifest\.json"):
         load_artifact(tmp_path)

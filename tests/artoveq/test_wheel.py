@@ -1,0 +1,42 @@
+"""What a package holds that was built from here: enough for a first hour, away from the repository."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MODEL, ROOT
+from wire.manifest import TORCH_DECODER
+
+pytestmark = pytest.mark.slow  # it builds the package, and starts processes
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of the wheel, which is built from the source package."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = ["uv", "build", "--quiet", "--out-dir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, timeout=300)
+    (wheel,) = folder.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(folder / "site")
+    return folder / "site"
+
+
+def test_the_demo_runs_from_what_was_installed(installed: Path) -> None:
+    command = [sys.executable, "-m", "artoveq", "demo", "--length", "2s"]
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    done = subprocess.run(
+        command, cwd=installed.parent, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Summary" in done.stdout
+
+
+def test_the_package_holds_the_demo_s_model_without_what_only_torch_reads(installed: Path) -> None:
+    files = {path.name for path in (installed / "artoveq" / "demo" / "model").iterdir()}
+    assert files == {path.name for path in MODEL.iterdir()} - {TORCH_DECODER}
