@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -35,6 +36,7 @@ EXTRA_OF = {"torch": "train", "torchvision": "train", "onnx": "train", "cv2": "c
 
 def main() -> None:
     """Runs the command; an expected error is one sentence on standard error and exit code 1."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it says of a connection, an error of ours says in a sentence
     try:
         set_up()
         app()

@@ -19,6 +19,27 @@ from wire.shown import shown, without_secrets
 
 CANCELLED, INVALID_ARGUMENT, DEADLINE_EXCEEDED, PERMISSION_DENIED = 1, 3, 4, 7
 RESOURCE_EXHAUSTED, FAILED_PRECONDITION, UNAVAILABLE, UNAUTHENTICATED = 8, 9, 14, 16
+NO_CONNECTION = ("failed to connect", "errors resolving")
+CAUSES = (
+    (
+        r"http1\.x|missing selected ALPN",
+        "{0} is a port of HTTP, not of gRPC; `artoveq serve` says both when it starts.",
+    ),
+    ("WRONG_VERSION_NUMBER", "{0} does not speak TLS; come without, or give the server a certificate."),
+    ("has expired|not yet valid", "The certificate of {0} is not valid today; renew it, or set this machine's clock."),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "The certificate of {0} comes from nobody who is trusted here; name its authority's file (--ca-file).",
+    ),
+    ("Hostname Verification", "The certificate of {0} is for another name; ask for the server by the one that it has."),
+    ("hostname lookup error", "There is no host of the name in {0}; check the address."),
+    ("refused", "No server answers at {0}: nobody listens there; check host and port, and that `artoveq serve` runs."),
+    (
+        "Socket closed|reset by peer",
+        "{0} hangs up at once: it speaks TLS alone (--tls), or wants this edge's certificate (--certificate).",
+    ),
+)
+"""What gRPC says of a connection that did not come about, and what there is to be done; {0} is the address."""
 TOO_LARGE = "larger than max"
 """gRPC itself says so of a message, under the code of a server that is busy."""
 LONGEST_RETRY_S = 60.0
@@ -32,6 +53,22 @@ def translated(error: grpc.RpcError, address: str) -> ArtoveqError:
     hint = next((value for key, value in error.trailing_metadata() or () if key == "retry-after-ms"), "")
     milliseconds = int(hint) if re.fullmatch(r"[0-9]{1,18}", str(hint)) else 0
     return status_error(error.code().value[0], error.details() or "", address, milliseconds / 1000)
+
+
+def _cause(details: str, address: str) -> str:
+    """Why nobody answers, in a sentence."""
+    if details.startswith(NO_CONNECTION):
+        if ":" not in address or address.endswith("]"):
+            return (
+                f"No server answers at {address}: it names no port; write {address}:50051, if the server has that one."
+            )
+        for said, sentence in CAUSES:
+            if re.search(said, details):
+                return sentence.format(address)
+    return (
+        f"No server answers at {address} ({details or 'no connection'}); check the address, and that "
+        "`artoveq serve` runs there."
+    )
 
 
 def status_error(code: int | None, details: str, address: str, retry_after: float = 0.0) -> ArtoveqError:
@@ -53,8 +90,5 @@ def status_error(code: int | None, details: str, address: str, retry_after: floa
     if code == INVALID_ARGUMENT:
         return ProtocolError(details)
     if code in (UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED):
-        return ServerUnavailable(
-            f"No server answers at {address} ({details or 'no connection'}); check the address, and that "
-            "`artoveq serve` runs there."
-        )
+        return ServerUnavailable(_cause(details, address))
     return ServerError(f"{address} failed: {details or f'code {code}'}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv6Address, ip_address
 
 from wire.exceptions import SettingsError
+from wire.shown import without_secrets
 
 
 def authority(host: str, port: int) -> str:
@@ -25,6 +26,10 @@ def host_alone(host: str) -> str:
 
 
 def check_address(address: str) -> None:
-    """Raises SettingsError where an IPv6 address lacks its brackets: where it ends and the port begins is unclear."""
+    """Raises SettingsError where an IPv6 address lacks its brackets, or where it is no address of gRPC."""
+    if address.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"{without_secrets(address)!r} is a page's address; write HOST:PORT, with the port of gRPC."
+        )
     if address.count(":") > 1 and not address.startswith("[") and "/" not in address:
         raise SettingsError(f"An IPv6 address stands in brackets: write [{address}], or [ADDRESS]:PORT.")

@@ -22,3 +22,10 @@ def test_an_address_without_its_brackets_is_refused() -> None:
     for address in ("::1", "::1:50051", "2001:db8::1"):
         with pytest.raises(SettingsError, match="in brackets"):
             check_address(address)
+
+
+def test_an_address_that_is_none_of_grpc_is_refused() -> None:
+    for address in ("http://localhost:8080", "https://a:secret@localhost"):
+        with pytest.raises(SettingsError, match="is a page's address; write HOST:PORT") as refused:
+            check_address(address)
+        assert "secret" not in str(refused.value)
