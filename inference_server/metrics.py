@@ -7,7 +7,7 @@ DECODE_SECONDS = Histogram("artoveq_decode_seconds", "Time to decode one batch."
 QUEUE_SECONDS = Histogram("artoveq_queue_seconds", "Time from the newest payload's arrival to its decoding.")
 COALESCED = Counter("artoveq_coalesced", "Requests replaced by newer planes of the same picture while waiting.")
 PICTURES = Counter(
-    "artoveq_pictures", "Pictures answered for good, by the operating point of the answer.", ["model", "point"]
+    "artoveq_pictures", "Pictures that were answered, by the operating point of the last answer.", ["model", "point"]
 )
 FAILURES = Counter("artoveq_picture_failures", "Pictures that failed, by status code.", ["code"])
 RECEIVED_BYTES = Counter("artoveq_received_payload_bytes", "Bytes of payload messages received.")

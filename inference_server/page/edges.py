@@ -59,6 +59,7 @@ class Edge:
     name: str
     manifest: Manifest
     pictures: int = 0
+    """Those that were answered."""
     active: float = field(default_factory=time.monotonic)
     newest: Shown | None = None
     reports: deque[Reported] = field(default_factory=lambda: deque(maxlen=REPORTS_KEPT))
@@ -68,7 +69,7 @@ class Edge:
 
     def answered(self, note: Answered) -> None:
         """A picture's next answer. Of several pictures in flight the newest is shown."""
-        self.pictures += note.final
+        self.pictures += note.first
         self.active = time.monotonic()
         if self.newest is None or note.picture_id > self.newest.number:
             self.newest = Shown(note.picture_id, note.target)
@@ -160,6 +161,7 @@ class View:
             "model": edge.manifest.name,
             "points": len(edge.manifest.points),
             "pictures": edge.pictures,
+            "active": round(edge.active, 3),
             "picture": _picture(edge.manifest, edge.newest) if edge.newest else None,
             "reports": [_row_of(report) for report in new],
         }

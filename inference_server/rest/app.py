@@ -9,8 +9,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from inference_server import refusals
 from inference_server.access import Caller
+from inference_server.caller_logs import refusals
 from inference_server.deployment import Deployment
 from inference_server.page.routes import FILES, Page, page_routes
 from inference_server.rest.bodies import ERRORS, Health, ModelName, ModelSummary
@@ -109,7 +109,7 @@ async def _refuse(request: Request, error: Exception) -> JSONResponse:
     status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
     named = {"request_id": request.state.request_id, "path": request.url.path, "status": status}
     quiet = status in (401, 404, 408, 413, 422)  # what a caller does wrong fills no log
-    refusals.log.log(logging.DEBUG if quiet else logging.INFO, "A request failed: %s", error, extra=named)
+    refusals.log(logging.DEBUG if quiet else logging.INFO, "A request failed: %s", error, extra=named)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if status in (429, 503):
         headers["Retry-After"] = str(max(1, ceil(error.retry_after)) if isinstance(error, ServerOverloaded) else 1)

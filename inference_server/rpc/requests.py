@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from inference_server import refusals
+from inference_server.caller_logs import refusals
 from wire.exceptions import ProtocolError, ServerOverloaded
 
 SENTENCE = "The bytes are not a message of remote_inference.proto."
@@ -144,7 +144,7 @@ class ReadRequests(grpc.aio.ServerInterceptor):
 
     async def _refuse(self, error: ServerOverloaded, context: Any) -> None:
         code = grpc.StatusCode.RESOURCE_EXHAUSTED
-        refusals.log.info("A call failed: %s", error, extra={"peer": self._host(context), "code": code.name})
+        refusals.info("A call failed: %s", error, extra={"peer": self._host(context), "code": code.name})
         await context.abort(code, str(error))
 
 

@@ -13,9 +13,10 @@ from urllib.parse import unquote
 
 import grpc
 
-from inference_server import metrics, refusals
+from inference_server import metrics
 from inference_server.access import Caller
 from inference_server.access.proxies import FORWARDED, Proxies
+from inference_server.caller_logs import edges, refusals
 from inference_server.deployment import Deployment
 from inference_server.idempotency import IdempotencyCache
 from inference_server.model import Model
@@ -32,8 +33,6 @@ from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceServi
 from wire.manifest import MANIFEST
 from wire.request_ids import request_id_of
 from wire.shown import shown
-
-log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 64 * 1024
 KEY_BYTES = 64
@@ -83,7 +82,7 @@ class Service(RemoteInferenceServiceServicer):
         edge = self._deployment.edges.join(caller.name, hello.name, self._host(context), model.manifest)
         named = {"request_id": request_id_of(sent), "caller": caller.name, "edge": edge.name}
         trace = StreamTrace(named["request_id"], sent)
-        log.debug("A stream begins.", extra=named)
+        edges.info("Edge %s has come.", edge.name, extra=named)
         stream = StreamRunner(self._deployment, model, hello, edge, caller, named["request_id"], trace)
         self._streams.add(stream)
         metrics.STREAMS.inc()
@@ -108,7 +107,8 @@ class Service(RemoteInferenceServiceServicer):
             self._streams.discard(stream)
             stream.close()
             trace.end()
-            log.debug("A stream ended after %d pictures.", edge.pictures, extra={**named, "pictures": edge.pictures})
+            said = {**named, "pictures": edge.pictures}
+            edges.info("Edge %s has gone; %d of its pictures were answered.", edge.name, edge.pictures, extra=said)
             self._deployment.edges.leave(edge)
             self._deployment.access.end_stream(caller)
             metrics.STREAMS.dec()
@@ -272,8 +272,6 @@ async def _abort(context: Context, error: ArtoveqError) -> NoReturn:
         context.set_trailing_metadata((("retry-after-ms", str(round(1000 * error.retry_after))),))
     named = {"request_id": request_id_of(_metadata(context)), "peer": peer_host(context.peer())}
     code = status_of(error)
-    refusals.log.log(
-        FAILURE_LEVELS.get(code, logging.INFO), "A call failed: %s", error, extra={**named, "code": code.name}
-    )
+    refusals.log(FAILURE_LEVELS.get(code, logging.INFO), "A call failed: %s", error, extra={**named, "code": code.name})
     await context.abort(code, shown(str(error)))
     raise AssertionError("abort does not return")

@@ -65,7 +65,7 @@ class Begun:
 class Answered:
     """Note: an answer was sent.
 
-    payload_bytes: what had come of the picture. seconds: since it began. first, final: of the picture's answers.
+    payload_bytes: what had come of the picture. seconds: since it began. first: of the picture's answers.
     """
 
     picture_id: int
@@ -74,7 +74,18 @@ class Answered:
     decoded: Decoded
     seconds: float
     first: bool
-    final: bool
+
+
+@dataclass(slots=True)
+class Completed:
+    """Note: a picture will have no further answer than `decoded`, sent so many seconds after it began.
+
+    All of it has come, or the edge was content with a part, or has gone.
+    """
+
+    picture_id: int
+    decoded: Decoded
+    seconds: float
 
 
 @dataclass(slots=True)
@@ -85,4 +96,4 @@ class Failed:
     error: ArtoveqError
 
 
-Action = Respond | Decode | EncodeFile | Withdraw | Report | End | Begun | Answered | Failed
+Action = Respond | Decode | EncodeFile | Withdraw | Report | End | Begun | Answered | Completed | Failed

@@ -8,9 +8,10 @@ import time
 
 import grpc
 
-from inference_server import metrics, refusals
+from inference_server import metrics
 from inference_server.access import Caller
 from inference_server.answers import Decoded
+from inference_server.caller_logs import refusals
 from inference_server.deployment import Deployment
 from inference_server.model import Model
 from inference_server.page.edges import Edge
@@ -18,6 +19,7 @@ from inference_server.streams.actions import (
     Action,
     Answered,
     Begun,
+    Completed,
     Decode,
     EncodeFile,
     End,
@@ -141,6 +143,8 @@ class StreamRunner:
                     self._decode(action)
                 case Answered():
                     self._answered(action)
+                case Completed():
+                    self._completed(action)
                 case Begun(point):
                     self._model.count_begun(point)
                 case Withdraw(picture_id):
@@ -186,19 +190,20 @@ class StreamRunner:
         self._edge.answered(note)
         if note.first:
             metrics.FIRST_ANSWER_SECONDS.observe(note.seconds)
-        if note.final:
-            self._model.count(note.decoded.point)
-            self._trace.record(
-                "artoveq.picture",
-                note.seconds,
-                request_id=f"{self._request_id}-{note.picture_id}",
-                point=note.decoded.point,
-                queue_ms=1000 * note.decoded.queue,
-                decode_ms=1000 * note.decoded.decode,
-            )
+
+    def _completed(self, note: Completed) -> None:
+        self._model.count(note.decoded.point)
+        self._trace.record(
+            "artoveq.picture",
+            note.seconds,
+            request_id=f"{self._request_id}-{note.picture_id}",
+            point=note.decoded.point,
+            queue_ms=1000 * note.decoded.queue,
+            decode_ms=1000 * note.decoded.decode,
+        )
 
     def _failed(self, picture_id: int, error: ArtoveqError) -> None:
         code = status_of(error)
         named = {"request_id": f"{self._request_id}-{picture_id}", "caller": self.caller.name, "code": code.name}
-        refusals.log.log(FAILURE_LEVELS.get(code, logging.INFO), "A picture failed: %s", error, extra=named)
+        refusals.log(FAILURE_LEVELS.get(code, logging.INFO), "A picture failed: %s", error, extra=named)
         metrics.FAILURES.labels(code.name).inc()

@@ -14,6 +14,7 @@ from inference_server.streams.actions import (
     Action,
     Answered,
     Begun,
+    Completed,
     Decode,
     EncodeFile,
     End,
@@ -33,12 +34,13 @@ UNKNOWN = "Picture {} was not begun, or is done with; begin a new one with plane
 
 
 class _Picture:
-    __slots__ = ("arrived", "began", "payload_bytes", "top_k", "was_answered")
+    __slots__ = ("arrived", "began", "newest", "payload_bytes", "top_k")
 
     def __init__(self, arrived: PlaneAccumulator, top_k: int, began: float) -> None:
         self.arrived, self.top_k, self.began = arrived, top_k, began
         self.payload_bytes = 0
-        self.was_answered = False
+        self.newest: tuple[Decoded, float] | None = None
+        """The newest answer, and how many seconds after the beginning it came."""
 
 
 class StreamState:
@@ -132,12 +134,12 @@ class StreamState:
         final = arrived.closed and decoded.point == arrived.point
         answer = answer_message(decoded, self._task, self._manifest, top_k, picture_id=picture_id, final=final)
         actions = self._respond(pb.StreamResponse(answer=answer))
-        first, picture.was_answered = not picture.was_answered, True
-        seconds = now - picture.began
-        actions.append(Answered(picture_id, arrived.target, picture.payload_bytes, decoded, seconds, first, final))
+        first, seconds = picture.newest is None, now - picture.began
+        picture.newest = decoded, seconds
+        actions.append(Answered(picture_id, arrived.target, picture.payload_bytes, decoded, seconds, first))
         if final:
             del self._pictures[picture_id]
-            actions += self._end_if_done()
+            actions += [Completed(picture_id, *picture.newest), *self._end_if_done()]
         return actions
 
     def failed(self, picture_id: int, error: ArtoveqError) -> list[Action]:
@@ -153,9 +155,7 @@ class StreamState:
 
     def close(self) -> list[Action]:
         """The stream is gone: nothing of it is worked on any more."""
-        gone: list[Action] = [Withdraw(picture_id) for picture_id in self._pictures]
-        self._pictures.clear()
-        return gone
+        return [action for picture_id in list(self._pictures) for action in self._forget(picture_id)]
 
     # One payload: begun, put to the others of its picture, decoded.
 
@@ -241,12 +241,14 @@ class StreamState:
         if isinstance(error, ServerOverloaded):
             failure.retry_after_ms = round(1000 * error.retry_after)
         said = self._respond(pb.StreamResponse(failure=failure))
-        return [*said, Failed(picture_id, error), *self._forget(picture_id)]
+        gone = self._pictures.pop(picture_id, None)  # not completed, whatever answers it had
+        return [*said, Failed(picture_id, error), *([Withdraw(picture_id)] if gone else [])]
 
     def _forget(self, picture_id: int) -> list[Action]:
-        if self._pictures.pop(picture_id, None) is None:
+        picture = self._pictures.pop(picture_id, None)
+        if picture is None:
             return []
-        return [Withdraw(picture_id)]
+        return [Withdraw(picture_id), *([Completed(picture_id, *picture.newest)] if picture.newest else [])]
 
     def _end_if_done(self) -> Iterator[Action]:
         """Behind everything else that an event wants."""

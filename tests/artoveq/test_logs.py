@@ -39,7 +39,8 @@ def test_a_failed_picture_is_logged_under_the_id_that_its_edge_knows(
     assert number == str(first.as_record()["request_id"].partition("-")[2])
     named = [line for line in lines if line.get("request_id", "").startswith(stream)]
     said = [line["message"] for line in named]
-    assert said[0] == "A stream begins." and said[-1] == "A stream ended after 1 pictures."
+    assert said[0] == "Edge 127.0.0.1 has come."
+    assert said[-1] == "Edge 127.0.0.1 has gone; 1 of its pictures were answered."
     failed = next(line for line in named if line["message"].startswith("A picture failed"))
     assert failed["code"] == "RESOURCE_EXHAUSTED" and failed["level"] == "INFO" and failed["time"]
     assert failed["request_id"] != first.request_id

@@ -15,8 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from inference_server.access.proxies import Proxies
+from inference_server.caller_logs import MOST
 from inference_server.descriptors import RESERVED, connections_of
-from inference_server.refusals import MOST
 from inference_server.uploads import Uploads, UploadTooLarge
 from tests.inference_server.conftest import png
 from tests.inference_server.serving import serving

@@ -132,9 +132,9 @@ def test_of_many_edges_those_active_last_are_shown() -> None:
 
 def test_of_several_pictures_in_flight_the_newest_is_shown() -> None:
     edge = Edges(8).join("caller", "", "host", MANIFEST)
-    for number, point, final in ((2, 1, False), (1, 2, True), (2, 2, True)):
+    for number, point, first in ((2, 1, True), (1, 2, True), (2, 2, False)):
         decoded = Decoded(point, np.array([0.2, 0.8], np.float32), 0.0, 0.0)
-        edge.answered(Answered(number, 2, 4 * point, decoded, 0.1, not final, final))
+        edge.answered(Answered(number, 2, 4 * point, decoded, 0.1, first))
     assert edge.pictures == 2 and edge.newest is not None
     assert [(edge.newest.number, bytes_, one.point) for bytes_, one in edge.newest.answers] == [(2, 4, 1), (2, 8, 2)]
 

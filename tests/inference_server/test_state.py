@@ -13,6 +13,7 @@ from inference_server.streams.actions import (
     Action,
     Answered,
     Begun,
+    Completed,
     Decode,
     EncodeFile,
     End,
@@ -121,8 +122,34 @@ def test_a_picture_is_refined_until_its_last_plane() -> None:
     assert plan.decode(1) == ["answer 1 point 8 final"]
     (note,) = plan.notes(Answered)
     assert isinstance(note, Answered)
-    assert (note.target, note.payload_bytes, note.first, note.final) == (8, 16, False, True)
+    assert (note.target, note.payload_bytes, note.first) == (8, 16, False)
     assert note.seconds == pytest.approx(0.003)
+    (done,) = plan.notes(Completed)
+    assert isinstance(done, Completed)
+    assert (done.picture_id, done.decoded.point, done.seconds) == (1, 8, note.seconds)
+
+
+def test_a_picture_counts_whose_edge_was_content_with_its_first_planes() -> None:
+    plan = Plan()
+    plan.planes(1, 1, 2)
+    plan.decode(1)
+    assert not plan.notes(Completed)
+    plan.planes(2, 1, 2, given_up=[1])
+    (done,) = plan.notes(Completed)
+    assert isinstance(done, Completed) and (done.picture_id, done.decoded.point) == (1, 2)
+    plan.take(plan.state.close())
+    assert not plan.notes(Completed)  # nobody has answered the second one
+
+
+def test_a_picture_counts_whose_edge_has_gone_and_one_that_failed_does_not() -> None:
+    plan = Plan()
+    for picture_id in (1, 2):
+        plan.planes(picture_id, 1, 2)
+        plan.decode(picture_id)
+    plan.planes(2, 1, 1)
+    assert plan.notes(Failed) and not plan.notes(Completed)
+    plan.take(plan.state.close())
+    assert [note.picture_id for note in plan.notes(Completed)] == [1]  # type: ignore[union-attr]
 
 
 def test_an_older_state_is_answered_and_is_not_final() -> None:

@@ -1,4 +1,4 @@
-"""The log of what was refused: enough lines to see what happens, however much is refused."""
+"""The logs of what callers do: enough lines to see what happens, however much that is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AtMost(logging.Filter):
         if record.created >= self._until:
             if self._left_out:
                 record.msg, record.args = (
-                    f"{record.getMessage()} ({self._left_out} more refusals before this one.)",
+                    f"{record.getMessage()} ({self._left_out} more like it before this one.)",
                     None,
                 )
             self._until, self._count, self._left_out = record.created + self._period_s, 0, 0
@@ -30,6 +30,14 @@ class AtMost(logging.Filter):
         return self._count <= self._most
 
 
-log = logging.getLogger(__name__)
+def bounded(name: str) -> logging.Logger:
+    """A log of what callers do, which no caller can fill."""
+    made = logging.getLogger(name)
+    made.addFilter(AtMost())
+    return made
+
+
+refusals = bounded("inference_server.refusals")
 """Of calls, requests and pictures that are refused."""
-log.addFilter(AtMost())
+edges = bounded("inference_server.edges")
+"""Of edges that come and go."""
