@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from artoveq import Client, Progressive
 from artoveq.processes import ServerProcess, server_process
@@ -102,6 +102,19 @@ def test_what_is_no_picture_is_said_to_be_none(browser: Browser, server: ServerP
     page.close()
 
 
+def test_under_a_new_picture_there_is_no_old_answer(browser: Browser, server: ServerProcess) -> None:
+    page, held = opened(browser, server), list[Route]()
+    page.set_input_files("#file", PICTURES / "dingo.png")
+    expect(page.locator("#verdict")).to_contain_text("dingo")
+    page.route("**/v1/predictions/stream*", lambda route: held.append(route))
+    page.set_input_files("#file", PICTURES / "fox.png")
+    expect(page.locator("#verdict")).to_have_text("Asking the server…")
+    expect(page.locator("#answers li")).to_have_count(0)
+    held[0].continue_()
+    expect(page.locator("#verdict")).to_contain_text("bytes")
+    page.close()
+
+
 def test_an_edge_appears_and_disappears(browser: Browser, server: ServerProcess) -> None:
     page = opened(browser, server)
     picture = read_picture(PICTURES / "dingo.png")
@@ -124,12 +137,17 @@ def test_the_page_says_when_the_server_is_gone_and_recovers(browser: Browser) ->
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    with server_process(MODEL, "--http-port", port) as server:
+    with server_process(MODEL, "--http-port", port) as server, Client(server.address, str(MODEL)) as client:
         page = opened(browser, server)
+        client.predict(PICTURES / "dingo.png", budget=1.0)
+        expect(page.locator(".edge .best")).to_contain_text("dingo")
         server.process.kill()
     expect(page.locator("#state")).to_contain_text("The server is gone")
+    expect(page.locator(".edge .best")).to_contain_text("dingo")
+    expect(page.locator("#count")).to_contain_text("as they were at")
     with server_process(MODEL, "--http-port", port):
         expect(page.locator("#state")).to_have_text("live")
+        expect(page.locator(".edge")).to_have_count(0)
         page.set_input_files("#file", PICTURES / "dingo.png")
         expect(page.locator("#verdict")).to_contain_text("dingo")
     page.close()

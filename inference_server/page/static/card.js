@@ -5,6 +5,7 @@ import { answerRow, kbit, percent, said } from "./words.js";
 
 const KEPT = 240;
 const ROWS = 8;
+const SILENT_S = 10;
 
 export class Card {
   constructor(parent) {
@@ -32,7 +33,7 @@ export class Card {
     }
     if (edge.picture) this.answer(edge.picture);
     this.reports = [...this.reports, ...edge.reports].slice(-KEPT);
-    this.facts(edge);
+    this.facts(edge, now);
     if (this.reports.length) this.costs();
     this.chart.draw(this.reports, now);
   }
@@ -48,17 +49,19 @@ export class Card {
     this.part(".answers").replaceChildren(...shown.map((a) => answerRow(a)));
   }
 
-  facts(edge) {
+  facts(edge, now) {
     const facts = [`${edge.pictures.toLocaleString()} pictures`];
     const newest = this.reports.at(-1);
-    if (newest) {
-      const met = this.reports.filter((r) => r.latency_ms <= r.budget_ms).length;
-      facts.push(`point ${newest.point} of ${edge.points}, ${newest.payload_bytes} bytes`);
-      facts.push(`${percent(met / this.reports.length)} within ${Math.round(newest.budget_ms)} ms`);
-    } else if (edge.picture) {
-      const answer = edge.picture.answers.at(-1);
+    if (edge.picture) {
+      const answer = edge.picture.answers.at(-1); // of the rows below, and not of a report, which comes later
       facts.push(`point ${answer.point} of ${edge.points}, ${answer.payload_bytes} bytes`);
     }
+    if (newest) {
+      const met = this.reports.filter((r) => r.latency_ms <= r.budget_ms).length;
+      facts.push(`${percent(met / this.reports.length)} within ${Math.round(newest.budget_ms)} ms`);
+    }
+    const silent = Math.round(now - edge.active);
+    if (silent >= SILENT_S) facts.push(`silent for ${silent} s`);
     this.part(".facts").textContent = facts.join(" · ");
   }
 

@@ -9,6 +9,7 @@ const state = document.getElementById("state");
 const cards = new Map();
 let model = null;
 let silence = 0;
+let heard = null; // when the server last spoke
 
 function say(kind, text) {
   if (state.textContent === text) return;
@@ -19,9 +20,15 @@ function say(kind, text) {
 function gone() {
   say("gone", "The server is gone. Trying again…");
   document.getElementById("edges").classList.add("stale");
+  if (cards.size) count(`as they were at ${heard.toLocaleTimeString()}`);
+}
+
+function count(text) {
+  document.getElementById("count").textContent = text;
 }
 
 function show(news) {
+  heard = new Date();
   const shown = new Set(news.edges.map((edge) => edge.number));
   for (const [number, card] of cards) {
     if (!shown.has(number)) {
@@ -34,7 +41,7 @@ function show(news) {
     cards.get(edge.number).update(edge, news.now);
   }
   const more = news.connected > news.edges.length ? `, the ${news.edges.length} last active` : "";
-  document.getElementById("count").textContent = news.connected ? `${news.connected} connected${more}` : "";
+  count(news.connected ? `${news.connected} connected${more}` : "");
   document.getElementById("nobody").hidden = news.connected > 0;
   document.getElementById("edges").classList.remove("stale");
 }
@@ -77,16 +84,20 @@ async function live() {
   }
   start(model);
   const events = new EventSource("v1/edges");
+  let first = true; // then the server tells all that it has once more
   const again = () => {
     clearTimeout(silence);
     events.close();
-    for (const card of cards.values()) card.remove();
-    cards.clear(); // the server tells all that it has once more
     gone();
     setTimeout(live, 1000);
   };
   events.addEventListener("edges", (event) => {
     say("live", "live");
+    if (first) {
+      for (const card of cards.values()) card.remove();
+      cards.clear();
+      first = false;
+    }
     show(JSON.parse(event.data));
     clearTimeout(silence);
     silence = setTimeout(again, SILENCE_MS);

@@ -77,12 +77,22 @@ async function send(blob, preview) {
     part("preview").alt = "Your picture";
     part("preview").hidden = false;
     part("invite").hidden = true;
+    forget();
   }
   const found = await ask(blob, wanted());
   if (found && number === asked) {
     answers = found;
     replay();
   }
+}
+
+// What was said of another picture.
+function forget() {
+  answers = [];
+  clearTimeout(pending);
+  timers.forEach(clearTimeout);
+  part("answers").replaceChildren();
+  verdict("Asking the server…");
 }
 
 async function ask(blob, point) {
