@@ -18,7 +18,7 @@ from wire.pictures import Picture, from_image, read_picture
 
 log = logging.getLogger(__name__)
 
-UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0}
+UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 LARGEST_SIDE = 4096
 PictureSource = str | os.PathLike[str] | bytes | Image.Image | Picture
 """A path, the bytes of a file, a PIL image, or an array of uint8 (height, width, 3)."""
@@ -101,14 +101,16 @@ def point_for(
 
 
 def seconds_of(budget: float | str) -> float:
-    """A budget in seconds, from a number of them or from text like "50ms" or "0.2s".
+    """A budget in seconds, from a number of them or from text with its unit, like "50ms" or "0.2s".
 
     Raises:
-        UsageError: if it is no time above 0.
+        UsageError: if it is no time above 0, or text without a unit.
     """
     value = math.nan
     if isinstance(budget, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(us|ms|s|)\s*", budget)
+        if match and not match[2]:
+            raise UsageError(f"{budget!r} has no unit; write '{match[1]}ms' or '{match[1]}s'.")
         if match:
             value = float(match[1]) * UNITS[match[2]]
     elif _number(budget):

@@ -77,6 +77,7 @@ def test_a_bad_picture_does_not_keep_the_others_from_an_answer(server: ServerPro
         (["--webp", "--progressive"], 1, "A file has no operating point"),
         (["--budget", "soon"], 2, "'soon' is not a time above 0"),
         (["--budget", "0ms"], 2, "is not a time above 0"),
+        (["--budget", "50"], 2, "'50' has no unit; write '50ms' or '50s'"),
         (["--model", "nowhere"], 1, "nowhere is not an artifact"),
         (["--server", "127.0.0.1:9"], 1, "No server answers at 127.0.0.1:9"),
     ],
