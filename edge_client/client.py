@@ -238,8 +238,10 @@ class AsyncClient:
         true_capacity: bits per second, where the caller knows them. A server that cannot be reached now is told
         nothing.
         """
-        size = self.encoder.manifest.preprocessing.size
-        report = report_of(result, picture_of(picture), size, thumbnail=thumbnail, true_capacity=true_capacity)
+        size, measured = self.encoder.manifest.preprocessing.size, self.control.estimator.seen(_now())
+        report = report_of(
+            result, picture_of(picture), size, thumbnail=thumbnail, capacity=measured, true_capacity=true_capacity
+        )
         with contextlib.suppress(ServerError):
             await (await self._connected()).report(report)
 
@@ -323,7 +325,16 @@ class AsyncClient:
                     await self._follow(mismatch)
                     connection = await self._open()
                 self._connection, self._greeted = connection, self.encoder.manifest.fingerprint
+                if self.capacity is None:
+                    await self._measure(connection)
             return connection
+
+    async def _measure(self, connection: Connection) -> None:
+        """Fills a link that nothing is known of with as much as a picture may take, so that the first one knows it."""
+        size = min(PROBE_BYTES, self.encoder.manifest.points[-1].payload_bytes)
+        with contextlib.suppress(asyncio.TimeoutError, ServerError):
+            sample = await asyncio.wait_for(connection.probe(size), self.connect_timeout)
+            self.control.estimator.measured(sample, _now())
 
     async def _open(self) -> Connection:
         transport = self._transport() if self._transport else GrpcTransport(self._channel, self.address)

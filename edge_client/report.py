@@ -22,15 +22,24 @@ def file_bytes(picture: Picture, codec: str, quality: int = CODEC_QUALITY) -> by
 
 
 def report_of(
-    result: Result, picture: Picture, size: int, *, thumbnail: bool = False, true_capacity: float | None = None
+    result: Result,
+    picture: Picture,
+    size: int,
+    *,
+    thumbnail: bool = False,
+    capacity: float | None = None,
+    true_capacity: float | None = None,
 ) -> pb.Report:
-    """A result as a report. size: of the encoder's input; true_capacity: bits per second, where they are known."""
+    """A result as a report. size: of the encoder's input.
+
+    capacity, true_capacity: bits per second, as measured and where they are known.
+    """
     fitted = fit_picture(picture, size)
     small = file_bytes(fit_picture(fitted, THUMBNAIL_SIDE), "WebP", THUMBNAIL_QUALITY) if thumbnail else b""
     return pb.Report(
         point=result.answers[-1].point,
         payload_bytes=result.payload_bytes,
-        capacity=round(result.capacity or 0),
+        capacity=round(capacity or 0),
         true_capacity=round(true_capacity or 0),
         latency_us=round(result.answers[0].after * 1e6),
         budget_us=round(result.budget * 1e6),

@@ -17,6 +17,8 @@ RISE_S = 0.15
 """Half-life of the estimate's way up; it comes down at once."""
 AT_LEAST = 2.0
 """By what "at least" raises it, at most: a token bucket lets a packet pass at once on the slowest link."""
+LATELY_S = 10.0
+"""For so long a measured capacity is news."""
 REMEMBERED = 100
 """Pictures whose outcome the estimator remembers."""
 ALIKE, OTHERWISE = 1.4, 0.2
@@ -51,6 +53,8 @@ class LinkEstimator:
     capacity: float | None = None
     """Bits per second, None before the first sample."""
     newest: float = 0.0
+    filled: tuple[float, float] | None = None
+    """The capacity at the newest sample that filled the link, and when that was."""
     outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     """Of the newest pictures; `learn` adds to them."""
     _table: Floats | None = field(default=None, repr=False)
@@ -73,7 +77,13 @@ class LinkEstimator:
             met = min(sample.capacity, AT_LEAST * known) if known and sample.app_limited else sample.capacity
             keep = 0.5 ** (max(0.0, now - self.newest) / RISE_S) if known and met > known else 0.0
             self.capacity = keep * (known or 0.0) + (1 - keep) * met
+        if sample is not None and not sample.app_limited:
+            self.filled = sample.capacity, now
         self.newest = now
+
+    def seen(self, now: float) -> float | None:
+        """What to tell people: the capacity where something has filled the link lately, and no "at least"."""
+        return self.filled[0] if self.filled is not None and now <= self.filled[1] + LATELY_S else None
 
     def at_most(self, sample: Sample | None) -> None:
         """What a picture in the midst of being sent says: what has arrived of it, or is overdue."""

@@ -219,15 +219,20 @@ async def _follow(plan: Sequence[Step], encoder: Encoder, policy: RatePolicy | N
     def seen(since: int) -> Seen:
         return Seen(taken[since:], client.capacity or 0.0, lambda n: encoder.manifest.point(n).metric, server.messages)
 
+    def become(step: Conditions) -> None:
+        up.trace, up.delay, up.loss, up.jitter = (
+            CapacityTrace([(0.0, step.capacity)]), step.delay, step.loss, step.jitter,
+        )  # fmt: skip
+        down.delay = step.delay
+
+    if isinstance(plan[0], Conditions):
+        become(plan[0])
     async with AsyncClient(
         "memory", encoder, policy=policy, transport=lambda: MemoryTransport(server, up, down)
     ) as client:
         for step in plan:
             if isinstance(step, Conditions):
-                up.trace, up.delay, up.loss, up.jitter = (
-                    CapacityTrace([(0.0, step.capacity)]), step.delay, step.loss, step.jitter,
-                )  # fmt: skip
-                down.delay = step.delay
+                become(step)
                 down.hold(loop.time() + step.feedback_stops if step.feedback_stops else 0.0)
                 if competing is not None:
                     competing.cancel()

@@ -59,6 +59,7 @@ def test_one_shot_and_progressive() -> None:
 
 def test_progressive_ends_early_or_where_it_is_told() -> None:
     async def what(client: AsyncClient, server: Server) -> None:
+        client.control.estimator.capacity = None  # else all of it goes at once
         sure = await client.predict(PICTURE, Progressive(min_confidence=0.6), budget=5)
         assert sure.answers[-1].confidence >= 0.6 and sure.payload_bytes < 300
         some = await client.predict(PICTURE, Progressive(point=20), budget=5)
@@ -182,6 +183,7 @@ def test_a_picture_that_is_sent_again_does_not_repeat_its_answers() -> None:
             if len(seen) == 1:
                 server.streams[-1](ServerUnavailable("The stream broke."))
 
+        client.control.estimator.capacity = None  # else all of it goes at once
         result = await client.predict(PICTURE, Progressive(), budget=5, on_answer=note)
         assert len(server.streams) == 2
         points = [answer.point for answer in seen]
@@ -256,10 +258,23 @@ def test_a_client_is_of_no_use_before_it_is_entered() -> None:
         AsyncClient("nowhere", transport=lambda: MemoryTransport(lambda respond: lambda request: None))
 
 
+@pytest.mark.parametrize("capacity", [3_000, 40_000, 300_000])
+def test_the_first_picture_already_knows_the_link(capacity: float) -> None:
+    async def what(client: AsyncClient, server: Server) -> None:
+        assert client.capacity == pytest.approx(capacity, rel=0.1)
+        first = await client.predict(PICTURE, OneShot(), budget=1)
+        assert first.deadline_met
+        fits = [point for point in client.encoder.manifest.points if 8 * point.payload_bytes < 0.4 * capacity]
+        assert first.payload_bytes >= min(fits[-1].payload_bytes, 300)
+
+    use(what, capacity=capacity)
+
+
 def test_what_small_pictures_do_not_tell_a_probe_does() -> None:
     async def main(probe: float) -> float:
         encoder = FakeEncoder(shipped_like())
-        server, up = Server(encoder.codec), Shaper(CapacityTrace([(0.0, 2_000_000)]), delay=0.005)
+        becomes_fast = CapacityTrace([(0.0, 20_000), (1.0, 2_000_000)])
+        server, up = Server(encoder.codec), Shaper(becomes_fast, delay=0.005)
         async with AsyncClient("memory", encoder, probe=probe, transport=lambda: MemoryTransport(server, up)) as client:
             for _ in range(40):
                 await client.predict(PICTURE, OneShot(point=1), budget=1)

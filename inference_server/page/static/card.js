@@ -68,7 +68,7 @@ export class Card {
   costs() {
     const mean = (key) => Math.round(this.reports.reduce((sum, r) => sum + r[key], 0) / this.reports.length);
     const newest = this.reports.at(-1);
-    const measured = newest.capacity ? `measured ${kbit(newest.capacity)}` : "not measured yet";
+    const measured = newest.capacity ? `measured ${kbit(newest.capacity)}` : "not measured lately";
     const known = newest.true_capacity ? `, truly ${kbit(newest.true_capacity)}` : "";
     const bytes = Object.assign(document.createElement("span"), { className: "key-bytes", textContent: "bytes" });
     const link = Object.assign(document.createElement("span"), {

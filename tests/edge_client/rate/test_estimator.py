@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_client.rate import LinkEstimator, Sample
-from edge_client.rate.estimator import ALIKE, OTHERWISE, PRIOR, RISE_S
+from edge_client.rate.estimator import ALIKE, LATELY_S, OTHERWISE, PRIOR, RISE_S
 
 budgets = st.floats(1e-3, 10)
 pictures = st.lists(st.tuples(st.floats(0, 0.2), st.floats(1e3, 1e6)), max_size=150)
@@ -97,3 +97,14 @@ def test_what_has_arrived_of_a_picture_lowers_the_estimate_but_never_raises_it()
 
 def test_nothing_is_in_time_where_nothing_is_known() -> None:
     assert np.array_equal(LinkEstimator().delivery(1.0, 0.0).probability([1.0, 2.0]), [0.0, 0.0])
+
+
+def test_people_are_told_what_filled_the_link_and_no_at_least() -> None:
+    estimator = LinkEstimator()
+    estimator.measured(Sample(1000, 0.0005), 0.0)  # a token bucket lets a small picture pass at once
+    assert estimator.capacity and estimator.seen(0.0) is None
+    estimator.measured(Sample(6400, 0.1), 1.0)
+    for second in range(2, 9):
+        estimator.measured(Sample(1000, 0.0005), second)
+        assert estimator.seen(second) == 64_000
+    assert estimator.capacity > 200_000 and estimator.seen(1.0 + LATELY_S + 0.1) is None
