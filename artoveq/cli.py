@@ -8,7 +8,7 @@ import sys
 import typer
 from rich.markup import escape
 
-from artoveq.commands import edge, server, training
+from artoveq.commands import edge, reconstruct, server, training
 from artoveq.commands.options import errors
 from artoveq.logs import set_up
 from wire.exceptions import ArtoveqError
@@ -17,6 +17,7 @@ from wire.shown import shown
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 for command in (
     edge.classify,
+    reconstruct.reconstruct,
     edge.watch,
     server.serve,
     server.health,

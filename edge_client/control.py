@@ -14,6 +14,7 @@ from wire.entropy import WORD_BITS
 from wire.exceptions import PointError
 from wire.manifest import Manifest
 from wire.payload import Indices, PayloadCodec
+from wire.tasks import task_of
 
 PROBE_BYTES = 1200
 """A probe is one packet: more would delay the next picture by more than it tells."""
@@ -30,9 +31,9 @@ class RateControl:
         self._file_encode_s: float | None = None
         self._coded, self._packed = codec, PayloadCodec(self.manifest)
         self._probe, self._allowance = probe, 0.0
-        points, files = self.manifest.points, self.manifest.codec
+        points, files, utility = self.manifest.points, self.manifest.codec, task_of(self.manifest).utility
         self._number = np.arange(1, len(points) + 1)
-        self._metric = np.array([point.metric for point in points])
+        self._metric = np.array([utility(point.metric) for point in points])
         self._packed_bytes = np.array([point.payload_bytes for point in points], np.float64)
         self._mean_bytes = np.array([point.mean_bytes for point in points])
         self._planes = np.zeros(len(points), np.intp)
@@ -40,7 +41,7 @@ class RateControl:
         self._planes[self._chain] = np.arange(1, len(self._chain) + 1)
         self._files = tuple((file.side, file.quality) for file in files)
         self._file_bytes = np.array([file.payload_bytes for file in files])
-        self._file_metric = np.array([file.metric for file in files])
+        self._file_metric = np.array([utility(file.metric) for file in files])
 
     def codec(self, ledger: StreamLedger) -> PayloadCodec:
         """What this server reads."""

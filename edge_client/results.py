@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from wire.exceptions import UsageError
 from wire.generated import remote_inference_pb2 as pb
+from wire.pictures import Picture
 from wire.shown import shown
 from wire.tasks import Task
 from wire.tasks.classification import Classification, ClassificationTask, ClassProbability
+from wire.tasks.reconstruction import Reconstruction
 
 
 @dataclass(frozen=True)
 class Answer:
     """One answer, made from operating point `point`, `after` seconds after the picture was handed over.
 
-    value: the task's own type; `wire.tasks.classification.Classification` where classes are told apart.
+    value: the task's own type; `wire.tasks.classification.Classification` where classes are told apart, and
+    `wire.tasks.reconstruction.Reconstruction` where the answer is the picture.
     payload_bytes: sent for the picture until then. queue, decode: seconds on the server.
     final: no further one will come. partial: further parts of this same answer will come.
     """
@@ -63,6 +65,18 @@ class Answer:
         return self.value.classes
 
     @property
+    def picture(self) -> Picture:
+        """The reconstruction: uint8 (side, side, 3), RGB.
+
+        Raises:
+            UsageError: if the model does not reconstruct pictures.
+            ProtocolError: if the server's file is damaged.
+        """
+        if not isinstance(self.value, Reconstruction):
+            raise UsageError("This model's answers are no pictures; read `value`, or ask a server that reconstructs.")
+        return self.value.picture
+
+    @property
     def best(self) -> ClassProbability:
         """The most probable class."""
         return self.classes[0]
@@ -75,9 +89,7 @@ class Answer:
     @property
     def text(self) -> str:
         """For people."""
-        if isinstance(self.value, Classification):
-            return ", ".join(f"{c.name} {c.probability:.0%}" for c in self.classes)
-        return shown(json.dumps(_rounded(self.task.describe(self.value)), ensure_ascii=False))
+        return shown(self.task.text(self.value))
 
     def as_record(self) -> dict[str, Any]:
         """As JSON values: times in milliseconds."""
@@ -93,7 +105,7 @@ class Answer:
         """What it comes to, as JSON values."""
         if isinstance(self.value, Classification):
             return {"class": self.best.name, "probability": round(self.best.probability, 4)}
-        return {"confidence": round(self.confidence, 4)}
+        return {"answer": self.text}
 
 
 @dataclass
@@ -122,6 +134,11 @@ class Result:
     def best(self) -> ClassProbability:
         """The newest answer's most probable class."""
         return self.answers[-1].best
+
+    @property
+    def picture(self) -> Picture:
+        """The newest answer's reconstruction: uint8 (side, side, 3), RGB."""
+        return self.answers[-1].picture
 
     @property
     def latency(self) -> float:

@@ -53,6 +53,24 @@ def any_size(folder: Path, *, coded: bool = False) -> Artifact:
     return _write(folder, (1, 1), ANY_SIZE, largest=300, any_size=True, coded=coded)
 
 
+def reconstruction(folder: Path) -> Artifact:
+    """Of any size: the brightness of 8×8 parts of a picture of 32×32, each a sub-vector of 64 channels."""
+    sizes = [(16,), (17,), (64,), (100,), (1024,)]
+    values = values_of((1,), sizes, positions=64, largest=1024, any_size=True)
+    for key in ("format_version", "files", "fingerprint"):
+        del values[key]
+    values |= {
+        "name": f"tiny-{folder.name}",
+        "latent": {"shape": [64, 8, 8], "d": 64},
+        "preprocessing": {"size": 32},
+        "task": {"name": "reconstruction", "metric": "psnr"},
+        "unquantised_metric": 30.0,
+    }
+    for point, psnr in zip(values["points"], (20.0, 21.0, 24.0, 25.0, 28.0), strict=True):
+        point["metric"] = psnr
+    return write_artifact(folder, values, {ENCODER: _brightness_encoder(), DECODER: _brightness_decoder()})
+
+
 def picture(colour: str) -> NDArray[np.uint8]:
     """The encoder's input (SIDE, SIDE, 3) in the colour of a class."""
     return np.broadcast_to(np.array(CLASSES[colour], np.uint8), (SIDE, SIDE, 3)).copy()
@@ -159,6 +177,60 @@ def _decoder(segments: Sequence[int]) -> bytes:
         helper.make_tensor_value_info("sizes", TensorProto.INT32, ["batch", len(segments)]),
     ]
     output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(CLASSES)])
+    return _graph(nodes, constants, inputs, output)
+
+
+def _brightness_encoder() -> bytes:
+    nodes = [
+        helper.make_node("Cast", ["picture"], ["samples"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["samples"], ["channels"], perm=[0, 3, 1, 2]),
+        helper.make_node("AveragePool", ["channels"], ["pooled"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("ReduceMean", ["pooled", "colours"], ["brightness"], keepdims=0),
+        helper.make_node("Cast", ["brightness"], ["values"], to=TensorProto.INT32),
+        helper.make_node("Mul", ["values", "sizes"], ["scaled"]),
+        helper.make_node("Div", ["scaled", "values_per_colour"], ["divided"]),
+        helper.make_node("Reshape", ["divided", "shape"], ["indices"]),
+    ]
+    constants = {
+        "colours": np.array([1]),
+        "values_per_colour": np.array(256, np.int32),
+        "shape": np.array([-1, 64]),
+    }
+    inputs = [
+        helper.make_tensor_value_info("picture", TensorProto.UINT8, ["batch", 32, 32, 3]),
+        helper.make_tensor_value_info("sizes", TensorProto.INT32, [1]),
+    ]
+    output = helper.make_tensor_value_info("indices", TensorProto.INT32, ["batch", 64])
+    return _graph(nodes, constants, inputs, output)
+
+
+def _brightness_decoder() -> bytes:
+    """From 1.05 · (index + ½) / size − 0.025, so that black and white lie beyond 0..1, and have to be clipped."""
+    nodes = [
+        helper.make_node("Cast", ["sizes"], ["size"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["indices"], ["index"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["index", "half"], ["middle"]),
+        helper.make_node("Div", ["middle", "size"], ["share"]),
+        helper.make_node("Mul", ["share", "stretch"], ["stretched"]),
+        helper.make_node("Sub", ["stretched", "shift"], ["shifted"]),
+        helper.make_node("Reshape", ["shifted", "shape"], ["grid"]),
+        helper.make_node("Mul", ["grid", "ones"], ["spread"]),
+        helper.make_node("Reshape", ["spread", "side"], ["square"]),
+        helper.make_node("Concat", ["square", "square", "square"], ["output"], axis=1),
+    ]
+    constants = {
+        "half": np.array(0.5, np.float32),
+        "stretch": np.array(1.05, np.float32),
+        "shift": np.array(0.025, np.float32),
+        "shape": np.array([-1, 8, 1, 8, 1]),
+        "ones": np.ones((1, 1, 4, 1, 4), np.float32),
+        "side": np.array([-1, 1, 32, 32]),
+    }
+    inputs = [
+        helper.make_tensor_value_info("indices", TensorProto.INT32, ["batch", 64]),
+        helper.make_tensor_value_info("sizes", TensorProto.INT32, ["batch", 1]),
+    ]
+    output = helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 3, 32, 32])
     return _graph(nodes, constants, inputs, output)
 
 

@@ -42,6 +42,8 @@ Name = Annotated[str, Field(max_length=256), AfterValidator(_printable)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256."""
+Metric = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""In its own unit, which the task's name for it says: a share for top1, dB for psnr; more is better."""
 Sizes = Annotated[tuple[int, ...], Field(min_length=1, max_length=256)]
 """One integer for each segment, or for some."""
 
@@ -85,7 +87,7 @@ class OperatingPoint(_Strict):
     """Packed."""
     coded_bytes: float | None = None
     """The mean over the test set, entropy-coded as one string; None where the model has no tables."""
-    metric: float = Field(ge=0, le=1)
+    metric: Metric
     temperature: float = Field(1.0, gt=0)
     """Divides the logits, so that of the answers at p % sure about p % are right (Guo et al. 2017)."""
     interpolated: bool = False
@@ -120,7 +122,7 @@ class CodecFigures(_Strict):
     side: int = Field(ge=1, le=4096)
     quality: int = Field(ge=0, le=100)
     payload_bytes: float
-    metric: float = Field(ge=0, le=1)
+    metric: Metric
 
 
 class Manifest(_Strict):
@@ -144,7 +146,7 @@ class Manifest(_Strict):
     task: Task
     backbone: dict[str, Any]
     preprocessing: Preprocessing
-    unquantised_metric: float = Field(ge=0, le=1)
+    unquantised_metric: Metric
     codec: tuple[CodecFigures, ...] = Field((), max_length=256)
     recipe: dict[str, Any]
     files: dict[FileName, Hash] = Field(max_length=64)

@@ -80,6 +80,7 @@ def classify(
     from edge_client import Client, OneShot, Security, Spool
     from wire.exceptions import UsageError
     from wire.pictures import read_picture
+    from wire.tasks import RECONSTRUCTION
 
     if not pictures and spool is None:
         raise UsageError("Name pictures, or with --spool the file in which some wait.")
@@ -91,6 +92,8 @@ def classify(
             stack.callback(waiting.close)
         offline = waiting is not None
         client = stack.enter_context(Client(server, model, fingerprint=fingerprint, security=security, offline=offline))
+        if client.encoder.manifest.task.name == RECONSTRUCTION:
+            raise UsageError(f"{client.encoder.manifest.name} names no classes; use `artoveq reconstruct`.")
         mode = mode_of(
             client.encoder.manifest,
             point=point,
@@ -100,7 +103,7 @@ def classify(
             min_confidence=min_confidence,
             webp=webp,
         )
-        for name, source in _sources(pictures or ()):
+        for name, source in sources(pictures or ()):
             try:
                 picture = read_picture(source, name=name)
             except PictureError as error:  # the other pictures are still worth an answer
@@ -170,7 +173,8 @@ def _tell(record: dict[str, Any], line: str, as_json: bool) -> None:
     print(json.dumps(record) if as_json else shown(line), flush=True)
 
 
-def _sources(names: Iterable[str]) -> Iterator[tuple[str, bytes | Path]]:
+def sources(names: Iterable[str]) -> Iterator[tuple[str, bytes | Path]]:
+    """Each picture that the arguments name, with its name."""
     from wire.pictures import FORMATS, PICTURE_SUFFIXES
 
     for name in names:

@@ -90,7 +90,5 @@ def _sentence(record: Record) -> str:
 
 
 def _headline(record: Record) -> str:
-    """What the answer comes to: a class, or, for other tasks, how sure it is."""
-    if "class" in record:
-        return f"{record['class']} {record['probability']:.0%}"
-    return f"answered, {record['confidence']:.0%} sure"
+    """What the answer comes to: a class, or what another task says."""
+    return f"{record['class']} {record['probability']:.0%}" if "class" in record else str(record["answer"])

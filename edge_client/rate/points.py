@@ -17,8 +17,8 @@ class RatedPoint:
     """One way to send a picture.
 
     number: of the operating point; 0 where it is a file. bits: on the link, the message around them included.
-    metric: what an answer from it is worth, 0 … 1. encode_s: seconds until it is ready to be sent.
-    planes: how many of the chain it is, 0 where it is sent as a block. file: side and quality of a WebP file.
+    metric: what an answer from it is worth, 0 … 1 (`wire.tasks.Task.utility`). encode_s: seconds until it is ready to
+    be sent. planes: how many of the chain it is, 0 where it is sent as a block. file: side and quality of a WebP file.
     """
 
     number: int

@@ -16,7 +16,7 @@ from inference_server.page.routes import FILES, Page, page_routes
 from inference_server.rest.bodies import ERRORS, Health, ModelName, ModelSummary
 from inference_server.rest.guard import Guard
 from inference_server.rest.identity import RequestIds, Turns, caller_of
-from inference_server.rest.predictions import prediction_routes
+from inference_server.rest.predictions import NotAcceptable, prediction_routes
 from inference_server.uploads import UploadTooLarge, UploadTooSlow
 from wire.exceptions import (
     AccessDenied,
@@ -33,6 +33,7 @@ from wire.shown import shown
 STATUS: tuple[tuple[type[ArtoveqError], int], ...] = (
     (UploadTooLarge, 413),
     (UploadTooSlow, 408),
+    (NotAcceptable, 406),
     (PictureError, 422),
     (PointError, 422),
     (AccessDenied, 401),
@@ -108,7 +109,7 @@ def build_app(deployment: Deployment) -> FastAPI:
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
     status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
     named = {"request_id": request.state.request_id, "path": request.url.path, "status": status}
-    quiet = status in (401, 404, 408, 413, 422)  # what a caller does wrong fills no log
+    quiet = status in (401, 404, 406, 408, 413, 422)  # what a caller does wrong fills no log
     refusals.log(logging.DEBUG if quiet else logging.INFO, "A request failed: %s", error, extra=named)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if status in (429, 503):

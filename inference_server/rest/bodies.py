@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import Header, Query
 from pydantic import BaseModel, ConfigDict
 
 PICTURE_BODY = {
@@ -25,7 +25,8 @@ EVENT = {
 class PredictionBody(BaseModel):
     """The answer for a picture, made at an operating point whose payload would have had `payload_bytes`.
 
-    Further keys are the task's: of classes, `classes`, the most probable one first.
+    Further keys are the task's: of classes, `classes`, the most probable one first; of a reconstruction, `png`, a
+    file in base64.
     """
 
     model_config = ConfigDict(
@@ -80,6 +81,8 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     429: {"model": Problem, "description": "Too many pictures are waiting."},
     503: {"model": Problem, "description": "The server is stopping."},
 }
+PNG = "image/png"
+Accept = Annotated[str, Header(description="image/png: a reconstruction as a file, in place of JSON.")]
 TopK = Annotated[int, Query(ge=1, le=1000, description="How many classes to name.")]
 Point = Annotated[int | None, Query(description="Operating point, from 1; the best one if left out.")]
 Level = Annotated[

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
@@ -14,14 +15,39 @@ from inference_server.access import Caller
 from inference_server.answers import answer_message
 from inference_server.deployment import Deployment
 from inference_server.model import Model
-from inference_server.rest.bodies import ERRORS, EVENT, PICTURE_BODY, Level, ModelName, Point, PredictionBody, TopK
+from inference_server.rest.bodies import (
+    ERRORS,
+    EVENT,
+    PICTURE_BODY,
+    PNG,
+    Accept,
+    Level,
+    ModelName,
+    Point,
+    PredictionBody,
+    Problem,
+    TopK,
+)
 from inference_server.uploads import Upload, UploadTooSlow
-from wire.exceptions import ArtoveqError, PictureError, PointError
+from wire.exceptions import ArtoveqError, PictureError, PointError, UsageError
 from wire.manifest import Manifest
 from wire.payload import Indices
+from wire.tasks import RECONSTRUCTION
 
 SHOWN_POINTS = 8
 """Answers that a stream has where the points are not a few whole levels."""
+PREDICTED: dict[int | str, dict[str, Any]] = {
+    **ERRORS,
+    200: {
+        "description": "The answer; where the model reconstructs pictures and `Accept` names image/png, that picture.",
+        "content": {PNG: {"schema": {"type": "string", "format": "binary"}}},
+    },
+    406: {"model": Problem, "description": "A picture is asked for, and the model does not reconstruct any."},
+}
+
+
+class NotAcceptable(UsageError):
+    """The answers of this model are not of the kind that is asked for."""
 
 
 def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], Caller]) -> APIRouter:
@@ -42,7 +68,7 @@ def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], Cal
 
     Body = Annotated[bytes, Depends(body)]  # noqa: N806
 
-    @router.post("/v1/predictions", response_model=PredictionBody, responses=ERRORS, openapi_extra=PICTURE_BODY)
+    @router.post("/v1/predictions", response_model=PredictionBody, responses=PREDICTED, openapi_extra=PICTURE_BODY)
     async def predict(
         caller: Known,
         picture: Body,
@@ -50,13 +76,17 @@ def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], Cal
         point: Point = None,
         level: Level = None,
         top_k: TopK = 1,
+        accept: Accept = "",
     ) -> Any:
         """Answers about a picture at one operating point."""
         served = deployment.models.named(model)
-        chosen = chosen_point(served.manifest, point, level)
+        chosen, as_file = chosen_point(served.manifest, point, level), PNG in accept
+        if as_file:
+            check_reconstructs(served.manifest)
         deployment.admit(caller)
         indices = await served.encode(caller.name, picture, chosen)
-        return await _answered(served, caller.name, indices, chosen, top_k, final=True)
+        body = await _answered(served, caller.name, indices, chosen, top_k, final=True)
+        return Response(b64decode(body["png"]), media_type=PNG) if as_file else body
 
     @router.post(
         "/v1/predictions/stream",
@@ -150,6 +180,15 @@ def chosen_point(manifest: Manifest, point: int | None, level: int | None) -> in
         return len(manifest.points)
     manifest.point(point)
     return point
+
+
+def check_reconstructs(manifest: Manifest) -> None:
+    """Raises NotAcceptable where answers are no pictures."""
+    if manifest.task.name != RECONSTRUCTION:
+        raise NotAcceptable(
+            f"{manifest.name} answers by {manifest.task.name}, not with a picture; ask for application/json, or name "
+            "a model that reconstructs with ?model=."
+        )
 
 
 def shown_points(manifest: Manifest, last: int) -> list[int]:

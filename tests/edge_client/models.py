@@ -38,6 +38,18 @@ def nested_like() -> Manifest:
     return _manifest([])
 
 
+@cache
+def reconstructing_like() -> Manifest:
+    """64 sub-vectors of any size from 16 to 1024, 32 to 80 bytes; PSNR as a VQ-VAE of 32×32 pictures has it."""
+    sizes = [(2 ** (payload_bytes / 8),) for payload_bytes in range(32, 81)]
+    values = values_of((1,), [(int(size),) for (size,) in sizes], positions=POSITIONS, largest=1024, any_size=True)
+    for point, (size,) in zip(values["points"], sizes, strict=True):
+        point["metric"] = round(20.8 + 0.73 * (math.log2(size) - 4), 3)
+    values["task"] = {"name": "reconstruction", "metric": "psnr"}
+    del values["fingerprint"]
+    return parse_manifest(json.dumps(signed(values)), "a manifest")
+
+
 def _manifest(chain: list[tuple[int, ...]]) -> Manifest:
     sizes, points = [1] * GROUPS, []
     for refined in chain or [tuple(range(GROUPS))] * BITS:

@@ -141,7 +141,8 @@ class Server:
         self._scheduler = Scheduler(batch_pictures=64, caller_pictures=64, window=0.0, queue_pictures=1024)
         self.messages = 0
         metric = np.array([0.0, *(point.metric for point in codec.manifest.points)], np.float32)
-        self._outputs = np.stack([metric, 1 - metric], 1)
+        pictures = np.zeros((len(metric), 3, 4, 4), np.float32)
+        self._outputs = np.stack([metric, 1 - metric], 1) if codec.manifest.task.classes else pictures
         self.streams: list[Respond] = []
 
     def __call__(self, respond: Respond) -> Callable[[pb.StreamRequest | None], None]:

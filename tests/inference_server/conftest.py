@@ -15,6 +15,7 @@ from tests import tiny
 from tests.inference_server.serving import Running, serving
 from wire.artifact import Artifact
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
+from wire.pictures import Picture
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 
@@ -40,8 +41,15 @@ def any_size(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 
 @pytest.fixture(scope="session")
-def server(progressive: Artifact, coded: Artifact, nested: Artifact, any_size: Artifact) -> Iterator[Running]:
-    with serving(*(one.folder for one in (progressive, coded, nested, any_size))) as running:
+def reconstruction(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return tiny.reconstruction(tmp_path_factory.mktemp("models") / "reconstruction")
+
+
+@pytest.fixture(scope="session")
+def server(
+    progressive: Artifact, coded: Artifact, nested: Artifact, any_size: Artifact, reconstruction: Artifact
+) -> Iterator[Running]:
+    with serving(*(one.folder for one in (progressive, coded, nested, any_size, reconstruction))) as running:
         yield running
 
 
@@ -59,8 +67,13 @@ def http(server: Running) -> Iterator[httpx.Client]:
 
 def png(colour: str) -> bytes:
     """A picture file in the colour of a class."""
+    return file_of(tiny.picture(colour))
+
+
+def file_of(picture: Picture) -> bytes:
+    """As a PNG file."""
     data = io.BytesIO()
-    Image.fromarray(tiny.picture(colour)).save(data, "PNG")
+    Image.fromarray(picture).save(data, "PNG")
     return data.getvalue()
 
 

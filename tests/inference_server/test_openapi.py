@@ -17,9 +17,9 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 
 @pytest.mark.slow
 def test_the_server_does_what_its_openapi_document_says(
-    progressive: Artifact, any_size: Artifact, caplog: pytest.LogCaptureFixture
+    progressive: Artifact, reconstruction: Artifact, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with serving(progressive.folder, any_size.folder) as server:
+    with serving(progressive.folder, reconstruction.folder) as server:
         command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{server.url}/openapi.json"]
         options = ["--checks", CHECKS, "--max-examples", "60", "--exclude-path", "/v1/edges", "--seed", "1"]
         ran = subprocess.run([*command, *options], capture_output=True, text=True, check=False)

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from inference_server.rest.predictions import shown_points
 from tests import tiny
-from tests.inference_server.conftest import png
+from tests.inference_server.conftest import file_of, png
 from tests.inference_server.serving import serving
 from tests.wire.manifests import chained, manifest_of
 from wire.artifact import Artifact
+from wire.pictures import read_picture
 
 GREEN = png("green")
 
@@ -127,3 +130,28 @@ def test_the_description_has_examples(http: httpx.Client) -> None:
     body = described["paths"]["/v1/predictions"]["post"]["requestBody"]
     assert set(body["content"]) == {"image/jpeg", "image/png", "image/webp"}
     assert body["content"]["image/png"]["schema"]["format"] == "binary"
+
+
+def test_a_reconstruction_is_a_png_file_in_json_or_alone(http: httpx.Client, reconstruction: Artifact) -> None:
+    model = reconstruction.manifest.name
+    grey = file_of(np.full((40, 50, 3), 128, np.uint8))
+    for point, payload_bytes in ((1, 32), (2, 33), (5, 80)):
+        asked = {"model": model, "point": point}
+        body = http.post("/v1/predictions", content=grey, params=asked).json()
+        assert body["payload_bytes"] == payload_bytes
+        alone = http.post("/v1/predictions", content=grey, params=asked, headers={"Accept": "image/png"})
+        assert (alone.status_code, alone.headers["content-type"]) == (200, "image/png")
+        assert alone.content == b64decode(body["png"])
+        found = read_picture(alone.content)
+        assert found.shape == (32, 32, 3) and np.abs(found.astype(int) - 128).max() <= 8
+    streamed = events(http, model=model)
+    assert [e["point"] for e in streamed] == [1, 3, 5] and all("png" in e for e in streamed)
+
+
+def test_a_picture_asked_of_a_classifier_is_refused_with_a_sentence(http: httpx.Client) -> None:
+    refused = http.post("/v1/predictions", content=GREEN, headers={"Accept": "image/png"})
+    assert refused.status_code == 406
+    assert refused.json()["detail"] == (
+        "tiny-progressive answers by classification, not with a picture; ask for application/json, or name a model "
+        "that reconstructs with ?model=."
+    )

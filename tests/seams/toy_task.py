@@ -12,6 +12,7 @@ from training.tasks import Task
 if TYPE_CHECKING:
     from training.views import Batch
     from wire.generated import remote_inference_pb2 as pb
+    from wire.pictures import Picture
 
 
 class Brightness(Task):
@@ -34,6 +35,9 @@ class Brightness(Task):
     def score(self, output: Tensor, batch: Batch) -> Tensor:
         return 1 - self.nll(output, batch).sqrt().clamp(max=1)
 
+    def score_of_answer(self, answer: float, picture: Picture, label: int) -> float:
+        return 1 - min(1, abs(answer - float(picture.mean()) / 255))
+
 
 class BrightnessOnTheWire:
     """`wire.tasks.Task`: the answer is a Struct with one key."""
@@ -50,5 +54,11 @@ class BrightnessOnTheWire:
     def describe(self, value: float) -> dict[str, Any]:
         return {"brightness": value}
 
+    def text(self, value: float) -> str:
+        return f"brightness {value:.2f}"
+
     def confidence(self, value: float) -> float:
         return 1.0
+
+    def utility(self, metric: float) -> float:
+        return metric

@@ -168,11 +168,12 @@ class Receipt(_message.Message):
     def __init__(self, picture_id: _Optional[int] = ..., planes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., received_us: _Optional[int] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("picture_id", "point", "classification", "other", "partial", "final", "queue_us", "decode_us")
+    __slots__ = ("picture_id", "point", "classification", "other", "reconstruction", "partial", "final", "queue_us", "decode_us")
     PICTURE_ID_FIELD_NUMBER: _ClassVar[int]
     POINT_FIELD_NUMBER: _ClassVar[int]
     CLASSIFICATION_FIELD_NUMBER: _ClassVar[int]
     OTHER_FIELD_NUMBER: _ClassVar[int]
+    RECONSTRUCTION_FIELD_NUMBER: _ClassVar[int]
     PARTIAL_FIELD_NUMBER: _ClassVar[int]
     FINAL_FIELD_NUMBER: _ClassVar[int]
     QUEUE_US_FIELD_NUMBER: _ClassVar[int]
@@ -181,11 +182,12 @@ class Answer(_message.Message):
     point: int
     classification: Classification
     other: _struct_pb2.Struct
+    reconstruction: Reconstruction
     partial: bool
     final: bool
     queue_us: int
     decode_us: int
-    def __init__(self, picture_id: _Optional[int] = ..., point: _Optional[int] = ..., classification: _Optional[_Union[Classification, _Mapping]] = ..., other: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., partial: bool = ..., final: bool = ..., queue_us: _Optional[int] = ..., decode_us: _Optional[int] = ...) -> None: ...
+    def __init__(self, picture_id: _Optional[int] = ..., point: _Optional[int] = ..., classification: _Optional[_Union[Classification, _Mapping]] = ..., other: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., reconstruction: _Optional[_Union[Reconstruction, _Mapping]] = ..., partial: bool = ..., final: bool = ..., queue_us: _Optional[int] = ..., decode_us: _Optional[int] = ...) -> None: ...
 
 class Classification(_message.Message):
     __slots__ = ("classes",)
@@ -202,6 +204,12 @@ class ClassProbability(_message.Message):
     name: str
     probability: float
     def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., probability: _Optional[float] = ...) -> None: ...
+
+class Reconstruction(_message.Message):
+    __slots__ = ("png",)
+    PNG_FIELD_NUMBER: _ClassVar[int]
+    png: bytes
+    def __init__(self, png: _Optional[bytes] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("picture_id", "code", "message", "retry_after_ms")

@@ -1,6 +1,6 @@
 """What an answer is: how a decoder's output becomes one, crosses the wire, and is shown.
 
-A task is one object with the five verbs below, and one line in `TASKS`. One that `remote_inference.proto` describes
+A task is one object with the seven verbs below, and one line in `TASKS`. One that `remote_inference.proto` describes
 fills its own message of the `answer` oneof; any other fills `other`, a Struct whose keys are its own.
 """
 
@@ -15,6 +15,7 @@ from wire.exceptions import ArtifactError
 from wire.generated import remote_inference_pb2 as pb
 from wire.manifest import Manifest
 from wire.tasks.classification import ClassificationTask
+from wire.tasks.reconstruction import ReconstructionTask
 
 Output = NDArray[np.float32]
 """What a decoder gives: (B, …) for a batch, (…) for one picture."""
@@ -43,12 +44,21 @@ class Task(Protocol):
         """The value as JSON."""
         ...
 
+    def text(self, value: Any) -> str:
+        """The value for people, in one line."""
+        ...
+
     def confidence(self, value: Any) -> float:
-        """How probably it is right, 0 … 1."""
+        """How probably it is right, 0 … 1; of an answer that is never right or wrong, 0."""
+        ...
+
+    def utility(self, metric: float) -> float:
+        """What answers of this mean metric, in the metric's own unit, are worth to a rate policy, 0 … 1."""
         ...
 
 
-TASKS: dict[str, Task] = {"classification": ClassificationTask()}
+CLASSIFICATION, RECONSTRUCTION = "classification", "reconstruction"
+TASKS: dict[str, Task] = {CLASSIFICATION: ClassificationTask(), RECONSTRUCTION: ReconstructionTask()}
 """By the name that a manifest says."""
 
 

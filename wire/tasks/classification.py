@@ -61,9 +61,17 @@ class ClassificationTask:
         """As JSON: `classes`, each with `index`, `name` and `probability`."""
         return {"classes": [asdict(one) for one in value.classes]}
 
+    def text(self, value: Classification) -> str:
+        """The classes with their probabilities."""
+        return ", ".join(f"{one.name} {one.probability:.0%}" for one in value.classes)
+
     def confidence(self, value: Classification) -> float:
         """The best class's probability."""
         return value.best.probability
+
+    def utility(self, metric: float) -> float:
+        """The share of answers that are right."""
+        return min(1.0, metric)
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

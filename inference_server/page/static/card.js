@@ -1,7 +1,7 @@
 // One edge: what it sees, the answer as it sharpens, capacity and bytes over time, what other ways would cost.
 
 import { Chart } from "./chart.js";
-import { answerRow, kbit, percent, said } from "./words.js";
+import { answerRow, kbit, percent, pictureOf, said } from "./words.js";
 
 const KEPT = 240;
 const ROWS = 8;
@@ -42,6 +42,9 @@ export class Card {
     const [best, ...others] = said(picture.answers.at(-1));
     this.part(".best").textContent = best;
     this.part(".others").textContent = others.join(", ");
+    const made = this.part(".reconstruction");
+    made.hidden = !picture.answers.at(-1).png;
+    if (!made.hidden) made.src = pictureOf(picture.answers.at(-1));
     const every = Math.ceil(picture.answers.length / ROWS); // of many answers some are shown, and always the last
     const shown = picture.answers.filter((a, i) => (picture.answers.length - 1 - i) % every === 0);
     this.rows = Math.max(this.rows, shown.length); // the card does not shrink and grow with every picture

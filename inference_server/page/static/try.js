@@ -1,6 +1,6 @@
 // A picture of one's own: the server's answers, each shown when a link of that capacity would have brought its bytes.
 
-import { answerRow, kbit, said } from "./words.js";
+import { answerRow, kbit, pictureOf, said } from "./words.js";
 
 const LARGEST_SIDE = 512; // what is uploaded; the encoder's input is smaller still
 const CAMERA_PAUSE_MS = 300;
@@ -161,6 +161,22 @@ function conclude(used, late) {
   const way = `point ${used.point} of ${model.points.length}, ${used.payload_bytes} bytes, ${Math.round(arrival(used))} ms on the way`;
   verdict(`${said(used).join(", ")}: ${way}${late ? ", later than the budget" : ""}.`, late);
   part("verdict").dataset.bytes = used.payload_bytes;
+  part("pair").hidden = !used.png;
+  if (used.png) compare(used, picture);
+}
+
+// The reconstruction beside what the encoder was given: the middle of the picture, at the side that it takes.
+async function compare(answer, about) {
+  const bitmap = await createImageBitmap(about);
+  if (about !== picture) return; // a newer one is on its way
+  const [canvas, side] = [part("original"), Math.min(bitmap.width, bitmap.height)];
+  canvas.width = canvas.height = model.preprocessing.size;
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  const corner = [(bitmap.width - side) / 2, (bitmap.height - side) / 2];
+  context.drawImage(bitmap, ...corner, side, side, 0, 0, canvas.width, canvas.height);
+  part("reconstruction").src = pictureOf(answer);
+  part("reconstruction-bytes").textContent = `${answer.payload_bytes} bytes`;
 }
 
 async function startCamera() {

@@ -12,8 +12,14 @@ export function percent(share) {
 // What an answer says, the most probable first: of classes, or, of another task, each of its keys.
 export function said(answer) {
   if (answer.classes) return answer.classes.map((c) => `${c.name} ${percent(c.probability)}`);
+  if (answer.png) return ["reconstructed"];
   const { point, payload_bytes, final, ...keys } = answer;
   return Object.entries(keys).map(([key, value]) => `${key} ${JSON.stringify(value)}`);
+}
+
+// A reconstruction, as an image takes it.
+export function pictureOf(answer) {
+  return `data:image/png;base64,${answer.png}`;
 }
 
 export function answerRow(answer, { late = false, way = "" } = {}) {
