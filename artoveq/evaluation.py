@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ from wire.exceptions import DataError
 from wire.folded import as_rows, count_rows, folded_bytes
 from wire.manifest import Manifest
 from wire.payload import Indices, PayloadCodec
-from wire.pictures import Picture, fit_picture, open_picture
+from wire.pictures import Picture, open_picture
 
 BATCH = 64
 IN_FLIGHT = 32
@@ -42,7 +43,7 @@ Outputs = NDArray[np.float32]
 def evaluate(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
     """Per point, over all pictures of the split, in this process: `point`, `sizes`, `payload_bytes` (packed), the mean
     of `coded_bytes` (None without tables), the task's metric by its name, of a classification all scores (top1, top5,
-    nll, ece), and the codewords' `perplexity`. Interpolated points are left out.
+    nll, ece), of a reconstruction psnr and ssim, and the codewords' `perplexity`. Interpolated points are left out.
 
     Raises:
         DataError: if the data set has other classes than the artifact.
@@ -50,14 +51,14 @@ def evaluate(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
     check_classes(artifact, split)
     encoder, decoder, manifest = Encoder(artifact), OnnxDecoder(artifact), artifact.manifest
     codec, points = encoder.codec, measured(manifest)
-    answers: dict[int, list[Outputs]] = {point: [] for point in points}
+    found = {point: Figures(manifest) for point in points}
     sent: dict[int, list[int]] = {point: [] for point in points}
     sample: dict[int, list[Indices]] = {point: [] for point in points}
-    for pictures in fitted(encoder, split):
+    for start, pictures in zip(range(0, len(split), BATCH), fitted(encoder, split), strict=True):
         for point, encoded in encoded_at(encoder, pictures, points):
             payloads = [codec.write_block(one, point) for one in encoded]
             arrived = np.stack([codec.read_block(*payload, point) for payload in payloads])
-            answers[point].append(decoded(decoder, codec, arrived, point))
+            found[point].add(decoded(decoder, codec, arrived, point), pictures, split.labels[start : start + BATCH])
             sent[point] += [len(data) for data, _ in payloads]
             if len(sample[point]) < SAMPLE_BATCHES:
                 sample[point].append(encoded)
@@ -67,25 +68,38 @@ def evaluate(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
             "sizes": list(manifest.point(point).sizes),
             "payload_bytes": manifest.point(point).payload_bytes,
             "coded_bytes": round(float(np.mean(sent[point])), 3) if codec.coder else None,
-            **figures(manifest, np.concatenate(answers[point]), split),
+            **found[point].all(),
             "perplexity": perplexity(np.concatenate(sample[point]).reshape(-1, manifest.latent.groups)),
         }
         for point in points
     ]
 
 
-def figures(manifest: Manifest, outputs: Outputs, split: Split) -> dict[str, float]:
-    """How good outputs (N, …) are for the pictures of the split: the task's metric; for classes, all scores."""
-    if manifest.task.classes:
-        return scores(outputs, split.labels).model_dump()
-    task, good = TASKS[manifest.task.name], 0.0
-    for start in range(0, len(split), BATCH):
-        rows = range(start, min(start + BATCH, len(split)))
-        fitted = np.stack([fit_picture(split.picture(i), manifest.preprocessing.size) for i in rows])
-        pictures = as_input(torch.from_numpy(fitted).permute(0, 3, 1, 2))
-        batch = Batch(pictures, torch.from_numpy(split.labels[rows.start : rows.stop]), None)
-        good += float(task.score(torch.from_numpy(outputs[rows.start : rows.stop]), batch).sum())
-    return {manifest.task.metric: round(good / len(split), 6)}
+class Figures:
+    """How good a model's answers are, batch after batch: of classes all scores, of others what their task measures."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._task, self._classes = TASKS[manifest.task.name], bool(manifest.task.classes)
+        self._outputs: list[Outputs] = []
+        self._labels: list[NDArray[np.integer]] = []
+        self._totals: Counter[str] = Counter()
+
+    def add(self, outputs: Outputs, pictures: Picture, labels: NDArray[np.integer]) -> None:
+        """outputs (B, …) for fitted pictures (B, S, S, 3) with labels (B,)."""
+        self._labels.append(labels)
+        if self._classes:
+            self._outputs.append(outputs)
+            return
+        batch = Batch(as_input(torch.from_numpy(pictures).permute(0, 3, 1, 2)), torch.from_numpy(labels), None)
+        found = self._task.figures(torch.from_numpy(outputs), batch)
+        self._totals.update({name: float(values.sum()) for name, values in found.items()})
+
+    def all(self) -> dict[str, float]:
+        """By name, the task's metric among them."""
+        labels = np.concatenate(self._labels)
+        if self._classes:
+            return scores(np.concatenate(self._outputs), labels).model_dump()
+        return {name: round(total / len(labels), 6) for name, total in self._totals.items()}
 
 
 def encoded_at(encoder: Encoder, pictures: Picture, points: Sequence[int]) -> Iterator[tuple[int, Indices]]:
@@ -151,13 +165,14 @@ def codec_figures(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
     best, rows = len(manifest.points), []
     pictures = np.concatenate(list(fitted(encoder, split)))
     for share, quality in track(POINTS, description="WebP", console=console, transient=True):
-        side, outputs, sent = round(share * manifest.preprocessing.size), [], 0
+        side, found, sent = round(share * manifest.preprocessing.size), Figures(manifest), 0
         for start in range(0, len(split), BATCH):
-            files = [write_webp(picture, side, quality) for picture in pictures[start : start + BATCH]]
+            these = pictures[start : start + BATCH]
+            files = [write_webp(picture, side, quality) for picture in these]
             indices = np.stack([server.encode(open_picture(file), best) for file in files])
-            outputs.append(decoded(decoder, encoder.codec, indices, best))
+            found.add(decoded(decoder, encoder.codec, indices, best), these, split.labels[start : start + BATCH])
             sent += sum(map(len, files))
-        metric = figures(manifest, np.concatenate(outputs), split)[manifest.task.metric]
+        metric = found.all()[manifest.task.metric]
         rows.append({"side": side, "quality": quality, "payload_bytes": round(sent / len(split), 1), "metric": metric})
     return rows
 
@@ -190,14 +205,12 @@ def _few(train: Split) -> Split:
 
 
 def evaluate_through_server(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
-    """`point`, the mean of `sent_bytes` and `top1` of every picture streamed at every point to a real server.
+    """`point`, the mean of `sent_bytes` and of the task's metric of every picture streamed at every point to a server.
 
     Raises:
-        DataError: if the data set has other classes than the artifact, or answers are no classes.
+        DataError: if the data set has other classes than the artifact.
     """
     check_classes(artifact, split)
-    if not artifact.manifest.task.classes:
-        raise DataError(f"The answers of {artifact.manifest.name} are no classes; leave --through-server off.")
     with server_process(artifact.folder) as server:
         return asyncio.run(_stream(server.address, artifact, split))
 
@@ -222,8 +235,8 @@ class _EncodesOnce(Encoder):
 
 
 async def _stream(address: str, artifact: Artifact, split: Split) -> list[dict[str, Any]]:
-    points = measured(artifact.manifest)
-    right, sent = dict.fromkeys(points, 0), dict.fromkeys(points, 0)
+    points, metric = measured(artifact.manifest), artifact.manifest.task.metric
+    task, good, sent = TASKS[artifact.manifest.task.name], dict.fromkeys(points, 0.0), dict.fromkeys(points, 0)
     slots = asyncio.Semaphore(IN_FLIGHT)
     encoder = _EncodesOnce(artifact)
     async with AsyncClient(address, encoder) as client:
@@ -233,15 +246,15 @@ async def _stream(address: str, artifact: Artifact, split: Split) -> list[dict[s
                 picture = encoder.fit(await asyncio.to_thread(split.picture, i))
                 for point in points:
                     result = await client.predict(picture, OneShot(point=point))
-                    right[point] += result.best.index == split.labels[i]
+                    good[point] += task.score_of_answer(result.answers[-1].value, picture, int(split.labels[i]))
                     sent[point] += result.payload_bytes
                 encoder.forget(picture)
 
-        tasks = [asyncio.create_task(one(i)) for i in range(len(split))]
-        for task in track(tasks, description="streaming", console=console, transient=True):
-            await task
+        asked = [asyncio.create_task(one(i)) for i in range(len(split))]
+        for each in track(asked, description="streaming", console=console, transient=True):
+            await each
     count = len(split)
-    return [{"point": p, "sent_bytes": round(sent[p] / count, 3), "top1": round(right[p] / count, 6)} for p in points]
+    return [{"point": p, "sent_bytes": round(sent[p] / count, 3), metric: round(good[p] / count, 6)} for p in points]
 
 
 def check_classes(artifact: Artifact, split: Split) -> None:

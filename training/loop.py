@@ -13,6 +13,7 @@ from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from training.backbones import BACKBONES
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.codebooks import Sizes
 from training.model import RateModel
@@ -66,6 +67,7 @@ class StageRun:
     ) -> None:
         self.path, self.key, self.stage, self.model, self.trained, self.shown = path, key, stage, model, trained, shown
         recipe = model.recipe
+        self.dense = BACKBONES[recipe.network.backbone].dense
         fresh = {id(p) for p in (*model.network.new_parameters(), *model.codebook.parameters())}
         self.parameters = list(trained.parameters())
         groups = [
@@ -105,7 +107,8 @@ class StageRun:
                     progress = self._progress(step / steps)
                     if progress >= 1:
                         break
-                    losses.append(self._step(loss_of, views.batch(rows, self.epoch), progress, step))
+                    batch = views.batch(rows, self.epoch, relit=self.model.task.relit)
+                    losses.append(self._step(loss_of, batch, progress, step))
                     self.minutes = before + (time.monotonic() - began) / 60
                     bar.advance(task)
                 self.epoch += 1
@@ -118,7 +121,9 @@ class StageRun:
         self.trained.load_state_dict(self.average.module.state_dict())
         if len(views.held_labels):
             figures = held_out_metric(self.model, views, self.shown)
-            named = (f"{'/'.join(map(str, p)) or 'unquantised'}: {v:.1%}" for p, v in figures.items())
+            named = (
+                f"{'/'.join(map(str, p)) or 'unquantised'}: {self.model.task.shown(v)}" for p, v in figures.items()
+            )
             console.print(f"{self.path.stem}: held out, {self.model.task.metric} {', '.join(named)}")
 
     def _progress(self, of_epoch: float) -> float:
@@ -129,7 +134,7 @@ class StageRun:
         self.trained.train()
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * one_cycle(progress)
-        with precision(batch.labels.device):
+        with precision(batch.labels.device, dense=self.dense):
             loss = loss_of(batch)
         value = float(loss.detach())
         if not math.isfinite(value):

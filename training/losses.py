@@ -77,9 +77,10 @@ def decoded_points(model: RateModel, largest: int) -> list[Sizes]:
         return [highest, *reversed(lower)]
     if decoded == "any size":
         segments, bits = len(model.codebook.segments), [model.codebook.bits(point) for point in lower]
-        size = int(2 * (largest / 2) ** float(torch.rand(())))
+        least = model.codebook.sizes[0]
+        size = int(least * (largest / least) ** float(torch.rand(())))
         drawn = [lower[bisect(bits, bits[0] * (bits[-1] / bits[0]) ** float(u)) - 1] for u in torch.rand(2)]
-        return [highest, (2,) * segments, (size,) * segments, *drawn]
+        return [highest, (least,) * segments, (size,) * segments, *drawn]
     if decoded == "skewed":
         return [highest, lower[int(len(lower) * float(torch.rand(())) ** 2)]]
     return [highest, lower[0] if torch.rand(()) < 0.5 else lower[int(torch.randint(len(lower), ()))]]

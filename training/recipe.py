@@ -135,7 +135,14 @@ class Recipe(_Strict):
 
     @model_validator(mode="after")
     def _members_agree(self) -> Recipe:
-        BACKBONES[self.network.backbone].check(self.network)
+        backbone, task = BACKBONES[self.network.backbone], TASKS[self.task]
+        backbone.check(self.network)
+        if backbone.gives != task.takes:
+            fitting = [name for name, one in BACKBONES.items() if one.gives == task.takes]
+            raise ValueError(
+                f"the task {self.task} needs a backbone that gives a {task.takes.removesuffix('s')}, and "
+                f"{self.network.backbone} does not; set network.backbone to {' or '.join(fitting)}"
+            )
         channels, d = self.network.channels, self.codebook.d
         if channels % d:
             raise ValueError(f"codebook.d = {d} must divide the latent's {channels} channels")

@@ -83,7 +83,7 @@ def first_stage(recipe: Recipe, views: Views, classes: int, runs: Path, weights:
     path, key = _first_checkpoint(recipe, runs)
     if weights is not None and not path.exists():
         rows = torch.randperm(len(views.labels), device=device)[:CALIBRATION_PICTURES]
-        model.network.initialise_from_pca(views.batch(rows, 0).pictures)
+        model.network.initialise_from_pca(views.batch(rows, 0, relit=model.task.relit).pictures)
     run = StageRun(path, key, recipe.stage1, model, model.network, [()], views)
     run.train(lambda batch: unquantised_loss(model, batch))
     return model
@@ -132,4 +132,4 @@ def _latents(model: RateModel, views: Views) -> Tensor:
 
 def _some_batches(model: RateModel, views: Views, count: int) -> list[Batch]:
     rows = torch.randperm(len(views.labels), device=views.labels.device)[:count]
-    return [views.batch(r, 0) for r in rows.split(model.recipe.batch)]
+    return [views.batch(r, 0, relit=model.task.relit) for r in rows.split(model.recipe.batch)]

@@ -55,15 +55,16 @@ class Views:
     held_pictures: Tensor
     held_labels: Tensor
 
-    def batch(self, rows: Tensor, epoch: int) -> Batch:
-        """One view of each picture in `rows`, half of them mirrored, brightness and contrast changed."""
+    def batch(self, rows: Tensor, epoch: int, *, relit: bool = True) -> Batch:
+        """One view of each picture in `rows`, half of them mirrored; with `relit` brightness and contrast changed."""
         view = (rows + epoch) % len(self.pictures)
         pictures = as_input(self.pictures[view, rows])
         shape, device = (len(rows), 1, 1, 1), rows.device
         pictures = torch.where(torch.rand(shape, device=device) < 0.5, pictures.flip(3), pictures)
-        gain = torch.empty(shape, device=device).uniform_(0.8, 1.2)
-        shift = torch.empty(shape, device=device).uniform_(-0.15, 0.15)
-        pictures = ((pictures - 0.5) * gain + 0.5 + shift).clamp_(0, 1)
+        if relit:
+            gain = torch.empty(shape, device=device).uniform_(0.8, 1.2)
+            shift = torch.empty(shape, device=device).uniform_(-0.15, 0.15)
+            pictures = ((pictures - 0.5) * gain + 0.5 + shift).clamp_(0, 1)
         logits = None if self.teacher_logits is None else self.teacher_logits[view, rows].float()
         return Batch(pictures, self.labels[rows], logits)
 
@@ -112,7 +113,7 @@ def make_views(
     if len(split) < 2:
         raise DataError("There is one training picture; two are needed at least, and hundreds to learn from.")
     kept, watched = hold_out(split, recipe.hold_out_every, recipe.seed)
-    side = round(recipe.view / recipe.crop[0] * 0.75)
+    side = max(recipe.view, round(recipe.view / recipe.crop[0] * 0.75))
     data, held = Resident.load(kept, side, device), Resident.load(watched, side, device)
     teacher = None
     if recipe.teacher is not None:
@@ -155,6 +156,7 @@ def _batches(count: int, device: torch.device) -> list[Tensor]:
     return list(torch.arange(count, device=device).split(TEACHER_BATCH)) if count else []
 
 
-def precision(device: torch.device) -> torch.autocast:
-    """bfloat16 on a GPU; the CPU gains nothing from it."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+def precision(device: torch.device, *, dense: bool = False) -> torch.autocast:
+    """bfloat16 on a GPU; on a CPU where convolutions are dense and it has matrix units, else it gains nothing."""
+    gains = dense and bool(torch.cpu._is_amx_tile_supported())
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or gains)

@@ -108,11 +108,14 @@ def convert(
 
 
 def _show(artifact: Artifact, pictures: int) -> None:
+    from training.tasks import TASKS
+
     manifest = artifact.manifest
+    shown = TASKS[manifest.task.name].shown
     table = Table("point", "sizes", "bytes", manifest.task.metric, title=f"{artifact.folder}, {pictures} test pictures")
     for number, point in enumerate(manifest.points, 1):
-        table.add_row(str(number), " ".join(map(str, point.sizes)), f"{point.mean_bytes:.0f}", f"{point.metric:.1%}")
-    table.add_row("–", "unquantised", "", f"{manifest.unquantised_metric:.1%}")
+        table.add_row(str(number), " ".join(map(str, point.sizes)), f"{point.mean_bytes:.0f}", shown(point.metric))
+    table.add_row("–", "unquantised", "", shown(manifest.unquantised_metric))
     console.print(table)
     console.print(f"Serve it with: artoveq serve --model {artifact.folder}", soft_wrap=True)
 
@@ -135,7 +138,7 @@ def evaluate(
     ] = None,
     strict: of.Strict = False,
 ) -> None:
-    """Measure an artifact on the test pictures: accuracy, likelihood, calibration and bytes per point, as JSON."""
+    """Measure an artifact on the test pictures: how good its answers are, and bytes, per point, as JSON."""
     from wire.artifact import load_artifact
 
     if scenario:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from training.backbones.base import Backbone, Normalise
 from training.backbones.mobilenet_v2 import MobileNetV2Backbone
+from training.backbones.vqvae import VqVae
 
 __all__ = ["BACKBONES", "Backbone", "Normalise"]
 
 BACKBONES: dict[str, Backbone] = {
     "mobilenet_v2": MobileNetV2Backbone(),
+    "vqvae": VqVae(),
 }

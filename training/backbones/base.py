@@ -24,7 +24,11 @@ class Backbone(ABC):
     """
 
     features: int
-    """F, what the server half gives."""
+    """F, what the server half gives; of a picture, its channels."""
+    gives = "features"
+    """What the server half gives: features (B, F), or a "picture" (B, F, S, S)."""
+    dense = False
+    """Whether its convolutions are dense: then a CPU with matrix units trains it twice as fast in bfloat16."""
 
     @abstractmethod
     def channels(self, network: NetworkRecipe) -> int:
@@ -43,7 +47,9 @@ class Backbone(ABC):
         Raises:
             TrainingError: if they cannot be read, or fetched, or there are none.
         """
-        raise TrainingError('This backbone has no pretrained weights; set network.weights = "random".')
+        raise TrainingError(
+            'This backbone has no pretrained weights; set network.weights = "random", and leave [teacher] out.'
+        )
 
     def uncut(self, weights: dict[str, Tensor]) -> nn.Module:
         """The whole pretrained network: pictures in 0..1 (B, 3, S, S), of any S, to features (B, F)."""

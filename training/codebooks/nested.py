@@ -87,6 +87,7 @@ class FixedCodebook(NestedCodebook):
 
     takes_eta = False
     keeps_parents = False
+    most_levels = 10
 
     def __init__(self, groups: int, recipe: CodebookRecipe) -> None:
         super().__init__(groups, recipe)

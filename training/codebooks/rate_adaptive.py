@@ -40,7 +40,10 @@ class RateAdaptiveCodebook(MixedCodebook):
         super().__init__(groups, recipe)
         octaves = range(STEPS_OF_AN_OCTAVE * recipe.max_level + 1)
         self.measured = tuple(sorted({round(2 ** (n / STEPS_OF_AN_OCTAVE)) for n in octaves}))
-        self.budgets = range(min(self.segments) * POSITIONS // 8, groups * recipe.max_level * POSITIONS // 8 + 1)
+        bits = range(min(self.segments) * (recipe.least or 1), groups * recipe.max_level + 1)
+        self.budgets = range(bits[0] * POSITIONS // 8, bits[-1] * POSITIONS // 8 + 1)
+        if recipe.segments == 1 and recipe.least:
+            self.sizes = self.sizes[recipe.least - 1 :]
         self.register_buffer("distortion", torch.zeros(recipe.segments, len(self.measured)))
         self.register_buffer("allocated", torch.full((len(self.budgets), recipe.segments), self.largest))
 
@@ -58,9 +61,9 @@ class RateAdaptiveCodebook(MixedCodebook):
 
     def drawn_sizes(self) -> list[int]:
         """The smallest, the largest, and one of each octave between them, log-uniformly."""
-        octaves = torch.arange(1, self.largest.bit_length() - 1)
+        octaves = torch.tensor([size.bit_length() - 1 for size in self.sizes[:-1]])
         between = 2 ** (octaves + torch.rand(len(octaves)))
-        return sorted({2, *between.int().tolist(), self.largest})
+        return sorted({self.sizes[0], *between.int().tolist(), self.largest})
 
     def points(self) -> list[Sizes]:
         """The best sizes for each budget, and each power of two for all segments."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from training.tasks.base import Task
 from training.tasks.classification import Classification
+from training.tasks.reconstruction import Reconstruction
 
 __all__ = ["TASKS", "Task"]
 
 TASKS: dict[str, Task] = {
     "classification": Classification(),
+    "reconstruction": Reconstruction(),
 }

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from training.views import Batch
+    from wire.pictures import Picture
 
 
 class Task(ABC):
@@ -19,6 +20,10 @@ class Task(ABC):
     """The name of what `score` measures, for example "top1"."""
     output = "output"
     """The name of the decoder's output."""
+    takes = "features"
+    """What the head is given: a backbone's `gives`."""
+    relit = True
+    """Whether training pictures may be made lighter or darker: answers to them stay the same."""
 
     @abstractmethod
     def head(self, features: int, classes: int) -> nn.Module:
@@ -38,7 +43,19 @@ class Task(ABC):
 
     @abstractmethod
     def score(self, output: Tensor, batch: Batch) -> Tensor:
-        """How good each answer is (B,), in 0..1; the metric is its mean."""
+        """How good each answer is (B,), 0 or more; the metric is its mean."""
+
+    @abstractmethod
+    def score_of_answer(self, answer: Any, picture: Picture, label: int) -> float:
+        """As `score`, of what `wire.tasks` read of a message; picture: at the encoder's size."""
+
+    def figures(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """All that is measured of each answer (B,), by name; the metric among it."""
+        return {self.metric: self.score(output, batch)}
+
+    def shown(self, metric: float) -> str:
+        """A mean metric with its unit."""
+        return f"{metric:.1%}"
 
     def manifest(self, classes: Sequence[str]) -> dict[str, Any]:
         """What the manifest says of the task beside its name and metric."""

@@ -12,6 +12,8 @@ from training.tasks.base import Task
 
 if TYPE_CHECKING:
     from training.views import Batch
+    from wire.pictures import Picture
+    from wire.tasks.classification import Classification as Answer
 
 
 class Classification(Task):
@@ -36,6 +38,9 @@ class Classification(Task):
 
     def score(self, output: Tensor, batch: Batch) -> Tensor:
         return (output.argmax(1) == batch.labels).float()
+
+    def score_of_answer(self, answer: Answer, picture: Picture, label: int) -> float:
+        return float(answer.best.index == label)
 
     def manifest(self, classes: Sequence[str]) -> dict[str, Any]:
         return {"classes": list(classes)}
