@@ -94,6 +94,8 @@ def _said(answer: dict[str, Any]) -> str:
     if "classes" in answer:
         best = answer["classes"][0]
         return f"{best['name']} {best['probability']:.0%}"
+    if "png" in answer:
+        return "reconstructed"
     return json.dumps({key: value for key, value in answer.items() if key not in ("point", "payload_bytes")})
 
 

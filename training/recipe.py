@@ -140,7 +140,7 @@ class Recipe(_Strict):
         if backbone.gives != task.takes:
             fitting = [name for name, one in BACKBONES.items() if one.gives == task.takes]
             raise ValueError(
-                f"the task {self.task} needs a backbone that gives a {task.takes.removesuffix('s')}, and "
+                f"the task {self.task} needs a backbone that gives {task.takes}, and "
                 f"{self.network.backbone} does not; set network.backbone to {' or '.join(fitting)}"
             )
         channels, d = self.network.channels, self.codebook.d

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from artoveq import Answer, ArtoveqError, AsyncClient, OneShot, Progressive
+from artoveq import Answer, ArtoveqError, AsyncClient, OneShot, Progressive, UsageError
 from artoveq.demo.camera import frames
 from edge_client.report import file_bytes
 
@@ -28,6 +28,8 @@ async def run_edge(address: str, model: Path, budget: float, length: float) -> N
     """Sends frames for `length` seconds."""
     async with AsyncClient(address, model) as client:
         manifest = client.encoder.manifest
+        if not manifest.task.classes:
+            raise UsageError(f"{manifest.name} names no classes, which the demo shows; take a model that does.")
         walk, began = frames(), time.monotonic()
         _emit("ready", provider=client.encoder.provider)
         while time.monotonic() - began < length:

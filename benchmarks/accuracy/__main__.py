@@ -13,6 +13,7 @@ from benchmarks.accuracy import results, tables
 from benchmarks.command import SHIPPED
 from benchmarks.command import run as run_command
 from benchmarks.results import write_results
+from wire.exceptions import UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -65,6 +66,26 @@ def confidence(
     from training.data import load_split
 
     sys.exit(write_results("accuracy", "confidence", run(model, load_split(data, "test")), []))
+
+
+@app.command()
+def reconstruction(
+    data: Annotated[str, typer.Option(help="cifar100:DIR")],
+    rows: Annotated[list[str] | None, typer.Argument(help="rate-adaptive, fixed-4, …; all if left out.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="ImageNet weights; fetched if left out.")] = None,
+    runs: Annotated[Path, typer.Option(help="Where checkpoints are kept.")] = Path("runs"),
+) -> None:
+    """Train VQ-VAEs, or go on where they stopped, and measure what they reconstruct."""
+    from benchmarks.accuracy import autoencoders
+    from benchmarks.accuracy import reconstruction as of
+    from training.data import load_split
+
+    wanted = rows or list(of.ROWS)
+    if unknown := [row for row in wanted if row not in of.ROWS]:
+        raise UsageError(f"There is no row {unknown[0]!r}; rows are {', '.join(of.ROWS)}.")
+    split, test = load_split(data, "train"), load_split(data, "test")
+    figures = autoencoders.run(wanted, split, test, runs, str(weights) if weights else None)
+    sys.exit(write_results("accuracy", "reconstruction", figures, of.bars(figures)))
 
 
 @app.command()

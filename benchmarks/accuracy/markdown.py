@@ -6,6 +6,7 @@ from collections.abc import Callable
 from statistics import mean
 
 from artoveq.scenarios import KAPPA, MAX_LEVEL, points_by_rate
+from benchmarks.accuracy.reconstruction import reconstruction_table
 from benchmarks.accuracy.results import (
     FIXED,
     NAMES,
@@ -88,4 +89,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "families": families_table,
     "mixed": mixed_sentences,
     "codecs": codecs_sentences,
+    "reconstruction": reconstruction_table,
 }

@@ -62,9 +62,16 @@ def read(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
 
 
 def shipped(profile: str = "*", models: Path = MODELS) -> list[Manifest]:
-    """The artifacts of a profile: measured metrics and bytes, entropy coding included."""
+    """The artifacts of a profile that tell classes apart: measured metrics and bytes, entropy coding included."""
     paths = sorted(models.glob(f"{profile}-*/{MANIFEST}"))
-    return [parse_manifest(path.read_bytes(), str(path)) for path in paths]
+    found = [parse_manifest(path.read_bytes(), str(path)) for path in paths]
+    return [manifest for manifest in found if manifest.task.classes]
+
+
+def paper(name: str) -> dict[str, Any]:
+    """What a paper has, as `paper.json` names it."""
+    found: dict[str, Any] = json.loads((RESULTS.parent / "paper.json").read_text())[name]
+    return found
 
 
 def rates_of(result: dict[str, Any], split: str = "test") -> Rates:

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from artoveq import Client, Progressive
 from artoveq.processes import ServerProcess, server_process
+from tests import tiny
 from tests.conftest import MODEL, NESTED, PICTURES
 from tests.needs import CHROMIUM
 from wire.pictures import read_picture
@@ -126,7 +127,7 @@ def test_an_edge_appears_and_disappears(browser: Browser, server: ServerProcess)
         expect(card.locator(".answers li").last).to_contain_text(re.compile(r"^\d+ B"))
         expect(card.locator(".facts")).to_contain_text(re.compile(r"^2 pictures · point \d+ of \d+, \d+ bytes"))
         expect(card.locator(".costs")).to_contain_text("JPEG")
-        expect(card.locator("img")).to_be_visible()
+        expect(card.locator("img:visible")).to_have_count(1)
         expect(card.locator("canvas")).to_be_visible()
     expect(card).to_have_count(0)
     assert page.faults == []  # type: ignore[attr-defined]
@@ -203,3 +204,29 @@ def test_the_description_of_rest_loads_nothing_from_elsewhere(browser: Browser, 
     assert faults == [] and all(url.startswith(origin) for url in asked)
     assert Axe().run(page).violations_count == 0
     page.close()
+
+
+def test_a_reconstruction_is_shown_beside_its_original_with_its_bytes(browser: Browser, tmp_path: Path) -> None:
+    artifact = tiny.reconstruction(tmp_path / "reconstruction")
+    with server_process(artifact.folder) as server:
+        page = opened(browser, server)
+        expect(page.locator("#pair")).to_be_hidden()
+        page.set_input_files("#file", PICTURES / "dingo.png")
+        made = page.locator("#reconstruction")
+        expect(made).to_be_visible()
+        expect(page.locator("#verdict")).to_contain_text(re.compile(r"^reconstructed: point 5 of 5, 80 bytes"))
+        expect(page.locator("#reconstruction-bytes")).to_have_text("80 bytes")
+        sides = "image => [image.naturalWidth, image.naturalHeight]"
+        page.wait_for_function("document.getElementById('reconstruction').naturalWidth > 0")
+        assert made.evaluate(sides) == [32, 32]
+        assert page.locator("#original").evaluate("canvas => [canvas.width, canvas.height]") == [32, 32]
+        slide(page, "#capacity", -50)
+        expect(page.locator("#reconstruction-bytes")).to_have_text("32 bytes")
+        with Client(server.address) as client:
+            picture = read_picture(PICTURES / "dingo.png")
+            client.report(client.predict(picture, budget=5), picture, thumbnail=True)
+            expect(page.locator(".edge .reconstruction")).to_be_visible()
+            expect(page.locator(".edge .best")).to_have_text("reconstructed")
+        assert not Axe().run(page).response["violations"]
+        assert not page.faults  # type: ignore[attr-defined]
+        page.close()

@@ -26,7 +26,7 @@ class Backbone(ABC):
     features: int
     """F, what the server half gives; of a picture, its channels."""
     gives = "features"
-    """What the server half gives: features (B, F), or a "picture" (B, F, S, S)."""
+    """What the server half gives: "features" (B, F), or "a picture" (B, F, S, S)."""
     dense = False
     """Whether its convolutions are dense: then a CPU with matrix units trains it twice as fast in bfloat16."""
 

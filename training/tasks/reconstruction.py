@@ -25,7 +25,7 @@ class Reconstruction(Task):
     """Pictures (B, 3, S, S), in 0..1 where they are exact."""
 
     metric = "psnr"
-    takes = "picture"
+    takes = "a picture"
     relit = False
 
     def head(self, features: int, classes: int) -> nn.Module:
