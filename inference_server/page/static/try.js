@@ -92,6 +92,7 @@ function forget() {
   clearTimeout(pending);
   timers.forEach(clearTimeout);
   part("answers").replaceChildren();
+  part("pair").hidden = true;
   verdict("Asking the server…");
 }
 
