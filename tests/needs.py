@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.service.measure import FAKETIME
 
+ROOT = Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -35,7 +36,8 @@ def _namespaces() -> bool:
 
 def _client_tools() -> bool:
     """Whether the clients in other languages can be run and built."""
-    return Path("clients/node/node_modules").is_dir() and all(map(shutil.which, ("node", "make", "grpc_cpp_plugin")))
+    installed = all((ROOT / folder / "node_modules").is_dir() for folder in ("clients/node", "tests/tools"))
+    return installed and all(map(shutil.which, ("node", "make", "grpc_cpp_plugin")))
 
 
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
@@ -47,7 +49,7 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "root": (_namespaces, "This test makes network namespaces, which needs root and `ip`; scripts/setup installs it."),
     "clients": (
         _client_tools,
-        "This test runs clients in Node and C++, which need packages of npm and Debian; scripts/setup installs them.",
+        "This test runs programs in Node and C++, which need packages of npm and Debian; scripts/setup installs them.",
     ),
     "faketime": (
         lambda: Path(FAKETIME).is_file(),

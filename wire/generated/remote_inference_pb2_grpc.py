@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class RemoteInferenceServiceStub(object):
-    """Missing associated documentation comment in .proto file."""
+    """Answers about pictures that edges send.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -62,7 +63,8 @@ class RemoteInferenceServiceStub(object):
 
 
 class RemoteInferenceServiceServicer(object):
-    """Missing associated documentation comment in .proto file."""
+    """Answers about pictures that edges send.
+    """
 
     def Stream(self, request_iterator, context):
         """Many pictures on one stream, payloads as they are due, answers as they are ready.
@@ -139,7 +141,8 @@ def add_RemoteInferenceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RemoteInferenceService(object):
-    """Missing associated documentation comment in .proto file."""
+    """Answers about pictures that edges send.
+    """
 
     @staticmethod
     def Stream(request_iterator,
