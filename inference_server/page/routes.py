@@ -2,21 +2,24 @@
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from inference_server.access import Caller
 from inference_server.deployment import Deployment
 from inference_server.page.edges import View
+from inference_server.rest.bodies import refused
+from inference_server.rest.events import MEDIA_TYPE, RETRY, event, schema
 from inference_server.rest.identity import caller_of
+from inference_server.rest.problems import OVERLOADED, STOPPING, TOKEN_WANTED
 from wire.exceptions import AccessDenied, ServerOverloaded
 
 FILES = Path(__file__).parent / "static"
@@ -45,32 +48,35 @@ def page_routes(deployment: Deployment) -> APIRouter:
         responses={
             200: {
                 "description": "Server-sent events, four a second: `edges`, what is new of the edges that are "
-                "connected. The first one tells all that is kept.",
+                "connected. The first one tells all that is kept; who accepts application/json gets that one alone.",
                 "content": {
-                    "text/event-stream": {
-                        "schema": {
-                            "type": "object",
-                            "properties": {"event": {"const": "edges"}, "data": {"type": "string"}},
-                        }
-                    }
+                    "text/event-stream": {"schema": schema("edges")},
+                    "application/json": {"schema": {"type": "object"}},
                 },
-            }
+            },
+            **refused(TOKEN_WANTED, OVERLOADED, STOPPING),
         },
         tags=["watch"],
     )
-    async def watch_edges(caller: Annotated[Caller, Depends(caller_of(deployment))]) -> Response:
+    async def watch_edges(request: Request, caller: Annotated[Caller, Depends(caller_of(deployment))]) -> Response:
         """The edges that are connected: newest answers, operating points, capacities, deadlines."""
         deployment.refuse_when_draining()
         deployment.access.may_view(caller)
-        return StreamingResponse(events(caller), media_type="text/event-stream", headers=HEADERS)
+        if "application/json" in request.headers.get("accept", ""):
+            return JSONResponse(news(View(deployment.edges, SHOWN_EDGES)), headers={"Cache-Control": "no-store"})
+        return StreamingResponse(events(caller), media_type=MEDIA_TYPE, headers=HEADERS)
+
+    def news(view: View) -> dict[str, Any]:
+        waiting = sum(model.decoder.waiting for model in deployment.models)
+        return {"waiting": waiting, **view.news()}
 
     async def events(caller: Caller) -> AsyncIterator[str]:
-        view = View(deployment.edges, SHOWN_EDGES)
+        view, numbers = View(deployment.edges, SHOWN_EDGES), count(1)
+        yield RETRY
         with contextlib.suppress(AccessDenied, ServerOverloaded), deployment.access.viewing(caller):
             while not deployment.draining:
                 deployment.access.check(caller, time.monotonic())
-                waiting = sum(model.decoder.waiting for model in deployment.models)
-                yield f"event: edges\ndata: {json.dumps({'waiting': waiting, **view.news()})}\n\n"
+                yield event(next(numbers), "edges", news(view))
                 await asyncio.sleep(INTERVAL_S)
 
     return router

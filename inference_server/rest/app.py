@@ -1,69 +1,60 @@
 """The HTTP interface of a deployment: predictions, models, health, metrics, and the page."""
 
 import logging
-from math import ceil
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
 
 from inference_server.access import Caller
 from inference_server.caller_logs import refusals
 from inference_server.deployment import Deployment
 from inference_server.page.routes import FILES, Page, page_routes
-from inference_server.rest.bodies import ERRORS, Health, ModelName, ModelSummary
+from inference_server.rest import problems
+from inference_server.rest.bodies import Health, ModelName, ModelSummary, refused
+from inference_server.rest.description import TAGS, Api
 from inference_server.rest.guard import Guard
 from inference_server.rest.identity import RequestIds, Turns, caller_of
-from inference_server.rest.predictions import NotAcceptable, prediction_routes
-from inference_server.uploads import UploadTooLarge, UploadTooSlow
-from wire.exceptions import (
-    AccessDenied,
-    ArtoveqError,
-    ModelMismatch,
-    PictureError,
-    PointError,
-    ServerOverloaded,
-    ServerUnavailable,
-)
+from inference_server.rest.methods import Methods, allowed
+from inference_server.rest.predictions import prediction_routes
+from wire.exceptions import ArtoveqError
 from wire.manifest import Manifest
 from wire.shown import shown
 
-STATUS: tuple[tuple[type[ArtoveqError], int], ...] = (
-    (UploadTooLarge, 413),
-    (UploadTooSlow, 408),
-    (NotAcceptable, 406),
-    (PictureError, 422),
-    (PointError, 422),
-    (AccessDenied, 401),
-    (ModelMismatch, 404),
-    (ServerOverloaded, 429),
-    (ServerUnavailable, 503),
-)
+UNASKED = refused(problems.TOKEN_WANTED)
 
 
 def build_app(deployment: Deployment) -> FastAPI:
     """All routes."""
-    app = FastAPI(
+    app = Api(
         title="artoveq",
         version="1",
         summary="Remote inference over links that keep changing.",
         description="Pictures go in whole here. An edge that should save bytes uses the gRPC service.",
         docs_url=None,  # FastAPI's own page takes its scripts from elsewhere
         redoc_url=None,
+        openapi_tags=TAGS,
+        servers=[{"url": "/"}],
+        contact={"name": "Whoever operates this server"},
+        license_info={"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+        generate_unique_id_function=lambda route: route.name,
     )
+    app.add_middleware(Methods, api=app)
     app.add_middleware(Guard, settings=deployment.settings)
     app.add_middleware(RequestIds)
     app.add_middleware(Turns, deployment=deployment)
     app.add_exception_handler(ArtoveqError, _refuse)
     app.add_exception_handler(RequestValidationError, _explain)
+    app.add_exception_handler(HTTPException, _miss)
     caller = caller_of(deployment)
     app.include_router(prediction_routes(deployment, caller))
     Known = Annotated[Caller, Depends(caller)]  # noqa: N806
 
-    @app.get("/v1/models", response_model=list[ModelSummary], tags=["model"])
-    async def models(_: Known) -> list[ModelSummary]:
+    @app.get("/v1/models", response_model=list[ModelSummary], responses=UNASKED, tags=["model"])
+    async def list_models(_: Known) -> list[ModelSummary]:
         """The models that are served; the first one is taken where none is named."""
         return [
             ModelSummary(
@@ -76,24 +67,34 @@ def build_app(deployment: Deployment) -> FastAPI:
             for one in deployment.models
         ]
 
-    @app.get("/v1/model", response_model=Manifest, responses={404: ERRORS[404]}, tags=["model"])
-    async def model(_: Known, model: ModelName = "") -> Manifest:
+    @app.get(
+        "/v1/model",
+        response_model=Manifest,
+        responses=refused(problems.TOKEN_WANTED, problems.MODEL_UNKNOWN, problems.VALUE_IMPOSSIBLE),
+        tags=["model"],
+    )
+    async def describe_model(_: Known, model: ModelName = "") -> Manifest:
         """The manifest of a model."""
         return deployment.models.named(model).manifest
 
     @app.get("/healthz", response_model=Health, tags=["operate"])
-    async def healthz() -> Health:
+    async def is_alive() -> Health:
         """Whether the process lives."""
         return Health(status="ok")
 
     @app.get("/readyz", response_model=Health, responses={503: {"model": Health}}, tags=["operate"])
-    async def readyz(response: Response) -> Health:
+    async def is_ready(response: Response) -> Health:
         """Whether the server takes new work."""
         response.status_code = 503 if deployment.leaving else 200
         return Health(status="draining" if deployment.leaving else "ready")
 
-    @app.get("/metrics", response_class=Response, tags=["operate"])
-    async def prometheus(_: Known) -> Response:
+    @app.get(
+        "/metrics",
+        response_class=Response,
+        responses={**UNASKED, 200: {"description": "Text.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+        tags=["operate"],
+    )
+    async def read_metrics(_: Known) -> Response:
         """Counters in the Prometheus text format."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
@@ -102,22 +103,30 @@ def build_app(deployment: Deployment) -> FastAPI:
         return FileResponse(FILES / "docs.html")
 
     app.include_router(page_routes(deployment))
-    app.mount("/", Page(directory=FILES, html=True))
+    app.router.default = Page(directory=FILES, html=True)  # not mounted: that would take each path's other methods
     return app
 
 
-async def _refuse(request: Request, error: Exception) -> JSONResponse:
-    status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
-    named = {"request_id": request.state.request_id, "path": request.url.path, "status": status}
-    quiet = status in (401, 404, 406, 408, 413, 422)  # what a caller does wrong fills no log
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ArtoveqError)
+    answer = problems.problem_of(error)
+    named = {"request_id": request.state.request_id, "path": request.url.path, "status": answer.status_code}
+    quiet = answer.status_code in (401, 404, 406, 408, 413, 422)  # what a caller does wrong fills no log
     refusals.log(logging.DEBUG if quiet else logging.INFO, "A request failed: %s", error, extra=named)
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-    if status in (429, 503):
-        headers["Retry-After"] = str(max(1, ceil(error.retry_after)) if isinstance(error, ServerOverloaded) else 1)
-    return JSONResponse({"detail": shown(str(error))}, status, headers)
+    return answer
 
 
-async def _explain(_: Request, error: Exception) -> JSONResponse:
+async def _explain(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = "; ".join(f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors())
-    return JSONResponse({"detail": f"These values are not possible: {found}."}, 422)
+    return problems.problem(problems.VALUE_IMPOSSIBLE, shown(f"These values are not possible: {found}."))
+
+
+async def _miss(request: Request, error: Exception) -> Response:
+    """A path that is not there, or does not take the method."""
+    assert isinstance(error, HTTPException)
+    if error.status_code != 405:
+        return problems.problem(problems.PATH_UNKNOWN, "There is nothing at this path; see /docs.")
+    takes = allowed(request.app, request.url.path)
+    detail = f"This path takes {takes}, not {shown(request.method, 20)}."
+    return problems.problem(problems.METHOD_UNKNOWN, detail, {"Allow": takes})

@@ -1,24 +1,38 @@
 """What crosses over HTTP, as the OpenAPI document describes it."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Header, Query
 from pydantic import BaseModel, ConfigDict
 
+from inference_server.rest import problems
+
+BINARY = {"type": "string", "format": "binary"}
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAE0lEQVR42mNkaGDACpgYGIaSBABqCACQdB1jOgAAAABJRU5ErkJggg=="
+"""A green picture of 8×8."""
+FILES = ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
 PICTURE_BODY = {
     "requestBody": {
         "required": True,
-        "description": "A JPEG, PNG or WebP file.",
+        "description": "A JPEG, PNG or WebP file: as it is, as a file of a form, or in base64.",
         "content": {
-            kind: {"schema": {"type": "string", "format": "binary"}}
-            for kind in ("image/jpeg", "image/png", "image/webp")
+            **{
+                kind: {"schema": BINARY}
+                for kind in ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
+            },
+            "multipart/form-data": {
+                "schema": {"type": "object", "properties": {"picture": BINARY}, "required": ["picture"]}
+            },
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"picture": {"type": "string", "contentEncoding": "base64"}},
+                    "required": ["picture"],
+                },
+                "examples": {"green": {"value": {"picture": DOT}}},
+            },
         },
     }
-}
-EVENT = {
-    "type": "object",
-    "properties": {"event": {"enum": ["prediction", "error"]}, "data": {"type": "string"}},
-    "required": ["event", "data"],
 }
 
 
@@ -59,10 +73,15 @@ class ModelSummary(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why a request was refused, as a sentence."""
+    """Why a request was refused (RFC 9457): `type` is for programs, and stays; `detail` is a sentence for people."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"detail": "Point 900 does not exist; …"}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [problems.body_of(problems.POINT_UNKNOWN, "Point 900 does not exist; …")]}
+    )
 
+    type: Literal[tuple(kind.type for kind in problems.KINDS)]  # type: ignore[valid-type]
+    title: str
+    status: int
     detail: str
 
 
@@ -72,20 +91,50 @@ class Health(BaseModel):
     status: str
 
 
-ERRORS: dict[int | str, dict[str, Any]] = {
-    401: {"model": Problem, "description": "The server wants a token that it knows."},
-    404: {"model": Problem, "description": "The model is not served."},
-    408: {"model": Problem, "description": "The picture file did not arrive in time."},
-    413: {"model": Problem, "description": "The picture file is too large."},
-    422: {"model": Problem, "description": "The picture, the point or another value is none."},
-    429: {"model": Problem, "description": "Too many pictures are waiting."},
-    503: {"model": Problem, "description": "The server is stopping."},
-}
+def refused(*kinds: problems.Kind) -> dict[int | str, dict[str, Any]]:
+    """How an operation may refuse, by status."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for kind in kinds:
+        description = found.get(kind.status, {}).get("description")
+        found[kind.status] = {
+            "model": Problem,
+            "description": f"{description} Or: {kind.title}" if description else kind.title,
+        }
+    return found
+
+
+ERRORS = refused(
+    problems.TOKEN_WANTED,
+    problems.MODEL_UNKNOWN,
+    problems.UPLOAD_TOO_SLOW,
+    problems.UPLOAD_TOO_LARGE,
+    problems.BODY_UNREADABLE,
+    problems.PICTURE_UNREADABLE,
+    problems.POINT_UNKNOWN,
+    problems.VALUE_IMPOSSIBLE,
+    problems.OVERLOADED,
+    problems.STOPPING,
+)
+"""Of predictions."""
 PNG = "image/png"
 Accept = Annotated[str, Header(description="image/png: a reconstruction as a file, in place of JSON.")]
 TopK = Annotated[int, Query(ge=1, le=1000, description="How many classes to name.")]
 Point = Annotated[int | None, Query(description="Operating point, from 1; the best one if left out.")]
 Level = Annotated[
     int | None, Query(description="In place of `point`: the one where all codebooks have 2^level codewords.")
+]
+PayloadBytes = Annotated[
+    int | None,
+    Query(alias="bytes", ge=1, description="In place of `point`: the best one whose packed payload is no larger."),
+]
+Points = Annotated[
+    list[int] | None,
+    Query(
+        min_length=1, max_length=64, description="In place of `point`: one answer for each of these, cheapest first."
+    ),
+]
+MinConfidence = Annotated[
+    float | None,
+    Query(ge=0, le=1, description="The first answer that is so sure is the last one."),
 ]
 ModelName = Annotated[str, Query(alias="model", description="Name or fingerprint; the first model if left out.")]

@@ -17,6 +17,8 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from inference_server.rest.problems import MEDIA_TYPE, STOPPING, body_of
+
 LINGER_S = 2.0
 """For what is still sent to a request that has its answer: hung up on at once, a caller would not read why."""
 
@@ -109,8 +111,8 @@ class Connection(H11Protocol):
         if self.cycle is None or self.cycle.response_started or self.transport.is_closing():
             self.transport.abort()
             return
-        body = json.dumps({"detail": STOPPED}).encode()
-        headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
+        body = json.dumps(body_of(STOPPING, STOPPED)).encode()
+        headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), "Connection": "close"}
         answer = h11.Response(status_code=503, reason=b"Service Unavailable", headers=list(headers.items()))
         for event in (answer, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event))

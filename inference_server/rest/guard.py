@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from inference_server.rest.problems import NAME_UNKNOWN, problem
 from inference_server.settings import Settings
 from wire.shown import shown
 
@@ -49,7 +49,7 @@ class Guard:
             await self._app(scope, receive, guarded)
             return
         detail = f"This server does not answer to the name {shown(name, 100)!r}; name it in ARTOVEQ_HTTP_HOSTS."
-        await JSONResponse({"detail": detail}, 421)(scope, receive, guarded)
+        await problem(NAME_UNKNOWN, detail)(scope, receive, guarded)
 
 
 def name_of(host: str) -> str:

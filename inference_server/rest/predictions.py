@@ -1,7 +1,6 @@
 """A picture in, an answer out: at one operating point, or at several of them, each better than the one before."""
 
 import asyncio
-import json
 import time
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
@@ -17,19 +16,24 @@ from inference_server.deployment import Deployment
 from inference_server.model import Model
 from inference_server.rest.bodies import (
     ERRORS,
-    EVENT,
     PICTURE_BODY,
     PNG,
     Accept,
     Level,
+    MinConfidence,
     ModelName,
+    PayloadBytes,
     Point,
+    Points,
     PredictionBody,
-    Problem,
     TopK,
+    refused,
 )
+from inference_server.rest.events import MEDIA_TYPE, RETRY, event, schema
+from inference_server.rest.forms import picture_in
+from inference_server.rest.problems import NOT_ACCEPTABLE, NotAcceptable, body_of, kind_of
 from inference_server.uploads import Upload, UploadTooSlow
-from wire.exceptions import ArtoveqError, PictureError, PointError, UsageError
+from wire.exceptions import ArtoveqError, PictureError, PointError
 from wire.manifest import Manifest
 from wire.payload import Indices
 from wire.tasks import RECONSTRUCTION
@@ -42,12 +46,8 @@ PREDICTED: dict[int | str, dict[str, Any]] = {
         "description": "The answer; where the model reconstructs pictures and `Accept` names image/png, that picture.",
         "content": {PNG: {"schema": {"type": "string", "format": "binary"}}},
     },
-    406: {"model": Problem, "description": "A picture is asked for, and the model does not reconstruct any."},
+    **refused(NOT_ACCEPTABLE),
 }
-
-
-class NotAcceptable(UsageError):
-    """The answers of this model are not of the kind that is asked for."""
 
 
 def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], Caller]) -> APIRouter:
@@ -57,14 +57,14 @@ def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], Cal
     Known = Annotated[Caller, Depends(caller_of)]  # noqa: N806
 
     async def body(request: Request, caller: Known) -> AsyncIterator[bytes]:
-        """The request's body; what is longer, or comes too late, is not read to its end."""
+        """The picture in the request; what is longer, or comes too late, is not read to its end."""
         seconds = deployment.settings.upload_seconds
         with deployment.uploads.one(caller.name) as upload:
             try:
                 await asyncio.wait_for(_read(request, upload), seconds)
             except asyncio.TimeoutError:
                 raise UploadTooSlow(seconds) from None
-            yield upload.file()
+            yield picture_in(request.headers.get("content-type", ""), upload.file())
 
     Body = Annotated[bytes, Depends(body)]  # noqa: N806
 
@@ -75,17 +75,18 @@ def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], Cal
         model: ModelName = "",
         point: Point = None,
         level: Level = None,
+        payload_bytes: PayloadBytes = None,
         top_k: TopK = 1,
         accept: Accept = "",
     ) -> Any:
         """Answers about a picture at one operating point."""
         served = deployment.models.named(model)
-        chosen, as_file = chosen_point(served.manifest, point, level), PNG in accept
+        chosen, as_file = chosen_point(served.manifest, point, level, payload_bytes), PNG in accept
         if as_file:
             check_reconstructs(served.manifest)
         deployment.admit(caller)
         indices = await served.encode(caller.name, picture, chosen)
-        body = await _answered(served, caller.name, indices, chosen, top_k, final=True)
+        body = await _answered(served, caller.name, indices, chosen, top_k, last=True)
         return Response(b64decode(body["png"]), media_type=PNG) if as_file else body
 
     @router.post(
@@ -95,8 +96,8 @@ def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], Cal
             **ERRORS,
             200: {
                 "description": "Server-sent events: one `prediction` for each of some operating points, each like the "
-                "answer of /v1/predictions; the last has `final` true.",
-                "content": {"text/event-stream": {"schema": EVENT}},
+                "answer of /v1/predictions; the last has `final` true. Or `error`, a problem.",
+                "content": {MEDIA_TYPE: {"schema": schema("prediction", "error")}},
             },
         },
         openapi_extra=PICTURE_BODY,
@@ -107,27 +108,44 @@ def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], Cal
         model: ModelName = "",
         point: Point = None,
         level: Level = None,
+        payload_bytes: PayloadBytes = None,
+        points: Points = None,
+        min_confidence: MinConfidence = None,
         top_k: TopK = 1,
     ) -> Response:
         """Answers about a picture at one operating point after the other, the cheapest first."""
         served = deployment.models.named(model)
-        points = shown_points(served.manifest, chosen_point(served.manifest, point, level))
+        last = chosen_point(served.manifest, point, level, payload_bytes, points)
+        wanted = sorted({*points}) if points else shown_points(served.manifest, last)
+        for number in wanted:
+            served.manifest.point(number)
         deployment.admit(caller)
-        first = await _encoded(served, caller.name, picture, points[0])
-        return StreamingResponse(events(served, caller, picture, points, first, top_k), media_type="text/event-stream")
+        first = await _encoded(served, caller.name, picture, wanted[0])
+        made = events(served, caller, picture, wanted, first, top_k, min_confidence)
+        return StreamingResponse(made, media_type=MEDIA_TYPE)
 
     async def events(
-        served: Model, caller: Caller, picture: bytes, points: list[int], first: Indices, top_k: int
+        served: Model,
+        caller: Caller,
+        picture: bytes,
+        points: list[int],
+        first: Indices,
+        top_k: int,
+        min_confidence: float | None,
     ) -> AsyncIterator[str]:
-        for point in points:
+        yield RETRY
+        for number, point in enumerate(points, 1):
+            last = number == len(points)
             try:
                 deployment.access.check(caller, time.monotonic())
                 indices = await _derived(served, caller.name, picture, first, points[0], point)
-                body = await _answered(served, caller.name, indices, point, top_k, final=point == points[-1])
+                body = await _answered(served, caller.name, indices, point, top_k, last, min_confidence)
             except ArtoveqError as error:
-                yield f"event: error\ndata: {json.dumps({'detail': str(error)})}\n\n"
+                yield event(number, "error", body_of(kind_of(error), str(error)))
                 return
-            yield f"event: prediction\ndata: {json.dumps(body)}\n\n"
+            yield event(number, "prediction", body)
+            if body["final"]:
+                return
 
     return router
 
@@ -155,31 +173,45 @@ async def _derived(model: Model, caller: str, picture: bytes, first: Indices, fi
 
 
 async def _answered(
-    model: Model, caller: str, indices: Indices, point: int, top_k: int, *, final: bool
+    model: Model,
+    caller: str,
+    indices: Indices,
+    point: int,
+    top_k: int,
+    last: bool,
+    min_confidence: float | None = None,
 ) -> dict[str, Any]:
-    """The answer to indices at a point, with what an edge would have sent for it."""
+    """The answer to indices at a point, with what an edge would have sent; `final` if it is the last, or so sure."""
     decoded = await model.decoder.decode(caller, point, indices)
+    value = model.task.read(answer_message(decoded, model.task, model.manifest, top_k))
+    final = last or (min_confidence is not None and model.task.confidence(value) >= min_confidence)
     if final:
         model.count(point)
-    value = model.task.read(answer_message(decoded, model.task, model.manifest, top_k))
     payload, _ = model.codec.write_block(indices, point)
     return {"point": point, "payload_bytes": len(payload), "final": final, **model.task.describe(value)}
 
 
-def chosen_point(manifest: Manifest, point: int | None, level: int | None) -> int:
-    """The operating point that was asked for, by either name; the best one where none was.
+def chosen_point(
+    manifest: Manifest,
+    point: int | None,
+    level: int | None,
+    payload_bytes: int | None = None,
+    points: list[int] | None = None,
+) -> int:
+    """The operating point that was asked for, by one of its names; the best one where none was.
 
     Raises:
-        PointError: if the model does not have it, or both are given.
+        PointError: if the model does not have it, or it has two names.
     """
-    if point is not None and level is not None:
-        raise PointError("Give a point or a level, not both.")
+    if sum(given is not None for given in (point, level, payload_bytes, points)) > 1:
+        raise PointError("Give a point or a level, not both; nor bytes or points besides.")
     if level is not None:
         return manifest.point_of_level(level)
-    if point is None:
-        return len(manifest.points)
-    manifest.point(point)
-    return point
+    if payload_bytes is not None:
+        return manifest.point_within(payload_bytes)
+    chosen = point if point is not None else max(points) if points else len(manifest.points)
+    manifest.point(chosen)
+    return chosen
 
 
 def check_reconstructs(manifest: Manifest) -> None:

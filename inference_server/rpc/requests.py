@@ -17,6 +17,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from inference_server.caller_logs import refusals
+from inference_server.rpc.details import abort
 from wire.exceptions import ProtocolError, ServerOverloaded
 
 SENTENCE = "The bytes are not a message of remote_inference.proto."
@@ -114,9 +115,9 @@ class ReadRequests(grpc.aio.ServerInterceptor):
         except ServerOverloaded as error:
             await self._refuse(error, context)
         except ProtocolError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            await abort(context, error)
         if request is None:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, SENTENCE)
+            await abort(context, ProtocolError(SENTENCE))
         return request
 
     def _unary(self, handle: Callable[[Any, Any], Awaitable[Any]], ours: bool) -> Callable[[Any, Any], Awaitable[Any]]:
@@ -143,9 +144,9 @@ class ReadRequests(grpc.aio.ServerInterceptor):
         return watching
 
     async def _refuse(self, error: ServerOverloaded, context: Any) -> None:
-        code = grpc.StatusCode.RESOURCE_EXHAUSTED
-        refusals.info("A call failed: %s", error, extra={"peer": self._host(context), "code": code.name})
-        await context.abort(code, str(error))
+        named = {"peer": self._host(context), "code": grpc.StatusCode.RESOURCE_EXHAUSTED.name}
+        refusals.info("A call failed: %s", error, extra=named)
+        await abort(context, error)
 
 
 async def write_all(responses: Any, context: Any) -> None:

@@ -20,14 +20,15 @@ from inference_server.caller_logs import edges, refusals
 from inference_server.deployment import Deployment
 from inference_server.idempotency import IdempotencyCache
 from inference_server.model import Model
+from inference_server.rpc.details import abort
 from inference_server.rpc.requests import SENTENCE, ReadRequests
 from inference_server.streams.accumulator import PlaneAccumulator
 from inference_server.streams.runner import FAILURE_LEVELS, StreamRunner
-from inference_server.streams.status import status_of
+from inference_server.streams.status import UnknownFile, status_of
 from inference_server.tracing import StreamTrace
 from inference_server.uploads import Upload, UploadTooSlow
 from wire.addresses import host_alone
-from wire.exceptions import AccessDenied, ArtoveqError, ProtocolError, ServerOverloaded, ServerUnavailable
+from wire.exceptions import AccessDenied, ArtoveqError, ProtocolError, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceServicer
 from wire.manifest import MANIFEST
@@ -200,7 +201,7 @@ class Service(RemoteInferenceServiceServicer):
             caller = self._caller(context)
             model = self._deployment.models.of_fingerprint(request.fingerprint)
             if request.name not in model.manifest.edge_files:
-                await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no file {shown(request.name)!r} to fetch.")
+                raise UnknownFile(f"There is no file {shown(request.name)!r} to fetch.")
             data = model.edge_file(request.name)
         except ArtoveqError as error:
             await _abort(context, error)
@@ -268,10 +269,7 @@ def _metadata(context: Context) -> dict[str, str]:
 
 
 async def _abort(context: Context, error: ArtoveqError) -> NoReturn:
-    if isinstance(error, ServerOverloaded):
-        context.set_trailing_metadata((("retry-after-ms", str(round(1000 * error.retry_after))),))
     named = {"request_id": request_id_of(_metadata(context)), "peer": peer_host(context.peer())}
     code = status_of(error)
     refusals.log(FAILURE_LEVELS.get(code, logging.INFO), "A call failed: %s", error, extra={**named, "code": code.name})
-    await context.abort(code, shown(str(error)))
-    raise AssertionError("abort does not return")
+    await abort(context, error)

@@ -20,8 +20,13 @@ class UnknownPicture(ProtocolError):
     """A payload for a picture that was never begun, or is done with."""
 
 
+class UnknownFile(ProtocolError):
+    """A file that the model does not have, or that is not for edges."""
+
+
 CODES: tuple[tuple[type[ArtoveqError], grpc.StatusCode], ...] = (
     (UnknownPicture, grpc.StatusCode.NOT_FOUND),
+    (UnknownFile, grpc.StatusCode.NOT_FOUND),
     (AccessDenied, grpc.StatusCode.UNAUTHENTICATED),
     (ModelMismatch, grpc.StatusCode.FAILED_PRECONDITION),
     (ServerOverloaded, grpc.StatusCode.RESOURCE_EXHAUSTED),

@@ -190,7 +190,7 @@ def test_a_token_that_is_struck_out_ends_what_it_had_opened(progressive: Artifac
         headers = {"Authorization": f"Bearer {TOKEN}"}
         with httpx.stream("GET", f"{server.url}/v1/edges", headers=headers, timeout=5) as page:
             lines = page.iter_lines()
-            assert next(lines).startswith("event")
+            assert next(lines).startswith("retry")
             was = tokens.stat()
             tokens.write_text(f"gate: {'x' * len(TOKEN)}\ngate: {other}\n")
             os.utime(tokens, ns=(was.st_atime_ns, was.st_mtime_ns))

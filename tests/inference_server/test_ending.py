@@ -19,6 +19,7 @@ from artoveq.processes import server_process
 from benchmarks.service.half_open import KINDS, stream_unfinished
 from benchmarks.service.shutdown import MOST_S, ports_of, seconds_to_exit
 from inference_server.rest.connections import STOPPED
+from inference_server.rest.problems import STOPPING, body_of
 from inference_server.rpc.ending import SENTENCE
 from tests.inference_server.serving import Running, serving
 from tests.inference_server.test_stream import PLANE, finals, hello, planes
@@ -69,7 +70,7 @@ def test_who_is_cut_off_is_told(progressive: Artifact) -> None:
                 list(call)
             assert (cut.value.code(), cut.value.details()) == (UNAVAILABLE, SENTENCE)
         head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
-        assert b" 503 " in head and json.loads(body) == {"detail": STOPPED}
+        assert b" 503 " in head and json.loads(body) == body_of(STOPPING, STOPPED)
 
 
 def test_what_was_begun_is_answered_meanwhile(progressive: Artifact) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 import json
+import re
 from base64 import b64decode
 from typing import Any
 
@@ -8,8 +10,10 @@ import httpx
 import numpy as np
 import pytest
 
+from inference_server.rest import problems
 from inference_server.rest.predictions import shown_points
 from tests import tiny
+from tests.conftest import ROOT
 from tests.inference_server.conftest import file_of, png
 from tests.inference_server.serving import serving
 from tests.wire.manifests import chained, manifest_of
@@ -54,6 +58,61 @@ def test_the_answer_is_streamed_over_the_whole_levels(http: httpx.Client) -> Non
     assert [e["point"] for e in events(http, model="tiny-any-size")] == [4, 7]
 
 
+def test_points_bytes_and_confidence_choose_what_is_answered(http: httpx.Client) -> None:
+    assert [e["point"] for e in events(http, points=[9, 2, 9])] == [2, 9]
+    assert [e["point"] for e in events(http, bytes=8)] == [3, 6]
+    assert [(e["point"], e["final"]) for e in events(http, min_confidence=0.0)] == [(3, True)]
+    answer = http.post("/v1/predictions", content=GREEN, params={"bytes": 5}).json()
+    assert answer["point"] == 3 and answer["payload_bytes"] <= 5
+    assert http.post("/v1/predictions/stream", content=GREEN, params={"points": [2, 99]}).status_code == 422
+
+
+def test_events_are_numbered_and_say_when_to_come_back(http: httpx.Client) -> None:
+    lines = http.post("/v1/predictions/stream", content=GREEN).text.split("\n")
+    assert lines[0] == "retry: 1000"
+    assert [line for line in lines if line.startswith("id: ")] == ["id: 1", "id: 2", "id: 3", "id: 4"]
+
+
+def test_a_picture_may_come_in_a_form_or_in_json(http: httpx.Client) -> None:
+    expected = http.post("/v1/predictions", content=GREEN).json()
+    encoded = base64.b64encode(GREEN).decode()
+    assert http.post("/v1/predictions", json={"picture": encoded}).json() == expected
+    form = {"other": ("a", b"no"), "picture": ("green.png", GREEN, "image/png")}
+    assert http.post("/v1/predictions", files=form).json() == expected
+    for wrong in ({"json": {"picture": 7}}, {"json": []}, {"files": {"other": GREEN}}, {"json": {"picture": "!"}}):
+        answer = http.post("/v1/predictions", **wrong)  # type: ignore[arg-type]
+        assert answer.status_code == 422 and answer.json()["type"] == "urn:artoveq:problem:body-unreadable"
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [("/v1/predictions", "OPTIONS, POST"), ("/v1/model", "GET, HEAD, OPTIONS"), ("/page.css", "GET, HEAD, OPTIONS")],
+)
+def test_other_methods_are_told_which_a_path_takes(http: httpx.Client, path: str, methods: str) -> None:
+    answer = http.delete(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+    assert answer.json()["type"] == "urn:artoveq:problem:method-unknown"
+    asked = http.options(path)
+    assert (asked.status_code, asked.headers["allow"]) == (204, methods)
+
+
+def test_the_problems_are_all_described() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| (\d+) \|", (ROOT / "docs" / "run.md").read_text(), re.M)
+    assert rows == [(kind.name, str(kind.status)) for kind in problems.KINDS]
+
+
+def test_head_is_get_without_its_body(http: httpx.Client) -> None:
+    for path in ("/v1/model", "/healthz", "/", "/none"):
+        head, get = http.head(path), http.get(path)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        assert head.headers["content-length"] == get.headers["content-length"]
+    assert http.head("/v1/edges").headers["content-type"].startswith("text/event-stream")  # which have no end
+
+
+def test_who_accepts_json_gets_the_edges_once(http: httpx.Client) -> None:
+    assert http.get("/v1/edges", headers={"Accept": "application/json"}).json()["edges"] == []
+
+
 def test_points_that_are_shown_are_few() -> None:
     chain = chained((1, 1, 1), [(0,), (1,), (2,)] * 8, largest=256)
     assert shown_points(chain, 24) == [3, 6, 9, 12, 15, 18, 21, 24]  # whole levels
@@ -76,6 +135,7 @@ def test_points_that_are_shown_are_few() -> None:
         (GREEN, {"point": "fast"}, "valid integer"),
         (GREEN, {"level": 5}, "Level 5 does not exist; tiny-progressive has level 1, 2, 3, 4"),
         (GREEN, {"level": 1, "point": 1}, "a point or a level, not both"),
+        (GREEN, {"level": 1, "bytes": 9}, "nor bytes or points"),
         (GREEN, {"top_k": 0}, "greater than or equal to 1"),
     ],
 )
@@ -83,8 +143,8 @@ def test_bad_requests_are_answered_in_a_sentence(
     http: httpx.Client, path: str, content: bytes, params: dict[str, object], said: str
 ) -> None:
     answer = http.post(path, content=content, params=params)  # type: ignore[arg-type]
-    assert answer.status_code == 422
-    assert said in answer.json()["detail"]
+    assert answer.status_code == 422 and answer.headers["content-type"] == "application/problem+json"
+    assert said in answer.json()["detail"] and answer.json()["type"] in {kind.type for kind in problems.KINDS}
 
 
 @pytest.mark.parametrize("path", ["/v1/predictions", "/v1/predictions/stream", "/v1/model"])
@@ -128,7 +188,7 @@ def test_the_description_has_examples(http: httpx.Client) -> None:
     }  # fmt: skip
     assert described["components"]["schemas"]["PredictionBody"]["examples"]
     body = described["paths"]["/v1/predictions"]["post"]["requestBody"]
-    assert set(body["content"]) == {"image/jpeg", "image/png", "image/webp"}
+    assert {"image/jpeg", "image/png", "image/webp", "multipart/form-data", "application/json"} <= set(body["content"])
     assert body["content"]["image/png"]["schema"]["format"] == "binary"
 
 

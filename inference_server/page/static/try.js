@@ -103,8 +103,8 @@ async function ask(blob, point) {
     const text = await answer.text();
     if (!answer.ok) throw new Error(JSON.parse(text).detail);
     if (point !== null) return [JSON.parse(text)];
-    const events = text.split("\n\n").filter(Boolean).map((event) => event.split("\n"));
-    const [kind, data] = [events.at(-1)[0], events.map((lines) => JSON.parse(lines[1].slice("data: ".length)))];
+    const events = text.split("\n\n").map((event) => event.split("\n")).filter((lines) => lines.length === 3);
+    const [kind, data] = [events.at(-1)[1], events.map((lines) => JSON.parse(lines[2].slice("data: ".length)))];
     if (kind === "event: error") throw new Error(data.at(-1).detail);
     return data;
   } catch (error) {

@@ -1,0 +1,100 @@
+"""Why a request was refused, as RFC 9457 has it: each kind of problem with a type that stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from inference_server.rest.forms import FormError
+from inference_server.uploads import UploadTooLarge, UploadTooSlow
+from wire.exceptions import (
+    AccessDenied,
+    ArtoveqError,
+    ModelMismatch,
+    PictureError,
+    PointError,
+    ServerOverloaded,
+    ServerUnavailable,
+    UsageError,
+)
+from wire.shown import shown
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class NotAcceptable(UsageError):
+    """The answers of this model are not of the kind that is asked for."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of problem: what its type ends with, its status, and what it is in a few words."""
+
+    name: str
+    status: int
+    title: str
+
+    @property
+    def type(self) -> str:
+        """What a program tells kinds apart by."""
+        return f"urn:artoveq:problem:{self.name}"
+
+
+TOKEN_WANTED = Kind("token-wanted", 401, "The server wants a token that it knows.")
+MODEL_UNKNOWN = Kind("model-unknown", 404, "The model is not served.")
+PATH_UNKNOWN = Kind("path-unknown", 404, "There is nothing at this path.")
+METHOD_UNKNOWN = Kind("method-unknown", 405, "The path does not take this method.")
+NOT_ACCEPTABLE = Kind("not-acceptable", 406, "A picture is asked for, and the model does not reconstruct any.")
+UPLOAD_TOO_SLOW = Kind("upload-too-slow", 408, "The picture file did not arrive in time.")
+UPLOAD_TOO_LARGE = Kind("upload-too-large", 413, "The picture file is too large.")
+NAME_UNKNOWN = Kind("name-unknown", 421, "The server does not answer to this name.")
+BODY_UNREADABLE = Kind("body-unreadable", 422, "The body holds no picture where it should.")
+PICTURE_UNREADABLE = Kind("picture-unreadable", 422, "The picture cannot be read.")
+POINT_UNKNOWN = Kind("point-unknown", 422, "The model does not have this operating point.")
+VALUE_IMPOSSIBLE = Kind("value-impossible", 422, "A parameter has a value that is not possible.")
+OVERLOADED = Kind("overloaded", 429, "Too much is waiting.")
+FAILED = Kind("failed", 500, "The server failed.")
+STOPPING = Kind("stopping", 503, "The server is stopping.")
+
+KINDS = tuple(value for value in dict(globals()).values() if isinstance(value, Kind))
+OF_ERRORS: tuple[tuple[type[ArtoveqError], Kind], ...] = (
+    (UploadTooLarge, UPLOAD_TOO_LARGE),
+    (UploadTooSlow, UPLOAD_TOO_SLOW),
+    (NotAcceptable, NOT_ACCEPTABLE),
+    (FormError, BODY_UNREADABLE),
+    (PictureError, PICTURE_UNREADABLE),
+    (PointError, POINT_UNKNOWN),
+    (AccessDenied, TOKEN_WANTED),
+    (ModelMismatch, MODEL_UNKNOWN),
+    (ServerOverloaded, OVERLOADED),
+    (ServerUnavailable, STOPPING),
+)
+
+
+def kind_of(error: ArtoveqError) -> Kind:
+    """The kind of problem that an error is."""
+    return next((kind for of, kind in OF_ERRORS if isinstance(error, of)), FAILED)
+
+
+def body_of(kind: Kind, detail: str) -> dict[str, Any]:
+    """detail: a sentence about this time."""
+    return {"type": kind.type, "title": kind.title, "status": kind.status, "detail": detail}
+
+
+def problem(kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """An answer that says so."""
+    return JSONResponse(body_of(kind, detail), kind.status, headers, MEDIA_TYPE)
+
+
+def problem_of(error: ArtoveqError) -> JSONResponse:
+    """An error as an answer."""
+    kind, headers = kind_of(error), {}
+    if kind is TOKEN_WANTED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if kind in (OVERLOADED, STOPPING):
+        headers["Retry-After"] = str(max(1, ceil(error.retry_after)) if isinstance(error, ServerOverloaded) else 1)
+    return problem(kind, shown(str(error)), headers)
