@@ -12,6 +12,8 @@ from wire.shown import shown
 PACKAGES = ("artoveq", "edge_client", "inference_server")
 OURS = ("levelname", "name", "message")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, 0: 7}
+"""syslog's, by the level from which they hold."""
 TIME = "time"
 MOST_OF_LINE = 4000
 """Characters."""
@@ -27,7 +29,8 @@ def set_up() -> None:
     if form not in ("text", "json") or level not in LEVELS:
         raise SettingsError(f"ARTOVEQ_LOG is text or json, ARTOVEQ_LOG_LEVEL one of {', '.join(LEVELS)}.")
     handler = logging.StreamHandler()
-    handler.setFormatter(_json() if form == "json" else lines())
+    formatter = _json() if form == "json" else lines()
+    handler.setFormatter(_Prioritised(formatter) if _is_journal() else formatter)
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     for package in PACKAGES:
         logging.getLogger(package).setLevel(level)
@@ -44,6 +47,24 @@ class _Lines(logging.Formatter):
 
     def formatException(self, ei: Any) -> str:
         return "\n".join(shown(line, MOST_OF_LINE) for line in super().formatException(ei).splitlines())
+
+
+class _Prioritised(logging.Formatter):
+    """What another formatter makes of a record, each line behind its priority, as sd-daemon(3) has it."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = next(number for level, number in PRIORITIES.items() if record.levelno >= level)
+        return "\n".join(f"<{priority}>{line}" for line in self._inner.format(record).splitlines())
+
+
+def _is_journal() -> bool:
+    """Whether standard error goes to systemd's journal, which says so in the environment."""
+    stream = os.fstat(2)
+    return os.environ.get("JOURNAL_STREAM") == f"{stream.st_dev}:{stream.st_ino}"
 
 
 def lines() -> logging.Formatter:

@@ -51,6 +51,10 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
         _client_tools,
         "This test runs programs in Node and C++, which need packages of npm and Debian; scripts/setup installs them.",
     ),
+    "prometheus": (
+        lambda: all(map(shutil.which, ("prometheus", "promtool", "systemd-analyze"))),
+        "This test needs Debian's packages prometheus and systemd; scripts/setup installs them.",
+    ),
     "faketime": (
         lambda: Path(FAKETIME).is_file(),
         "This test steps clocks, which needs libfaketime; scripts/setup installs it.",

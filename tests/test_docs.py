@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 import typer
-from prometheus_client.metrics import MetricWrapperBase
 
 from artoveq.cli import app
 from artoveq.processes import ServerProcess
-from inference_server import metrics
 from inference_server.settings import Settings
 from tests.conftest import ROOT
 from tests.test_readme import run, run_python
@@ -65,14 +63,6 @@ def test_the_settings_are_all_described() -> None:
         if not field.is_required() and field.default not in (None, ()):
             default = rows[name.upper()]
             assert default == field.default if isinstance(field.default, str) else float(default) == field.default
-
-
-def test_the_metrics_are_all_described() -> None:
-    text = (ROOT / "docs" / "operate.md").read_text()
-    for metric in (m for m in vars(metrics).values() if isinstance(m, MetricWrapperBase)):
-        (family,) = metric.collect()
-        name = family.name + ("_total" if family.type == "counter" else "")
-        assert f"`{name}`" in text
 
 
 def test_own_pictures_are_three_commands() -> None:
