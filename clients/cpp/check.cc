@@ -60,12 +60,12 @@ void check_vectors(const std::string& root, const char* library) {
   for (const auto& one : vectors("coder")) {
     RangeEncoder coder;
     const std::string bits = one["bits"];
-    for (size_t n = 0; n < bits.size(); n++) coder.put(bits[n] == '1', one["odds"][n]);
+    for (size_t n = 0; n < bits.size(); n++) coder.put_bit(bits[n] == '1', one["odds"][n]);
     same(hex(coder.end()), one["coded"], "a string");
   }
 
   for (const auto& one : vectors("payloads")) {
-    PayloadCodec plain{one["segments"], one["positions"], one.value("planes", std::vector<std::vector<int>>{}), {}}, coder = plain;
+    PayloadCodec plain{one["segments"], one["positions"], one.value("planes", std::vector<std::vector<int>>{}), {}, false, 0, 0}, coder = plain;
     same(hex(plain.block(one["indices"], one["sizes"], false).data), one["packed"], one["name"]);
     if (one.contains("tables")) coder.tables = tables(plain.refinable() ? 1 : 8, plain.groups());
     if (one.contains("coded")) same(hex(coder.block(one["indices"], one["sizes"], true).data), one["coded"], one["name"]);
@@ -75,6 +75,16 @@ void check_vectors(const std::string& root, const char* library) {
       if (run["coded"].is_string()) same(hex(coder.run(one["indices"], first, count, true).data), run["coded"], "a coded run");
     }
   }
+
+  const json any = vectors("folded");
+  PayloadCodec folding{any["segments"], any["positions"], {}, {}, true, any["largest_size"], any["d"]};
+  for (int g = 0; g < folding.groups(); g++)
+    for (int count : any["counts"]) folding.tables.push_back(uint16_t(count));
+  for (int g = 0; g < folding.groups(); g++)
+    for (const auto& row : any["rows"])
+      for (int value : row) folding.tables.push_back(uint16_t(value));
+  same(hex(folding.block(any["indices"], any["sizes"], true).data), any["coded"], any["name"]);
+  same(hex(folding.block(any["indices"], any["sizes"], false).data), any["packed"], any["name"]);
 
   for (const auto& one : vectors("indices")) {
     const std::string folder = root + "/" + one["model"].get<std::string>(), file = read_file(root + "/" + one["picture"].get<std::string>());

@@ -26,7 +26,8 @@ void check(const grpc::Status& status) {
 }  // namespace
 
 PayloadCodec codec_of(const nlohmann::json& manifest) {
-  PayloadCodec codec{manifest["segments"], manifest["latent"]["shape"][1].get<int>() * manifest["latent"]["shape"][2].get<int>(), {}, {}};
+  PayloadCodec codec{manifest["segments"], manifest["latent"]["shape"][1].get<int>() * manifest["latent"]["shape"][2].get<int>(), {}, {},
+                     manifest["any_size"], manifest["largest_size"], manifest["latent"]["d"]};
   for (const auto& plane : manifest["planes"]) codec.planes.push_back(plane["segments"]);
   return codec;
 }

@@ -8,6 +8,11 @@ namespace {
 
 int bits_of(int size) { return std::bit_width(unsigned(size - 1)); }
 
+Written shorter(std::string coded, std::string packed) {
+  if (coded.size() < packed.size()) return {std::move(coded), false};
+  return {std::move(packed), true};
+}
+
 bool bit(int32_t index, int depth, int p) { return index >> (depth - p) & 1; }
 
 // Little-endian: number = number · by + plus.
@@ -44,6 +49,7 @@ Indices PayloadCodec::reduced(Indices indices, const Sizes& from, const Sizes& t
 }
 
 Written PayloadCodec::block(const Indices& indices, const Sizes& sizes, bool coded) const {
+  if (any_size && !tables.empty() && coded) return shorter(folded(indices, sizes), block(indices, sizes, false).data);
   if (!std::ranges::all_of(sizes, [](int k) { return std::has_single_bit(unsigned(k)); }))
     return {number(indices, sizes), !tables.empty()};
   Sizes depth(indices.size());
@@ -82,11 +88,51 @@ Written PayloadCodec::write(const Indices& indices, const Sizes& depth, const st
   for (const Plane& plane : all)
     for (const auto& [m, p] : plane) {
       const size_t before = indices[m] >> (depth[m] - p + 1), table = refinable() ? 0 : depth[m] - 1;
-      coder.put(bit(indices[m], depth[m], p), tables[(table * groups() + m % groups()) * 255 + (size_t(1) << (p - 1)) - 1 + before]);
+      coder.put_bit(bit(indices[m], depth[m], p), tables[(table * groups() + m % groups()) * 255 + (size_t(1) << (p - 1)) - 1 + before]);
     }
-  std::string string = coder.end();
-  if (string.size() < packed.size()) return {string, false};
-  return {packed, true};
+  return shorter(coder.end(), packed);
+}
+
+std::string PayloadCodec::folded(const Indices& indices, const Sizes& sizes) const {
+  RangeEncoder coder;
+  for (int g = 0; g < groups(); g++) {
+    if (size(sizes, g) < 2) continue;
+    const auto start = starts(g, size(sizes, g));
+    for (size_t m = g; m < indices.size(); m += groups()) coder.put(start[indices[m]], start[indices[m] + 1] - start[indices[m]]);
+  }
+  return coder.end();
+}
+
+// Where each of `size` symbols of a channel group begins, of 2^24, and the end.
+std::vector<uint64_t> PayloadCodec::starts(int group, int size) const {
+  const uint16_t* counts = &tables[size_t(group) * largest];
+  const uint16_t* rows = &tables[size_t(groups()) * largest + size_t(group) * largest * d];
+  std::vector<uint64_t> count(counts, counts + size);
+  for (int j = size; j < largest; j++) {
+    int nearest = 0;
+    int64_t least = INT64_MAX;
+    for (int k = 0; k < size; k++) {
+      int64_t distance = 0;
+      for (int c = 0; c < d; c++) {
+        const int64_t apart = int64_t(rows[k * d + c]) - rows[j * d + c];
+        distance += apart * apart;
+      }
+      if (distance < least) {
+        least = distance;
+        nearest = k;
+      }
+    }
+    count[nearest] += counts[j];
+  }
+  const uint64_t total = std::accumulate(count.begin(), count.end(), uint64_t(0));
+  std::vector<uint64_t> start;
+  uint64_t before = 0;
+  for (int k = 0; k < size; k++) {
+    start.push_back(k + ((1 << 24) - uint64_t(size)) * before / total);
+    before += count[k];
+  }
+  start.push_back(1 << 24);
+  return start;
 }
 
 std::string PayloadCodec::number(const Indices& indices, const Sizes& sizes) const {
@@ -102,10 +148,17 @@ std::string PayloadCodec::number(const Indices& indices, const Sizes& sizes) con
   return {value.rbegin(), value.rend()};
 }
 
-void RangeEncoder::put(bool bit, uint32_t odds) {
-  const uint64_t zero = (uint64_t(65536 - odds) * 16777214 >> 16) + 1, unit = range_ >> 24;
-  const uint64_t lower = bit ? lower_ + unit * zero : lower_;
-  range_ = unit * (bit ? (1 << 24) - zero : zero);
+void RangeEncoder::put_bit(bool bit, uint32_t odds) {
+  const uint64_t zero = (uint64_t(65536 - odds) * 16777214 >> 16) + 1;
+  if (bit)
+    put(zero, (1 << 24) - zero);
+  else
+    put(0, zero);
+}
+
+void RangeEncoder::put(uint64_t start, uint64_t width) {
+  const uint64_t unit = range_ >> 24, lower = lower_ + unit * start;
+  range_ = unit * width;
   if (held_ && lower + range_ > lower) settle(lower < lower_);
   lower_ = lower;
   if (range_ >> 32) return;

@@ -20,6 +20,8 @@ struct PayloadCodec {
   int positions;                         // P
   std::vector<std::vector<int>> planes;  // segments that each plane of the chain refines
   std::vector<uint16_t> tables;          // entropy.u16; empty where there is none
+  bool any_size = false;
+  int largest = 0, d = 0;                // largest_size and latent.d
 
   int groups() const;
   bool refinable() const { return !planes.empty(); }
@@ -33,11 +35,14 @@ struct PayloadCodec {
   using Plane = std::vector<std::pair<size_t, int>>;  // sub-vectors and bits, from 1
   Written write(const Indices& indices, const Sizes& depth, const std::vector<Plane>& planes, bool coded) const;
   std::string number(const Indices& indices, const Sizes& sizes) const;
+  std::string folded(const Indices& indices, const Sizes& sizes) const;
+  std::vector<uint64_t> starts(int group, int size) const;
 };
 
 class RangeEncoder {
  public:
-  void put(bool bit, uint32_t odds);
+  void put_bit(bool bit, uint32_t odds);
+  void put(uint64_t start, uint64_t width);  // of 2^24
   std::string end();
 
  private:

@@ -31,20 +31,27 @@ export async function check(root) {
 
   for (const { bits, odds, coded } of await vectors("coder")) {
     const coder = new RangeEncoder();
-    [...bits].forEach((bit, n) => coder.put(Number(bit), odds[n]));
+    [...bits].forEach((bit, n) => coder.putBit(Number(bit), odds[n]));
     same(hex(coder.end()), coded, "a string");
   }
 
   for (const one of await vectors("payloads")) {
     const plain = new PayloadCodec(one);
     same(hex(plain.block(one.indices, one.sizes, false).data), one.packed, one.name);
-    const coder = one.tables && new PayloadCodec({ ...one, tables: tables(one) });
+    const coder = one.tables && new PayloadCodec({ ...one, tables: bitTables(one) });
     if (one.coded) same(hex(coder.block(one.indices, one.sizes, true).data), one.coded, one.name);
     for (const { first_plane, plane_count, packed, coded } of one.runs ?? []) {
       same(hex(plain.run(one.indices, first_plane, plane_count, false).data), packed, "a run");
       if (coded) same(hex(coder.run(one.indices, first_plane, plane_count, true).data), coded, "a coded run");
     }
   }
+
+  const any = await vectors("folded");
+  const groups = any.segments.reduce((a, b) => a + b);
+  const tables = Uint16Array.from([...Array(groups).fill(any.counts).flat(), ...Array(groups).fill(any.rows).flat(2)]);
+  const folding = new PayloadCodec({ ...any, tables, anySize: true, largest: any.largest_size });
+  same(hex(folding.block(any.indices, any.sizes, true).data), any.coded, any.name);
+  same(hex(folding.block(any.indices, any.sizes, false).data), any.packed, any.name);
 
   for (const one of await vectors("indices")) {
     const { preprocessing, points } = await json(`${one.model}/manifest.json`);
@@ -63,7 +70,7 @@ export async function check(root) {
   console.log(`${passed} vectors agree`);
 }
 
-function tables({ segments, planes }) {
+function bitTables({ segments, planes }) {
   const [count, groups] = [planes ? 1 : 8, segments.reduce((a, b) => a + b)];
   const all = new Uint16Array(count * groups * 255);
   for (let t = 0; t < count; t++)

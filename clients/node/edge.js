@@ -50,6 +50,9 @@ export class Edge {
       segments,
       positions: latent.shape[1] * latent.shape[2],
       planes: planes.map((plane) => plane.segments),
+      anySize: edge.manifest.any_size,
+      largest: edge.manifest.largest_size,
+      d: latent.d,
       tables: tables && new Uint16Array(tables.buffer.slice(tables.byteOffset, tables.byteOffset + tables.length)),
     });
     return edge;

@@ -6,14 +6,15 @@ const isPower = (size) => Number.isInteger(Math.log2(size));
 /**
  * Payloads of one model.
  * segments: channel groups of each; positions: P; planes: segments that each plane of the chain refines;
- * tables: entropy.u16 as a Uint16Array, or null.
+ * tables: entropy.u16 as a Uint16Array, or null. anySize, largest, d: `any_size`, `largest_size` and `latent.d`.
  */
 export class PayloadCodec {
-  constructor({ segments, positions, planes = [], tables = null }) {
+  constructor({ segments, positions, planes = [], tables = null, anySize = false, largest = 0, d = 0 }) {
     this.segmentOf = segments.flatMap((groups, s) => Array(groups).fill(s)); // of each channel group
     this.groups = this.segmentOf.length;
     this.count = this.groups * positions;
-    Object.assign(this, { segments, planes, tables, refinable: planes.length > 0 });
+    Object.assign(this, { segments, planes, tables, anySize, largest, d, refinable: planes.length > 0 });
+    this.starts = new Map();
   }
 
   /** The sizes of the point that the first `count` planes are. */
@@ -34,6 +35,7 @@ export class PayloadCodec {
 
   /** The block of indices at a point with these sizes. coded: whether the server reads coded payloads. */
   block(indices, sizes, coded) {
+    if (this.anySize && this.tables && coded) return shorter(this.folded(indices, sizes), this.block(indices, sizes, false).data);
     if (!sizes.every(isPower)) return { data: this.number(indices, sizes), packed: this.tables !== null };
     const depth = indices.map((_, m) => bitsOf(this.size(sizes, m)));
     const most = Math.max(...depth);
@@ -65,10 +67,44 @@ export class PayloadCodec {
       const before = indices[m] >> (depth[m] - p + 1);
       const table = this.refinable ? 0 : depth[m] - 1;
       const odds = this.tables[(table * this.groups + (m % this.groups)) * 255 + 2 ** (p - 1) - 1 + before];
-      coder.put(bit(indices[m], depth[m], p), odds);
+      coder.putBit(bit(indices[m], depth[m], p), odds);
     }
-    const string = coder.end();
-    return string.length < packed.length ? { data: string, packed: false } : { data: packed, packed: true };
+    return shorter(coder.end(), packed);
+  }
+
+  /** Indices of any sizes, group after group. */
+  folded(indices, sizes) {
+    const coder = new RangeEncoder();
+    for (let g = 0; g < this.groups; g++) {
+      const start = this.size(sizes, g) > 1 && this.startsOf(g, this.size(sizes, g));
+      for (let m = g; start && m < this.count; m += this.groups) {
+        coder.put(start[indices[m]], start[indices[m] + 1] - start[indices[m]]);
+      }
+    }
+    return coder.end();
+  }
+
+  /** Where each of `size` symbols of a channel group begins, of 2^24, and the end. */
+  startsOf(group, size) {
+    const key = `${group} ${size}`;
+    if (!this.starts.has(key)) this.starts.set(key, starts(this.foldedCounts(group, size)));
+    return this.starts.get(key);
+  }
+
+  foldedCounts(group, size) {
+    const { largest, d, tables } = this;
+    const count = Array.from(tables.subarray(group * largest, group * largest + size));
+    const row = (k, c) => tables[this.groups * largest + (group * largest + k) * d + c];
+    for (let j = size; j < largest; j++) {
+      let [nearest, least] = [0, Infinity];
+      for (let k = 0; k < size; k++) {
+        let distance = 0;
+        for (let c = 0; c < d; c++) distance += (row(k, c) - row(j, c)) ** 2;
+        if (distance < least) [nearest, least] = [k, distance];
+      }
+      count[nearest] += tables[group * largest + j];
+    }
+    return count;
   }
 
   /** Mixed radix. */
@@ -82,6 +118,21 @@ export class PayloadCodec {
     return Buffer.from(number.toString(16).padStart(2 * bytes, "0"), "hex");
   }
 }
+
+function starts(count) {
+  const total = BigInt(count.reduce((a, b) => a + b));
+  const rest = (1n << 24n) - BigInt(count.length);
+  let before = 0n;
+  const found = count.map((one, k) => {
+    const start = BigInt(k) + (rest * before) / total;
+    before += BigInt(one);
+    return start;
+  });
+  return [...found, 1n << 24n];
+}
+
+const shorter = (coded, packed) =>
+  coded.length < packed.length ? { data: coded, packed: false } : { data: packed, packed: true };
 
 const bit = (index, depth, p) => (index >> (depth - p)) & 1;
 
@@ -100,11 +151,17 @@ export class RangeEncoder {
   held = null; // words that a carry may still change
   words = [];
 
-  put(one, odds) {
-    const zero = (BigInt(65536 - odds) * 16777214n >> 16n) + 1n;
+  putBit(one, odds) {
+    const zero = ((BigInt(65536 - odds) * 16777214n) >> 16n) + 1n;
+    if (one) this.put(zero, (1n << 24n) - zero);
+    else this.put(0n, zero);
+  }
+
+  /** start, width: of 2^24. */
+  put(start, width) {
     const unit = this.range >> 24n;
-    const lower = one ? wrap(this.lower + unit * zero) : this.lower;
-    this.range = unit * (one ? (1n << 24n) - zero : zero);
+    const lower = wrap(this.lower + unit * start);
+    this.range = unit * width;
     if (this.held && wrap(lower + this.range) > lower) this.settle(lower < this.lower);
     this.lower = lower;
     if (this.range >= WORD) return;
