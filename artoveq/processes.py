@@ -6,7 +6,7 @@ import contextlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -37,14 +37,18 @@ def serve_command(model: Path, host: str = "127.0.0.1", port: int = 0) -> list[s
 
 
 @contextlib.contextmanager
-def server_process(model: Path, *options: str, stderr: IO[str] | None = None) -> Iterator[ServerProcess]:
-    """Starts `artoveq serve` on free ports and stops it again. stderr: takes its log, in place of ours.
+def server_process(
+    model: Path, *options: str, stderr: IO[str] | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[ServerProcess]:
+    """Starts `artoveq serve` on free ports and stops it again.
+
+    stderr: takes its log, in place of ours. env: its environment, in place of ours.
 
     Raises:
         ServerError: with what the server said, if it does not start.
     """
     command = [*serve_command(model), *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=env, text=True)
     assert process.stdout is not None
     try:
         found = _PORTS.search(process.stdout.readline())

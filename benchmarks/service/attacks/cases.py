@@ -18,7 +18,8 @@ from wire.exceptions import UsageError
 NAMES = (*FLOODS, *FACTS, *EDGES)
 RATIO, RATIO_OF = 1.5, {"slow_pictures": 2.0}
 """Of the honest p99 under attack over that beside a sink."""
-LEAST_ANSWERS = 2000
+LEAST_ANSWERS, LEAST_CHECKS = 2000, 15
+"""Honest answers, and checks of each port's health, in an attack: the slowest of fewer says little."""
 MOST_GROWTH_MIB, LONGEST_CHECK_S, MOST_LOG_LINES_S = 256.0, 1.0, 20.0
 EDGE_S, EDGE_MIB = 10.0, 400.0
 """How long an edge takes to say why it will not, and in how much memory."""
@@ -56,8 +57,13 @@ def _flood_bars(found: Mapping[str, Mapping[str, Any]], seconds: float) -> list[
     ]
     if not found:
         return bars
-    worst = {
+    least = {
         "honest answers, fewest of an attack": (min(one["answers"] for one in found.values()), LEAST_ANSWERS),
+        "checks of a port's health, fewest of an attack": (
+            min(one["health_checks"] for one in found.values()), LEAST_CHECKS
+        ),
+    }  # fmt: skip
+    most = {
         "honest pictures failed": (sum(one["failed"] for one in found.values()), 0),
         "wrong answers": (sum(one["wrong"] for one in found.values()), 0),
         "servers that ended": (sum(one["server_ended"] for one in found.values()), 0),
@@ -70,9 +76,10 @@ def _flood_bars(found: Mapping[str, Mapping[str, Any]], seconds: float) -> list[
             round(max(one["log_lines"] for one in found.values()) / seconds, 1), MOST_LOG_LINES_S
         ),
     }  # fmt: skip
-    return bars + [
-        Bar(name, value, limit, "at least" if limit == LEAST_ANSWERS else "at most")
-        for name, (value, limit) in worst.items()
+    return [
+        *bars,
+        *(Bar(name, value, limit, "at least") for name, (value, limit) in least.items()),
+        *(Bar(name, value, limit, "at most") for name, (value, limit) in most.items()),
     ]
 
 

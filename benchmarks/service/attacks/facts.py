@@ -160,7 +160,7 @@ async def revocation(model: Path) -> dict[str, Any]:
     fingerprint = load_artifact(model, edge=True).manifest.fingerprint
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        server = stack.enter_context(server_of(model, folder))
+        server = await stack.enter_async_context(_server_in(folder, model))
         stub = await stack.enter_async_context(_stub(server))
         call = stub.Stream(metadata=authorized(THEIRS))
         await call.write(pb.StreamRequest(hello=pb.Hello(fingerprint=fingerprint)))
@@ -267,8 +267,20 @@ async def sigterm(model: Path) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def _server(model: Path, **more: float) -> AsyncIterator[ServerProcess]:
-    with tempfile.TemporaryDirectory() as folder, server_of(model, Path(folder), **more) as server:
-        yield server
+    with tempfile.TemporaryDirectory() as folder:
+        async with _server_in(Path(folder), model, **more) as server:
+            yield server
+
+
+@contextlib.asynccontextmanager
+async def _server_in(folder: Path, model: Path, **more: float) -> AsyncIterator[ServerProcess]:
+    """Starts and ends in a thread: the clocks of the other cases run on this event loop."""
+    with contextlib.ExitStack() as stack:
+        server = await asyncio.to_thread(stack.enter_context, server_of(model, folder, **more))
+        try:
+            yield server
+        finally:
+            await asyncio.to_thread(stack.close)
 
 
 @contextlib.asynccontextmanager

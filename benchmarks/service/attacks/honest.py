@@ -33,15 +33,15 @@ HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\
 class Seen:
     """What the honest caller saw. latency_ms: of each picture; one that was lost or failed took all patience.
 
-    healthz_s, grpc_health_s: the longest that a check of a port's health took.
+    healthz_s, grpc_health_s: of each check of a port's health.
     """
 
     latency_ms: list[float] = field(default_factory=list)
     answered: int = 0
     failed: int = 0
     wrong: int = 0
-    healthz_s: float = 0.0
-    grpc_health_s: float = 0.0
+    healthz_s: list[float] = field(default_factory=list)
+    grpc_health_s: list[float] = field(default_factory=list)
 
     def percentile(self, q: float) -> float:
         """Of the latencies, in milliseconds."""
@@ -140,18 +140,18 @@ class Honest:
             await asyncio.sleep(due - time.perf_counter())
             await self._streams[number].send(due)
 
-    async def _check(self, check: Check, port: int, pause: float, over: asyncio.Event) -> float:
-        """The longest that it took."""
-        longest = 0.0
+    async def _check(self, check: Check, port: int, pause: float, over: asyncio.Event) -> list[float]:
+        """Seconds that each took."""
+        took: list[float] = []
         while not over.is_set():
             began = time.perf_counter()
             try:
                 await asyncio.wait_for(check(port), HEALTH_PATIENCE_S)
-                longest = max(longest, time.perf_counter() - began)
+                took.append(time.perf_counter() - began)
             except (OSError, grpc.RpcError, asyncio.TimeoutError):
-                longest = HEALTH_PATIENCE_S
+                took.append(HEALTH_PATIENCE_S)
             await asyncio.sleep(pause)
-        return longest
+        return took
 
 
 async def _healthz(port: int) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -24,7 +25,7 @@ from artoveq.processes import ServerProcess, server_process
 from benchmarks.service.attacks.honest import PATIENCE_S, Honest, Seen
 from benchmarks.service.attacks.target import Books
 from benchmarks.service.load import Payloads
-from benchmarks.service.measure import resident_mib, settings
+from benchmarks.service.measure import resident_mib, variables
 
 LEVEL = 4
 WARM_S, SETTLE_S, SAMPLE_S = 1.5, 0.3, 0.05
@@ -61,9 +62,8 @@ def server_of(model: Path, folder: Path, **more: float) -> Iterator[ServerProces
     (folder / TOKENS).write_text(f"honest: {OURS}\nhostile: {THEIRS}\n")
     with contextlib.ExitStack() as stack:
         log = stack.enter_context((folder / LOG).open("w"))
-        with settings(decoder_threads=1, tokens_file=folder / TOKENS, **more):
-            server = stack.enter_context(server_process(model, stderr=log))
-        yield server
+        env = {**os.environ, **variables(decoder_threads=1, tokens_file=folder / TOKENS, **more)}
+        yield stack.enter_context(server_process(model, stderr=log, env=env))
 
 
 def authorized(token: str) -> tuple[tuple[str, str], ...]:
@@ -195,8 +195,13 @@ def _figures(
         "answers_beside_the_sink": sum(one.seen.answered for one in on_sink),
         "failed": sum(one.seen.failed for one in on_server),
         "wrong": sum(one.seen.wrong for one in on_server),
-        "longest_healthz_s": round(max(one.seen.healthz_s for one in on_server), 3),
-        "longest_grpc_health_s": round(max(one.seen.grpc_health_s for one in on_server), 3),
+        "longest_healthz_s": _longest(one.seen.healthz_s for one in on_server),
+        "longest_healthz_s_beside_the_sink": _longest(one.seen.healthz_s for one in on_sink),
+        "longest_grpc_health_s": _longest(one.seen.grpc_health_s for one in on_server),
+        "longest_grpc_health_s_beside_the_sink": _longest(one.seen.grpc_health_s for one in on_sink),
+        "health_checks": min(
+            sum(len(one.seen.healthz_s) for one in on_server), sum(len(one.seen.grpc_health_s) for one in on_server)
+        ),
         "memory_growth_mib": round(max(one.memory_mib for one in on_server) - before_mib, 1),
         "attacker_cpu_s": round(sum(one.books.cpu_s for one in on_server), 2),
         "server_cpu_s": round(sum(a.server_cpu_s - b.server_cpu_s for a, b in zip(on_server, on_sink, strict=True)), 2),
@@ -207,3 +212,7 @@ def _figures(
         "log_lines": log_lines,
         "server_ended": ended,
     }
+
+
+def _longest(rounds: Iterable[list[float]]) -> float:
+    return round(max(itertools.chain.from_iterable(rounds)), 3)

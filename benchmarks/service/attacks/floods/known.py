@@ -107,12 +107,13 @@ async def starvation(target: Target) -> None:
             stream = LoadStream(await target.channel(), payloads, counts, target.metadata)
             with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError, ConnectionError):
                 opening = asyncio.create_task(stream.open())
-                await asyncio.wait({opening}, timeout=target.patience)
+                welcomed, _ = await asyncio.wait({opening}, timeout=target.patience)
                 while await target.turn(AT_ONCE * len(payloads.blocks[0][0])):
                     await stream.send(AT_ONCE)
-                    while stream.waiting > IN_FLIGHT - AT_ONCE and target.patience:
+                    while welcomed and stream.waiting > IN_FLIGHT - AT_ONCE:  # else `open` is still reading
                         await stream.hear()
-                opening.cancel()
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
             stream.hang_up()
             await target.rest()
 
