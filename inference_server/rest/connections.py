@@ -2,6 +2,8 @@
 
 A connection waits until its request has come whole; then it is served, then it waits for the next one. One that waits
 too long is closed, and of too many the one that has waited longest goes, so that who asks at once is always heard.
+Nobody keeps the others from the event loop: it takes one new connection at a time; a body is read once it is asked for,
+which is when its caller is known and has its turn; and who sends a few bytes at a time is read once a second.
 """
 
 from __future__ import annotations
@@ -23,6 +25,10 @@ LINGER_S = 2.0
 """For what is still sent to a request that has its answer: hung up on at once, a caller would not read why."""
 
 
+PENDING = 1024
+"""Connections that the kernel keeps until they are taken."""
+DRIP_BYTES, DRIPS, DRIP_S = 64, 4, 1.0
+"""Who has sent fewer bytes so often, one after the other, is read this often."""
 STOPPED = "The server has stopped; ask again, or ask another one."
 LAST_S = 0.3
 """For what is said last to go out."""
@@ -77,6 +83,8 @@ class Connection(H11Protocol):
         self._phase = ""
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
+        self._dripped: asyncio.TimerHandle | None = None
+        self._drips = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -86,6 +94,10 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._follow()
+        self._drips = self._drips + 1 if len(data) < DRIP_BYTES and self._phase != "served" else 0
+        if self._drips > DRIPS and not self.transport.is_closing():
+            self.flow.pause_reading()
+            self._dripped = self.loop.call_later(DRIP_S, self.flow.resume_reading)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -93,7 +105,7 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        for timer in (self._deadline, self._unread):
+        for timer in (self._deadline, self._unread, self._dripped):
             if timer is not None:
                 timer.cancel()
 
@@ -131,6 +143,8 @@ class Connection(H11Protocol):
         if phase == self._phase:
             return
         self._phase = phase
+        if phase == "body":
+            self.flow.pause_reading()
         if self._deadline is not None:
             self._deadline.cancel()
         if phase == "served":
@@ -156,7 +170,10 @@ class HttpServer(uvicorn.Server):
             assert isinstance(one, Listener)
             handshake_s = self._seconds[0] if ssl else None
             made = self._connections(one)
-            self.servers.append(await loop.create_server(made, sock=one, ssl=ssl, ssl_handshake_timeout=handshake_s))
+            self.servers.append(
+                await loop.create_server(made, sock=one, ssl=ssl, ssl_handshake_timeout=handshake_s, backlog=1)
+            )
+            one.listen(PENDING)  # `backlog` is also how many connections asyncio takes in one go
         self.started = True
 
     def _connections(self, listener: Listener) -> Any:
