@@ -35,6 +35,7 @@ from wire.exceptions import (
     UsageError,
 )
 
+__version__ = "0.1.0"
 __all__ = [
     "AccessDenied",
     "Answer",

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from artoveq import __version__, configuration
 from artoveq.commands import edge, reconstruct, server, training
 from artoveq.commands.options import errors
 from artoveq.logs import set_up
 from wire.exceptions import ArtoveqError
 from wire.shown import shown
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="rich", context_settings={"auto_envvar_prefix": configuration.PREFIX[:-1]}
+)
 for command in (
     edge.classify,
     reconstruct.reconstruct,
@@ -32,7 +37,50 @@ for command in (
 
 MOST_OF_ERROR = 4000
 """Characters; some quote a list of files."""
-EXTRA_OF = {"torch": "train", "torchvision": "train", "onnx": "train", "cv2": "camera", "paho": "mqtt"}
+EXTRA_OF = {
+    "torch": "train",
+    "torchvision": "train",
+    "onnx": "train",
+    "onnxscript": "train",
+    "cv2": "camera",
+    "paho": "mqtt",
+}
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"artoveq {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(envvar=configuration.FILE, metavar="FILE", help="TOML: a table of options for each command."),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it, and end.")
+    ] = False,
+) -> None:
+    """Remote inference over links that keep changing. An option --NAME of COMMAND is ARTOVEQ_COMMAND_NAME, too."""
+    commands: dict[str, Any] = context.command.commands  # type: ignore[attr-defined]
+    known = {f"{configuration.PREFIX}{c.upper()}_{p.name.upper()}" for c in commands for p in commands[c].params}
+    known |= {p.envvar for c in commands.values() for p in c.params if isinstance(p.envvar, str)}
+    serving = context.invoked_subcommand == configuration.SERVE
+    configuration.check_environment(os.environ, known, server.variables, strict=serving)
+    if config is not None:
+        named = {name: {_option(param): param.name for param in one.params} for name, one in commands.items()}
+        taken = {**named, configuration.SERVE: server.settings()}
+        tables = configuration.read(config, taken)
+        context.obj = tables.pop(configuration.SERVE, {})
+        context.default_map = {c: {named[c][key]: value for key, value in table.items()} for c, table in tables.items()}
+
+
+def _option(parameter: Any) -> str:
+    """Its name on the command line, as a key."""
+    return str(max(parameter.opts, key=len)).lstrip("-").replace("-", "_")
 
 
 def main() -> None:

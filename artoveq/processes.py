@@ -1,20 +1,48 @@
-"""A real server in a process of its own, for the demo, the evaluation and the tests."""
+"""Processes: how ours end, and a real server in one of its own, for the demo, the evaluation and the tests."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from wire.exceptions import ServerError
 
 STOP_SECONDS = 30
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _PORTS = re.compile(r"gRPC on \S*:(\d+), page and REST on \S*:(\d+)/")
+
+
+def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Runs it to its end, or until SIGTERM or SIGINT; then it is cancelled, and closes what it has opened."""
+
+    async def run() -> None:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        with contextlib.suppress(NotImplementedError):  # Windows knows no such handlers
+            for number in SIGNALS:
+                loop.add_signal_handler(number, task.cancel)
+        await work
+
+    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
+        asyncio.run(run())
+
+
+@contextlib.contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM unwinds what is inside, as SIGINT does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @dataclass

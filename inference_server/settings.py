@@ -1,9 +1,11 @@
-"""Every setting of the server, with its default. Environment variables are ARTOVEQ_<NAME>."""
+"""Every setting of the server, with its default."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
@@ -12,11 +14,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from wire.exceptions import SettingsError
 from wire.pictures import MAX_PIXELS, memory_bytes
 
+PREFIX = "ARTOVEQ_"
+
 
 class Settings(BaseSettings):
-    """Read once, by `artoveq serve`; its options win over the environment."""
+    """Read once, by `artoveq serve`; its options win over the environment, and that over a file."""
 
-    model_config = SettingsConfigDict(env_prefix="ARTOVEQ_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
 
     model: Annotated[tuple[Path, ...], NoDecode] = Field(min_length=1)
     """Folders of the artifacts that are served, in one text separated by colons; the first one is taken where a caller
@@ -137,15 +141,18 @@ class Settings(BaseSettings):
         return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
 
 
-def read_settings(**given: Any) -> Settings:
-    """The settings given, and the environment's for the rest.
+def read_settings(file: Mapping[str, Any] = MappingProxyType({}), /, **given: Any) -> Settings:
+    """The settings given, the environment's for the rest, and for what is then left those of a file.
 
     Raises:
         SettingsError: naming the setting, and what it may be.
     """
+    left = {name: value for name, value in file.items() if f"{PREFIX}{name.upper()}" not in os.environ}
     try:
-        settings = Settings(**given)
+        settings = Settings(**{**left, **given})
     except ValidationError as error:
+        if any(e["loc"] == ("model",) and e["type"] == "missing" for e in error.errors()):
+            raise SettingsError("A server serves a model; name its folder with --model, or in ARTOVEQ_MODEL.") from None
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SettingsError(f"The server cannot use these settings: {faults}.") from error
     if (settings.tls_certificate is None) != (settings.tls_key is None):

@@ -75,7 +75,7 @@ def test_own_pictures_are_three_commands() -> None:
 @pytest.mark.parametrize("unit", ["watch", "serve"])
 def test_the_unit_files_are_some(unit: str) -> None:
     text = (ROOT / "docs" / f"artoveq-{unit}.service").read_text()
-    (command,) = re.findall(r"^ExecStart=\S+ (\w+) (.*)$", text, re.M)
+    (command,) = re.findall(r"^ExecStart=\S+ (\w+)(.*)$", text, re.M)
     known = {option for parameter in COMMANDS[command[0]].params for option in parameter.opts}
     options = " ".join(re.findall(r'ARTOVEQ_OPTIONS=([^"]*)"', text))
     assert {a for a in shlex.split(command[1] + " " + options) if a.startswith("--")} <= known

@@ -48,7 +48,7 @@ Key = Annotated[Path | None, typer.Option(help="PEM file: its private key.")]
 Token = Annotated[
     str | None, typer.Option(envvar="ARTOVEQ_TOKEN", show_envvar=True, help="For a server that wants one.")
 ]
-Server = Annotated[str, typer.Option(help="HOST:PORT of the gRPC service.")]
+Server = Annotated[str, typer.Option(envvar="ARTOVEQ_SERVER", help="HOST:PORT of the gRPC service.")]
 Budget = Annotated[Any, typer.Option(parser=seconds, metavar="TIME", help="From picture to answer.")]
 Point = Annotated[
     Any, typer.Option(parser=number, metavar="N", help="Operating point; chosen by the budget if left out.")

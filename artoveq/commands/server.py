@@ -4,32 +4,64 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from artoveq.commands import options as of
-from wire.exceptions import ServerUnavailable
+from artoveq.configuration import PREFIX, check
+from wire.exceptions import ServerUnavailable, SettingsError
 
 DEMO_MODEL = Path(__file__).parent.parent / "demo" / "model"
 """A link into `models` here, and a folder of the package where that is installed."""
 
 
 def serve(
-    model: Annotated[list[Path], typer.Option(help="Folder of the artifact; may be given again for further models.")],
+    context: typer.Context,
+    model: Annotated[
+        list[Path] | None, typer.Option(help="Folder of the artifact; may be given again for further models.")
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of gRPC; 0 takes a free one.")] = None,
     http_port: Annotated[int | None, typer.Option(help="Port of REST; 0 takes a free one.")] = None,
+    further: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Any setting, as docs/operate.md lists them; may be repeated."
+        ),
+    ] = None,
 ) -> None:
-    """Serve models: gRPC for edges, REST for everyone. Further settings are environment variables ARTOVEQ_…"""
+    """Serve models: gRPC for edges, REST for everyone. A setting NAME is the variable ARTOVEQ_NAME, too."""
     from inference_server.lifetime import end
     from inference_server.server import serve as run
     from inference_server.settings import read_settings
 
-    given = {"host": host, "port": port, "http_port": http_port}
-    asyncio.run(run(read_settings(model=model, **{k: v for k, v in given.items() if v is not None})))
+    given: dict[str, Any] = {"model": tuple(model or ()), "host": host, "port": port, "http_port": http_port}
+    given = {name: value for name, value in given.items() if value not in (None, ())}
+    for one in further or ():
+        name, equals, value = one.partition("=")
+        if not equals:
+            raise SettingsError(f"{one!r} sets nothing; write --set NAME=VALUE.")
+        given[name.replace("-", "_")] = value
+    check(given, settings(), "There is no setting")
+    asyncio.run(run(read_settings(context.obj or {}, **given)))
     end()
+
+
+def settings() -> frozenset[str]:
+    """The names of what `serve` takes; none where the server is not installed."""
+    try:
+        from inference_server.settings import Settings
+    except ModuleNotFoundError:
+        return frozenset()
+    return frozenset(Settings.model_fields)
+
+
+def variables() -> set[str]:
+    """Their environment variables."""
+    return {f"{PREFIX}{name.upper()}" for name in settings()}
 
 
 def health(
@@ -64,5 +96,8 @@ def demo(
 ) -> None:
     """Watch an edge and a server talk over a link that keeps changing."""
     from artoveq.demo.show import run_demo
+    from artoveq.processes import terminated_as_interrupted
 
-    run_demo(model, trace, budget, length)
+    os.environ.setdefault("ARTOVEQ_LOG_LEVEL", "WARNING")  # of its processes, whose lines would break the table
+    with contextlib.suppress(KeyboardInterrupt), terminated_as_interrupted():
+        run_demo(model, trace, budget, length)
