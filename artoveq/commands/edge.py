@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import sys
@@ -202,7 +201,10 @@ def _show(name: str, result: Any) -> None:
 
 def watch(
     source: Annotated[
-        str, typer.Argument(help="camera:0, an rtsp:// address, a video file, or folder:DIR that fills up.")
+        str,
+        typer.Argument(
+            envvar="ARTOVEQ_SOURCE", help="camera:0, an rtsp:// address, a video file, or folder:DIR that fills up."
+        ),
     ],
     server: of.Server = "localhost:50051",
     budget: of.Budget = "200ms",
@@ -232,11 +234,13 @@ def watch(
     token: of.Token = None,
 ) -> None:
     """Classify what a camera sees, the newest frame whenever the link is ready; or every picture that a folder gets."""
+    from artoveq.processes import run_until_stopped
     from artoveq.watch import sinks
     from artoveq.watch.frames import open_frames
     from artoveq.watch.loop import Options
     from artoveq.watch.loop import watch as run
     from artoveq.watch.mqtt import Mqtt
+    from artoveq.watch.summary import Summary
     from artoveq.watch.webhook import Webhook
     from edge_client import AsyncClient, Security, Spool
 
@@ -247,6 +251,7 @@ def watch(
     ]
     to += [Webhook(webhook)] if webhook else []
     to += [Mqtt(mqtt, offline=kept is not None)] if mqtt else []
+    to.append(Summary())
     security = Security(tls, ca_file, certificate, key, token)
 
     def mode(manifest: Manifest) -> Mode:
@@ -268,9 +273,7 @@ def watch(
             await run(client, frames, to, Options(mode, budget, top_k, report or thumbnail, thumbnail), kept)
 
     try:
-        asyncio.run(all_of_it())
-    except KeyboardInterrupt:
-        pass
+        run_until_stopped(all_of_it())
     finally:
         for sink in to:
             sink.close()

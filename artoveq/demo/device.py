@@ -13,14 +13,14 @@ import time
 from pathlib import Path
 
 from artoveq import ArtoveqError, AsyncClient, OneShot, Progressive, ServerError
-from artoveq.demo.camera import LABELS, frames
+from artoveq.demo.camera import VIEWS, frames
+from artoveq.processes import run_until_stopped
 from edge_client.transport.emulated import CapacityTrace
 
 INTERFACE = "eth0"
 INTERVAL_S = 0.2
 DWELL_S = 4.0
-"""How long the camera looks at the same animal; a thumbnail is sent when it sees another one."""
-SEEN = tuple(name.removesuffix(".png") for name in LABELS)
+"""How long the camera looks from the same side; a thumbnail is sent when that changes."""
 RETRY_S = 1.0
 BURST_BYTES, QUEUE_BYTES = 320, 65536
 """The token bucket holds one packet of the network's largest size; what waits for it is not dropped."""
@@ -71,7 +71,7 @@ async def _send(client: AsyncClient, trace: CapacityTrace, began: float, *, prog
     shown = ""
     for frame in frames():
         taken = time.monotonic()
-        if frame.name != SEEN[int((taken - began) / DWELL_S) % len(SEEN)]:
+        if frame.name != VIEWS[int((taken - began) / DWELL_S) % len(VIEWS)]:
             continue
         result = await client.predict(frame.picture, Progressive() if progressive else OneShot(), budget=budget)
         await client.report(result, frame.picture, thumbnail=frame.name != shown, true_capacity=capacity(trace, began))
@@ -89,7 +89,7 @@ if __name__ == "__main__":
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     target, trace_file, device, mode, seconds = sys.argv[1:]
     try:
-        asyncio.run(
+        run_until_stopped(
             run(
                 target,
                 CapacityTrace.read(Path(trace_file)),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from artoveq import Answer, ArtoveqError, AsyncClient, OneShot, Progressive, UsageError
 from artoveq.demo.camera import frames
+from artoveq.processes import run_until_stopped
 from edge_client.report import file_bytes
 
 INTERVAL_S = 0.2
@@ -61,7 +62,7 @@ async def run_edge(address: str, model: Path, budget: float, length: float) -> N
 
 if __name__ == "__main__":
     try:
-        asyncio.run(run_edge(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])))
+        run_until_stopped(run_edge(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])))
     except ArtoveqError as error:
         _emit("error", message=str(error))
         sys.exit(1)
