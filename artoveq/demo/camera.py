@@ -1,4 +1,4 @@
-"""The demo's camera: it wanders over the sample pictures, so that no two frames are the same."""
+"""The demo's camera: it wanders over the sample picture and its mirror image, so that no two frames are the same."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from pathlib import Path
 
 from wire.pictures import Picture, read_picture
 
-PICTURES = Path(__file__).parent / "pictures"
-LABELS = {"dingo.png": "dingo", "dog.png": None, "fox.png": None}
-"""The class of each sample picture, where it has one in the Imagewoof models."""
+SAMPLE = Path(__file__).parent / "pictures" / "dingo.png"
+LABEL = "dingo"
+"""Its class in the Imagewoof models."""
+VIEWS = (LABEL, f"{LABEL}, mirrored")
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture from the camera. label: its class, None where it is none of the model's."""
+    """One picture from the camera. name: of the view; label: its class."""
 
     name: str
-    label: str | None
+    label: str
     picture: Picture
 
 
 def frames() -> Iterator[Frame]:
-    """An endless walk: each sample picture in turn, in a window that drifts and breathes."""
-    samples = [(name, label, read_picture(PICTURES / name)) for name, label in LABELS.items()]
+    """An endless walk: each view in turn, in a window that drifts and breathes."""
+    picture = read_picture(SAMPLE)
+    height, width = picture.shape[:2]
     step = 0
     while True:
-        for name, label, picture in samples:
-            height, width = picture.shape[:2]
-            side = round(min(height, width) * (0.94 + 0.06 * math.cos(step / 5)))
-            x = round((width - side) * (0.5 + 0.5 * math.sin(step / 7)))
-            y = round((height - side) * (0.5 + 0.5 * math.cos(step / 9)))
-            yield Frame(name.removesuffix(".png"), label, picture[y : y + side, x : x + side])
+        side = round(min(height, width) * (0.94 + 0.06 * math.cos(step / 5)))
+        x = round((width - side) * (0.5 + 0.5 * math.sin(step / 7)))
+        y = round((height - side) * (0.5 + 0.5 * math.cos(step / 9)))
+        window = picture[y : y + side, x : x + side]
+        for name, view in zip(VIEWS, (window, window[:, ::-1]), strict=True):
+            yield Frame(name, LABEL, view)
         step += 1

@@ -117,7 +117,7 @@ async def _watch(
     async with Relay(trace, server_port) as link:
         edge = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "artoveq.demo.edge", f"127.0.0.1:{link.port}", str(model), str(budget), str(length),
-            stdout=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, start_new_session=True,  # what interrupts this one ends it, in order
         )  # fmt: skip
         assert edge.stdout is not None
         began, row = time.monotonic(), None
@@ -157,13 +157,12 @@ def print_summary(console: Console, results: list[dict[str, Any]], budget: float
     ):
         if not rows:
             continue
-        labelled = [r for r in rows if r["label"]]
-        right = sum(r["best"] == r["label"] for r in labelled)
+        right = sum(r["best"] == r["label"] for r in rows)
         met = sum(r["met"] for r in rows)
         sizes = [r["bytes"] for r in rows]
         console.print(
-            f"  {title:<12} {len(rows)} pictures; {met} answered within {budget * 1000:.0f} ms; "
-            f"{right} of {len(labelled)} with a known label right; {sum(sizes) / len(sizes):.0f} bytes on average "
+            f"  {title:<12} {met} of {len(rows)} pictures answered within {budget * 1000:.0f} ms "
+            f"({met / len(rows):.0%}), {right} named rightly; {sum(sizes) / len(sizes):.0f} bytes on average "
             f"({min(sizes)} to {max(sizes)})",
             soft_wrap=True,
         )
