@@ -30,6 +30,8 @@ class Deployment:
         memory = MemoryBudget(settings.picture_memory_bytes)
         self.models = ModelRegistry([Model(folder, settings, memory) for folder in settings.model])
         self.edges = Edges(settings.reporting_edges)
+        self.port = settings.port
+        """Of gRPC, as it is in use."""
         self.leaving = False
         """The server is about to stop; still, it takes new work."""
         self.draining = False

@@ -93,7 +93,7 @@ class Server:
         host, http_socket = self.settings.host, _listen(self.settings.host, self.settings.http_port, self._connections)
         self.http_port: int = http_socket.getsockname()[1]
         try:
-            self.port = self._open_grpc(authority(host, self.settings.port))
+            self.port = self.deployment.port = self._open_grpc(authority(host, self.settings.port))
         except RuntimeError as error:
             http_socket.close()
             raise ServerError(_in_use(host, self.settings.port)) from error

@@ -58,6 +58,8 @@ class Tokens:
     def __init__(self, path: Path, now: float) -> None:
         self._path, self._read_at, self._contents = path, now, contents(path)
         self._names_of = read_tokens(path)
+        if path.stat().st_mode & 0o077:
+            log.warning("Others on this machine may read the tokens in %s; run `chmod 600 %s`.", path, path)
         self.changes = 0
         """How often others have come in place of the tokens."""
 

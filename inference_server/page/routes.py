@@ -68,7 +68,7 @@ def page_routes(deployment: Deployment) -> APIRouter:
 
     def news(view: View) -> dict[str, Any]:
         waiting = sum(model.decoder.waiting for model in deployment.models)
-        return {"waiting": waiting, **view.news()}
+        return {"waiting": waiting, "port": deployment.port, **view.news()}
 
     async def events(caller: Caller) -> AsyncIterator[str]:
         view, numbers = View(deployment.edges, SHOWN_EDGES), count(1)

@@ -96,6 +96,12 @@ def test_a_model_that_is_not_refinable_is_asked_at_the_point_whose_bytes_fit(bro
         page.close()
 
 
+def test_the_hint_names_the_port_in_use(browser: Browser, server: ServerProcess) -> None:
+    page = opened(browser, server)
+    expect(page.locator("#hint")).to_have_text(f"artoveq watch camera:0 --server {server.address} --report")
+    page.close()
+
+
 def test_what_is_no_picture_is_said_to_be_none(browser: Browser, server: ServerProcess) -> None:
     page = opened(browser, server)
     page.set_input_files("#file", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"})

@@ -10,7 +10,7 @@ import pytest
 from inference_server.access import Access
 from inference_server.access.access import network_of
 from inference_server.access.contents import READ_AGAIN_S
-from inference_server.access.tokens import Caller, read_tokens
+from inference_server.access.tokens import Caller, Tokens, read_tokens
 from inference_server.rpc.service import peer_host
 from inference_server.settings import Settings, read_settings
 from tests.inference_server.conftest import TOKEN
@@ -75,6 +75,17 @@ def test_tokens_files_that_let_nobody_in_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("# nobody\n")
     with pytest.raises(SettingsError, match="no token in it"):
         read_tokens(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, True), (0o604, True)])
+def test_tokens_that_others_may_read_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, warned: bool
+) -> None:
+    path = tmp_path / "tokens"
+    path.write_text("gate: 0123456789abcdef\n")
+    path.chmod(mode)
+    Tokens(path, 0.0)
+    assert ("chmod 600" in caplog.text) == warned
 
 
 def test_a_tokens_file_that_changes_is_read_again(

@@ -27,7 +27,15 @@ function count(text) {
   document.getElementById("count").textContent = text;
 }
 
+function hint(port) {
+  const tls = location.protocol === "https:" ? " --tls" : "";
+  const token = document.cookie.includes("artoveq_token=") ? " --token TOKEN" : "";
+  document.getElementById("hint").textContent =
+    `artoveq watch camera:0 --server ${location.hostname}:${port}${tls}${token} --report`;
+}
+
 function show(news) {
+  hint(news.port);
   heard = new Date();
   const shown = new Set(news.edges.map((edge) => edge.number));
   for (const [number, card] of cards) {
@@ -66,7 +74,6 @@ async function describe() {
   if (model && model.fingerprint !== described.fingerprint) location.reload(); // it came back with another model
   model = described;
   document.getElementById("model").textContent = `${model.name}, ${model.task.name}, ${model.points.length} operating points`;
-  document.getElementById("hint").textContent = `artoveq watch camera:0 --server ${location.hostname}:50051 --report`;
 }
 
 async function live() {
