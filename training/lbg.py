@@ -14,7 +14,7 @@ def _sample(x: Tensor) -> Tensor:
     return x[:: max(1, len(x) // MAX_SAMPLES)]
 
 
-def _lloyd(x: Tensor, codewords: Tensor, frozen: int) -> Tensor:
+def lloyd(x: Tensor, codewords: Tensor, frozen: int) -> Tensor:
     """Lloyd iterations that move all codewords but the first `frozen`. Empty cells stay where they are."""
     codewords = codewords.clone()
     for _ in range(LLOYD_STEPS):
@@ -32,7 +32,7 @@ def two_means(x: Tensor) -> Tensor:
     mean = x.mean(0)
     _, axes = torch.linalg.eigh((x - mean).T @ (x - mean))
     step = axes[:, -1] * ((x - mean) @ axes[:, -1]).std()
-    return _lloyd(x, torch.stack([mean - step, mean + step]), frozen=0)
+    return lloyd(x, torch.stack([mean - step, mean + step]), frozen=0)
 
 
 def split_codewords(x: Tensor, codewords: Tensor | None, *, keep: bool) -> Tensor:
@@ -56,7 +56,7 @@ def split_codewords(x: Tensor, codewords: Tensor | None, *, keep: bool) -> Tenso
         distance = (members - parent).square().sum(1)
         far = members[distance >= distance.median()]
         children.append(two_means(far)[0] if len(far) > 1 else far[0])
-    return _lloyd(x, torch.cat([codewords, torch.stack(children)]), frozen=len(codewords) if keep else 0)
+    return lloyd(x, torch.cat([codewords, torch.stack(children)]), frozen=len(codewords) if keep else 0)
 
 
 def greedy_order(x: Tensor, codewords: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from benchmarks.command import run as run_command
 from benchmarks.results import write_results
 from wire.exceptions import UsageError
 
+NESTED = SHIPPED.with_name("imagewoof64-compact-nested")
+
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
@@ -86,6 +88,18 @@ def reconstruction(
     split, test = load_split(data, "train"), load_split(data, "test")
     figures = autoencoders.run(wanted, split, test, runs, str(weights) if weights else None)
     sys.exit(write_results("accuracy", "reconstruction", figures, of.bars(figures)))
+
+
+@app.command()
+def raq(
+    data: Annotated[str, typer.Option(help="imagewoof:DIR")],
+    model: Annotated[Path, typer.Option(help="Folder of a nested artifact.")] = NESTED,
+) -> None:
+    """Ways to codebooks of any size (RAQ), in SQNR on the model's latents, as JSON, written to results/."""
+    from benchmarks.accuracy.raq import raq as run
+    from training.data import load_split
+
+    sys.exit(write_results("accuracy", "raq", *run(model, load_split(data, "train"), load_split(data, "test"))))
 
 
 @app.command()

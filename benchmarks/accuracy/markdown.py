@@ -18,6 +18,7 @@ from benchmarks.accuracy.results import (
 from benchmarks.accuracy.rows import CODECS
 from benchmarks.accuracy.tables import codec_sentences, percent
 from benchmarks.markdown import table
+from benchmarks.results import read_results
 
 LEVELS = range(1, MAX_LEVEL + 1)
 
@@ -83,6 +84,16 @@ def codecs_sentences() -> str:
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
+def raq_table() -> str:
+    """Ways to codebooks of any size, in dB, size by size."""
+    result = read_results("accuracy", "raq")
+    if result is None:
+        return "`python -m benchmarks.accuracy raq` was not run yet."
+    figures = result["figures"]
+    rows = [[name, *(f"{row[str(k)]:.2f}" for k in figures["sizes"])] for name, row in figures["sqnr_db"].items()]
+    return table(("SQNR in dB at size", *map(str, figures["sizes"])), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "models": models_table,
     "coding": coding_sentence,
@@ -90,4 +101,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "mixed": mixed_sentences,
     "codecs": codecs_sentences,
     "reconstruction": reconstruction_table,
+    "raq": raq_table,
 }

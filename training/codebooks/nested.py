@@ -57,7 +57,7 @@ class NestedCodebook(Codebook):
         return rows.expand(self.groups, -1, -1), starts
 
     def quantise(self, x: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:
-        index = _nearest_of_first(distances(x.detach(), self.codewords[:, : max(sizes)].detach()), sizes)
+        index = nearest_of_first(distances(x.detach(), self.codewords[:, : max(sizes)].detach()), sizes)
         return {size: pick(self.codewords, index[size]) if size > 1 else self._middle().expand_as(x) for size in sizes}
 
     def moved(self, size: int) -> Tensor:
@@ -68,7 +68,7 @@ class NestedCodebook(Codebook):
         return self.codewords[:, :2].mean(1)
 
 
-def _nearest_of_first(distance: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:
+def nearest_of_first(distance: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:
     """The index of the least of the first K distances (…, K), for each K of `sizes`; each is looked at once."""
     found, least, index, done = {}, None, None, 0
     for size in sorted(set(sizes)):
