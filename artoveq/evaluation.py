@@ -192,11 +192,15 @@ def entropy_tables(artifact: Artifact, train: Split) -> bytes:
 
 def folded_tables(artifact: Artifact, train: Split, codewords: NDArray[np.floating]) -> bytes:
     """The file that `wire.folded` reads: how often each codeword (G, L, d) is chosen, as in `entropy_tables`."""
+    return folded_bytes(largest_counts(artifact, train), as_rows(codewords))
+
+
+def largest_counts(artifact: Artifact, train: Split) -> NDArray[np.uint16]:
+    """How often each codeword of the largest size is chosen on training pictures, as `count_rows` has it: (G, L)."""
     encoder, manifest = Encoder(artifact), artifact.manifest
     finest = np.full(len(manifest.segments), manifest.largest_size, np.int32)
     found = np.concatenate([encoder.encode_sizes(pictures, finest) for pictures in fitted(encoder, _few(train))])
-    counts = count_rows(found, manifest.latent.groups, manifest.largest_size)
-    return folded_bytes(counts, as_rows(codewords))
+    return count_rows(found, manifest.latent.groups, manifest.largest_size)
 
 
 def _few(train: Split) -> Split:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,19 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from artoveq.evaluation import BATCH, codec_figures, entropy_tables, evaluate, fitted, folded_tables, temperatures
+from artoveq.evaluation import (
+    BATCH,
+    codec_figures,
+    entropy_tables,
+    evaluate,
+    fitted,
+    folded_tables,
+    largest_counts,
+    temperatures,
+)
 from edge_client import Encoder
 from inference_server.decoder import OnnxDecoder
+from training.adapt import Sizes, adapted, check_adaptable, regrouped
 from training.chain import greedy_chain, with_chain
 from training.convert import convert_files
 from training.data import Split, hold_out
@@ -52,6 +62,19 @@ def convert_measured(old: Path, train: Split, test: Split, folder: Path) -> Arti
     """Converts an artifact of format version 1, measures it on `test`, and writes the new one."""
     values, files = convert_files(old)
     return write_measured(values, files, train, test, folder)
+
+
+def adapt_measured(old: Artifact, points: Sequence[Sizes], train: Split, test: Split, folder: Path) -> Artifact:
+    """Gives an artifact codebooks of the sizes of these points, regrouped from its own, and measures all on `test`.
+
+    Raises:
+        UsageError: if it cannot be adapted.
+    """
+    check_adaptable(old.manifest)
+    used = torch.from_numpy(largest_counts(old, train)).float()
+    books = regrouped(old, used, {size for point in points for size in point})
+    values, files = adapted(old, books, points)
+    return write_measured({**values, "name": folder.name}, files, train, test, folder)
 
 
 def write_measured(

@@ -13,18 +13,18 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor, nn
 
 from training.chain import unmeasured_point
 from training.codebooks.ops import Dequantiser
 from training.program import save_program
+from training.splice import SplicedDecoder, program_behind_quantiser
 from wire.exceptions import ArtifactError
 from wire.manifest import DECODER, ENCODER, MANIFEST, TABLES, TORCH_DECODER
 
@@ -247,40 +247,13 @@ class _Graph:
         return self.model.SerializeToString()
 
 
-class _Spliced(nn.Module):
-    """The look-up, and of the old program what came after it."""
-
-    def __init__(self, dequantiser: Dequantiser, trunk: nn.Module) -> None:
-        super().__init__()
-        self.dequantiser, self.trunk = dequantiser, trunk
-
-    def forward(self, indices: Tensor, sizes: Tensor) -> Tensor:
-        (logits,) = self.trunk(self.dequantiser(indices, sizes))
-        return cast(Tensor, logits)
-
-
 def _torch_decoder(path: Path, layout: _Layout, sub_vectors: int) -> bytes:
     old = torch.export.load(io.BytesIO(path.read_bytes()))
-    module = old.module(check_guards=False)
-    graph = module.graph
-    embedding = next(node for node in graph.nodes if node.target is torch.ops.aten.embedding.default)
-    inputs = [node for node in graph.nodes if node.op == "placeholder"]
-    with graph.inserting_before(inputs[0]):
-        vectors = graph.placeholder("vectors")
-    embedding.replace_all_uses_with(vectors)
-    for node in reversed(list(graph.nodes)):
-        asserts = node.op == "call_function" and "_assert" in str(node.target)
-        if node is not vectors and node.op != "output" and not node.users and (asserts or not node.is_impure()):
-            graph.erase_node(node)
-    for node in inputs:
-        graph.erase_node(node)
     codewords = old.state_dict["table"] if "table" in old.state_dict else old.constants["table"]
     table, starts = layout.table(codewords.numpy()), layout.starts
-    graph.set_codegen(torch.fx.graph.CodeGen())  # one plain argument, in place of the exporter's own convention
-    trunk = torch.fx.GraphModule(module, graph)
     dequantiser = Dequantiser(torch.from_numpy(table), torch.from_numpy(starts), layout.segments)
     example = (
         torch.zeros(2, sub_vectors, dtype=torch.int32),
         torch.full((2, len(layout.segments)), layout.largest, dtype=torch.int32),
     )
-    return save_program(_Spliced(dequantiser, trunk).eval(), example)
+    return save_program(SplicedDecoder(dequantiser, program_behind_quantiser(old)).eval(), example)

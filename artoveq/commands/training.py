@@ -1,4 +1,4 @@
-"""train, export, convert and evaluate: from pictures to an artifact and its figures."""
+"""train, export, convert, adapt and evaluate: from pictures to an artifact and its figures."""
 
 from __future__ import annotations
 
@@ -105,6 +105,30 @@ def convert(
 
     split, test = load_split(data, "train"), load_split(data, "test")
     _show(convert_measured(artifact, split, test, into or artifact), len(test))
+
+
+def adapt(
+    artifact: Annotated[Path, typer.Argument(help="Folder of an artifact whose sizes are powers of two.")],
+    sizes: Annotated[
+        str, typer.Option(help="Codebook sizes, as in 3,37,1000, one for each segment as in 8/3/1, or drawn:20.")
+    ],
+    data: of.Data,
+    seed: Annotated[int, typer.Option(help="Of drawn sizes.")] = 0,
+    into: Annotated[Path | None, typer.Option(help="Folder of the new artifact; NAME-any-size if left out.")] = None,
+) -> None:
+    """Give an artifact points of any codebook size without training: its codewords are grouped, or more are added."""
+    from artoveq.exporting import adapt_measured
+    from artoveq.sizes import sizes_of
+    from training.adapt import LARGEST, check_adaptable
+    from training.data import load_split
+    from wire.artifact import load_artifact
+
+    old = load_artifact(artifact)
+    check_adaptable(old.manifest)
+    wanted = sizes_of(sizes, old.manifest.model_copy(update={"any_size": True, "largest_size": LARGEST}), seed)
+    split, test = load_split(data, "train"), load_split(data, "test")
+    folder = into or artifact.with_name(f"{artifact.name}-any-size")
+    _show(adapt_measured(old, wanted, split, test, folder), len(test))
 
 
 def _show(artifact: Artifact, pictures: int) -> None:
