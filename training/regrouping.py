@@ -81,7 +81,7 @@ def _settled(start: Tensor, base: Tensor, radius: Tensor) -> Tensor:
             attention = torch.softmax(-torch.cdist(moving, base).square() / warmth, -1)
             centres = attention.transpose(1, 2) @ moving / attention.sum(1)[..., None].clamp(min=1e-9)
             optimiser.zero_grad()
-            (centres - base).square().sum().backward()  # type: ignore[no-untyped-call]
+            (centres - base).square().sum().backward()
             optimiser.step()
     return moving.detach()
 

@@ -27,7 +27,7 @@ STYLE = {
     "long-nested": ("C1", "*"),
     "long-mixed": ("C2", "*"),
 }
-SHIPPED = {"progressive": "C9", "nested": "C7", "mixed": "C8"}
+SHIPPED = {"progressive": "C9", "nested": "C7", "mixed": "C8", "rate-adaptive": "m"}
 SHOWN_LEVELS = (1, 2, 4, 6, 8)
 
 plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "artoveq"})

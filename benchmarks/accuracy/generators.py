@@ -116,7 +116,7 @@ def trained(generator: FreeTable | Seq2Seq, x: Tensor, seed: int) -> Codebooks:
         index = nearest_of_first(distances(some, rows.detach()), _drawn())
         loss = torch.stack([F.mse_loss(pick(rows, of), some) for of in index.values()]).mean()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(generator.parameters(), 1.0)
         optimiser.step()
         cycle.step()

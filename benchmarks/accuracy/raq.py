@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +68,12 @@ def raq(folder: Path, train: Split, test: Split) -> tuple[dict[str, Any], list[B
         MODEL_BASED: model_based(x, base),
         FLOOR: random_rows(largest, 0),
     }
-    seconds = {}
-    for name, generator, seed in (
-        *((_seeded(seed), FreeTable(largest), seed) for seed in SEEDS),
-        *((name, Seq2Seq(base, cross_forcing=forced), 0) for name, forced in LSTMS.items()),
-    ):
+    seconds: dict[str, float] = {}
+    generators: dict[str, tuple[FreeTable | Seq2Seq, int]] = {
+        **{_seeded(seed): (FreeTable(largest), seed) for seed in SEEDS},
+        **{name: (Seq2Seq(base, cross_forcing=forced), 0) for name, forced in LSTMS.items()},
+    }
+    for name, (generator, seed) in generators.items():
         began = time.monotonic()
         ways[name] = trained(generator, x, seed)
         seconds[name] = round(time.monotonic() - began, 1)
@@ -91,13 +92,8 @@ def bars(rows: Mapping[str, Row]) -> list[Bar]:
     above = min(rows[MODEL_BASED][size] - rows[FLOOR][size] for size in SIZES if 8 <= size <= 64)
     return [
         Bar("LSTM above the free table, dB, any size", _worst(lstm[k] - free[k] for k in SIZES), 0.1, "at most"),
-        Bar(
-            "free table below k-means for each size, dB, from 64",
-            _worst(gap[k] for k in SIZES if k >= 64),
-            0.6,
-            "at most",
-        ),
-        Bar("free table below k-means for each size, dB, at 16", round(gap[16], 3), 0.94, "at most"),
+        Bar("free table below k-means, dB, from size 64", _worst(gap[k] for k in SIZES if k >= 64), 0.6, "at most"),
+        Bar("free table below k-means, dB, at size 16", round(gap[16], 3), 0.94, "at most"),
         Bar("model-based above random rows, dB, 8 to 64", round(above, 3), 2.0, "at least"),
     ]
 
@@ -106,5 +102,5 @@ def _seeded(seed: int) -> str:
     return f"{FREE}, seed {seed}"
 
 
-def _worst(values: Any) -> float:
+def _worst(values: Iterable[float]) -> float:
     return round(max(values), 3)
