@@ -73,7 +73,7 @@ def test_a_row_that_does_not_exist_is_named(name: str) -> None:
     with pytest.raises(RecipeError, match=f"There is no row '{name}'"):
         recipe_of(name)
     with pytest.raises(RecipeError, match=r"codebook\.max_level"):
-        recipe_of("cifar100-compact/fixed-9/0")
+        recipe_of("cifar100-compact/fixed-11/0")
 
 
 @pytest.mark.parametrize("codec", POINTS)
