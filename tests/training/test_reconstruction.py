@@ -129,7 +129,7 @@ def test_it_answers_with_pictures_over_grpc_and_rest(artifact: Artifact) -> None
         for i in range(len(split)):
             original = split.picture(i)
             result = client.predict(original, OneShot(best), budget=5)
-            assert result.payload_bytes == 48 and result.picture.shape == (32, 32, 3)
+            assert 0 < result.payload_bytes <= 48 and result.picture.shape == (32, 32, 3)
             assert TASKS["reconstruction"].score_of_answer(result.answers[-1].value, original, 0) > 15
         file = Path(str(artifact.folder) + ".png")
         Image.fromarray(original).save(file)
@@ -142,5 +142,5 @@ def test_it_answers_with_pictures_over_grpc_and_rest(artifact: Artifact) -> None
 def test_what_crosses_a_server_is_as_good_as_what_is_measured_here(artifact: Artifact) -> None:
     streamed, here = evaluate_through_server(artifact, split_of(8)), evaluate(artifact, split_of(8))
     for one, other in zip(streamed, here, strict=True):
-        assert one["sent_bytes"] == other["payload_bytes"]
+        assert one["sent_bytes"] == (other["coded_bytes"] or other["payload_bytes"])
         assert one["psnr"] == pytest.approx(other["psnr"], abs=0.05)  # pictures cross in 8 bits
