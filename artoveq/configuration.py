@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -32,6 +33,8 @@ FILE = "ARTOVEQ_CONFIG"
 OTHERS = frozenset({FILE, "ARTOVEQ_CACHE", "ARTOVEQ_CACHE_BYTES", "ARTOVEQ_LOG", "ARTOVEQ_LOG_LEVEL"})
 """Variables that are no option of a command."""
 SERVE = "serve"
+KUBERNETES = r"_SERVICE_(HOST|PORT)|_PORT_\d+_|^\w+=(tcp|udp)://"
+"""What it tells every pod of a service, whose name may begin as our variables do."""
 
 Tables = dict[str, dict[str, Any]]
 """By the command, what its options are."""
@@ -64,7 +67,7 @@ def check(names: Iterable[str], known: Iterable[str], fault: str) -> None:
 
 
 def check_environment(
-    environment: Iterable[str], known: Collection[str], served: Callable[[], Collection[str]], *, strict: bool
+    environment: Mapping[str, str], known: Collection[str], served: Callable[[], Collection[str]], *, strict: bool
 ) -> None:
     """Names variables that begin as ours do and are none of `known`, nor of `served`, which is asked where it matters.
 
@@ -72,7 +75,8 @@ def check_environment(
         SettingsError: if there is one, and strict; else what looks misspelt is a warning.
     """
     known = {*known, *OTHERS}
-    unknown = [name for name in sorted(environment) if name.startswith(PREFIX) and name not in known]
+    ours = [name for name in sorted(environment) if name.startswith(PREFIX) and name not in known]
+    unknown = [name for name in ours if not re.search(KUBERNETES, f"{name}={environment[name]}")]
     if unknown:
         known |= set(served())
     for name in unknown:

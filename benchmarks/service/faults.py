@@ -43,7 +43,7 @@ SPOOL_PICTURES, DISK_BYTES = 100_000, 200_000
 PATIENCE_S = 120.0
 FLOWING = 20
 """Answers after which the next fault may come."""
-CLOCK_FILE = "ARTOVEQ_FAULTS_CLOCK"
+CLOCK_FILE = "FAULTS_CLOCK"
 
 
 class Books:

@@ -56,9 +56,15 @@ def test_options_in_a_file_are_written_in_either_way(tmp_path: Path) -> None:
 
 def test_a_misspelt_variable_is_named(caplog: pytest.LogCaptureFixture) -> None:
     def check(name: str, *, strict: bool) -> None:
-        check_environment([name, "PATH"], {"ARTOVEQ_SERVER"}, lambda: SERVED, strict=strict)
+        check_environment(
+            {name: "tcp://10.0.0.7:1", "PATH": "/bin"} if "PORT" in name else {name: "1"},
+            {"ARTOVEQ_SERVER"},
+            lambda: SERVED,
+            strict=strict,
+        )
 
-    for known in ("ARTOVEQ_SERVER", "ARTOVEQ_TOKENS_FILE", "ARTOVEQ_CACHE"):
+    kubernetes = ("ARTOVEQ_EDGE_SERVICE_HOST", "ARTOVEQ_EDGE_PORT", "ARTOVEQ_EDGE_PORT_80_TCP_ADDR")
+    for known in ("ARTOVEQ_SERVER", "ARTOVEQ_TOKENS_FILE", "ARTOVEQ_CACHE", *kubernetes):
         check(known, strict=True)
     with pytest.raises(SettingsError, match=r"'ARTOVEQ_TOKEN_FILE'; did you mean ARTOVEQ_TOKENS_FILE\?"):
         check("ARTOVEQ_TOKEN_FILE", strict=True)
