@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +15,9 @@ from typing import Generic, TypeVar
 from wire.exceptions import ServerOverloaded
 
 T = TypeVar("T")
+
+NICER_BY = 5
+"""The priority of the threads below the process's: they take long, and give way to the decoder and the event loop."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +35,7 @@ class Encodings(Generic[T]):
 
     def __init__(self, *, most: int, most_of_caller: int, threads: int) -> None:
         self._most, self._most_of_caller, self._idle = most, most_of_caller, threads
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="artoveq-picture")
+        self._threads = ThreadPoolExecutor(threads, "artoveq-picture", _give_way)
         self._of: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[_Job[T]]] = OrderedDict()
 
@@ -94,3 +100,9 @@ class Encodings(Generic[T]):
         self._of[caller] -= 1
         if not self._of[caller]:
             del self._of[caller]
+
+
+def _give_way() -> None:
+    if sys.platform == "linux":  # where each thread has a priority of its own
+        number = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, number, os.getpriority(os.PRIO_PROCESS, number) + NICER_BY)

@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     """Clients may ping this often; a connection that pings more often is closed."""
     proxies: Annotated[tuple[str, ...], NoDecode] = ()
     """Addresses or networks, separated by commas, of proxies whose X-Forwarded-For is believed."""
-    picture_memory_bytes: int = Field(1024**3, ge=1)
+    picture_memory_bytes: int = Field(512 * 1024 * 1024, ge=1)
     """Memory of all picture files that are being read at once; what finds no room waits."""
     http_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names, separated by commas, that HTTP answers to beside addresses and localhost. Empty: over TLS to any; else to

@@ -75,7 +75,13 @@ def test_under_faults_each_picture_is_answered_once_or_reported() -> None:
 
 def test_an_attack_is_counted_beside_a_sink() -> None:
     found, bars = asyncio.run(attacks(MODEL, ("given_up", "external_data"), rounds=1, seconds=1.0))
-    short = ("honest answers", "checks of a port's health", "longest check of", "given_up: honest p99")
+    short = (
+        "honest answers",
+        "checks of a port's health",
+        "longest check of",
+        "lines in a log",
+        "given_up: honest p99",
+    )
     assert not missed(bars, *(bar.name for bar in bars if bar.name.startswith(short)))
     flood = found["floods"]["given_up"]
     assert flood["acts"] > 5 and flood["acts_against_the_sink"] > 1 and flood["answers"] == 100
