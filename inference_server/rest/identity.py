@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inference_server.access import Caller
 from inference_server.access.proxies import FORWARDED
 from inference_server.deployment import Deployment
+from inference_server.rest.rounds import Rounds
 from wire.request_ids import REQUEST_ID, request_id_of
 
 COOKIE = "artoveq_token"
@@ -38,13 +39,14 @@ def _sent(deployment: Deployment, request: Request) -> tuple[str | None, str]:
 
 
 class Turns:
-    """Has requests without a token wait for their turn, where tokens are wanted."""
+    """Has requests begin one at a time, and those without a token wait for their turn, where tokens are wanted."""
 
     def __init__(self, app: ASGIApp, deployment: Deployment) -> None:
-        self._app, self._deployment = app, deployment
+        self._app, self._deployment, self._rounds = app, deployment, Rounds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            await self._rounds.next()
             wait = self._deployment.access.wait(*_sent(self._deployment, Request(scope)), time.monotonic())
             if wait:
                 await asyncio.sleep(wait)
