@@ -22,7 +22,8 @@ def test_edges_are_shown(server: ServerProcess, capsys: pytest.CaptureFixture[st
     shown = capsys.readouterr().out
     assert "0 pictures waiting" in shown
     (row,) = [line for line in shown.splitlines() if "[b]\ufffd7gate" in line]  # a name is text, never markup
-    assert str(point) in row.split() and "100%" in row and "kbit/s" in row and "dingo" in row
+    assert str(point) in row.split() and "100%" in row and "dingo" in row
+    assert "kbit/s" in row or "–" in row.split()  # so few bytes need not say anything of so fast a link
 
 
 @pytest.mark.slow

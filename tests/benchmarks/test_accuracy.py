@@ -137,6 +137,7 @@ def test_every_table_prints(name: str) -> None:
     assert "imagewoof64-compact" in command(name)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of matplotlib's dependencies
 def test_the_plots_are_those_of_the_committed_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import benchmarks.accuracy.figures as figures

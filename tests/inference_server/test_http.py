@@ -128,6 +128,7 @@ def test_a_second_request_has_a_deadline_too(progressive: Artifact) -> None:
         assert all_of(connection).count(b"HTTP/1.1") == 1
 
 
+@pytest.mark.slow
 def test_a_body_that_does_not_come_is_answered(progressive: Artifact) -> None:
     with (
         serving(progressive.folder, upload_seconds=0.3) as server,
@@ -138,6 +139,7 @@ def test_a_body_that_does_not_come_is_answered(progressive: Artifact) -> None:
         assert server.server.deployment.uploads.held == 0
 
 
+@pytest.mark.slow
 def test_a_body_that_is_announced_too_long_is_not_read(progressive: Artifact) -> None:
     with serving(progressive.folder) as server, connected(server, POST + b"99999999\r\n\r\n") as connection:
         said = all_of(connection)  # the server does not wait for the rest

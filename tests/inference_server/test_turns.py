@@ -22,6 +22,7 @@ ASKED, RATE = 6, 4.0
 """A second's worth at once; the last one waits for half a second."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("token", "waits"), [("", True), (TOKEN, False)])
 def test_only_strangers_wait(tmp_path: Path, token: str, waits: bool) -> None:
     tokens = tmp_path / "tokens"

@@ -68,6 +68,7 @@ def test_groups_of_different_sizes_are_encoded_each_at_its_own(family: str) -> N
     torch.testing.assert_close(decode(codebook, index, *sizes), at_point(z, sizes, (1,) * GROUPS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [3, 5, 100, 255])
 def test_nested_sizes_need_not_be_powers_of_two(size: int) -> None:
     codebook, x = started("nested"), torch.randn(500, GROUPS, D)
@@ -76,6 +77,7 @@ def test_nested_sizes_need_not_be_powers_of_two(size: int) -> None:
     torch.testing.assert_close(codebook.quantise(x, [size])[size], decode(codebook, index, size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_more_bits_are_more_exact(family: str) -> None:
     codebook, x = started(family), torch.randn(4000, GROUPS, D)
