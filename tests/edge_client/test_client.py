@@ -20,7 +20,7 @@ from edge_client import AsyncClient, Client, File, OneShot, Progressive
 from edge_client.cache import cache_folder
 from edge_client.modes import Mode, point_for
 from edge_client.rate import LinkEstimator, Outcome
-from edge_client.transport.emulated import UNLIMITED, CapacityTrace
+from edge_client.transport.emulated import CapacityTrace
 from tests.conftest import MODEL, NESTED, PICTURES
 from wire.artifact import Artifact, load_artifact
 from wire.exceptions import ModelMismatch, PointError, ServerUnavailable
@@ -101,7 +101,7 @@ def test_what_has_not_arrived_by_the_deadline_tells_about_the_link(server: Serve
 
     async def run() -> None:
         async with (
-            Relay(UNLIMITED, server.port) as link,
+            Relay(CapacityTrace([(0, 100_000)]), server.port) as link,
             AsyncClient(f"127.0.0.1:{link.port}", MODEL) as client,
         ):
             client.control.estimator = LinkEstimator()  # else all of it goes in one message
