@@ -78,6 +78,7 @@ def test_on_a_fast_link_the_most_accurate_point_is_chosen_from_the_first_picture
     assert [MANIFEST.point(point).metric for point in points] == [best] * 3
 
 
+@pytest.mark.slow
 def test_on_a_slow_link_the_point_is_what_arrives_in_time(server: ServerProcess) -> None:
     async def run() -> None:
         async with (
@@ -112,6 +113,7 @@ def test_what_has_not_arrived_by_the_deadline_tells_about_the_link(server: Serve
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_planes_that_a_link_turns_out_too_slow_for_are_not_sent(server: ServerProcess) -> None:
     """The edge takes it for ten times as fast, and knows better once the first message has arrived."""
 

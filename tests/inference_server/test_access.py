@@ -99,6 +99,7 @@ def context_of(ca: Path, certificate: Path | None = None, key: Path | None = Non
     return context
 
 
+@pytest.mark.slow
 def test_mutual_tls_wants_a_certificate_on_both_ports(progressive: Artifact, files: Files) -> None:
     settings = {"tls_certificate": files.certificate, "tls_key": files.key, "tls_client_ca": files.ca}
     with serving(progressive.folder, **settings) as server:
@@ -117,6 +118,7 @@ def test_mutual_tls_wants_a_certificate_on_both_ports(progressive: Artifact, fil
                 httpx.get(url + path, verify=context_of(files.ca))
 
 
+@pytest.mark.slow
 def test_certificates_that_change_are_taken_by_new_connections(progressive: Artifact, tmp_path: Path) -> None:
     """On both ports, and the authority of the edges' with them; files that do not belong together are left."""
     here = Files(*(tmp_path / f"{name}.pem" for name in ("ca", "server", "server-key", "edge", "edge-key")))

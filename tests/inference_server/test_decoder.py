@@ -93,6 +93,7 @@ def test_on_a_gpu_every_batch_size_decodes_as_on_the_cpu(any_size: Artifact, tmp
         np.testing.assert_allclose(decoder.decode(*batch), reference.decode(*batch), atol=0.05)
 
 
+@pytest.mark.slow
 def test_the_fastest_decoder_is_one_of_both(
     any_size: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
