@@ -83,7 +83,7 @@ def test_the_images_are_small_and_safe(page: str) -> None:
         inspected = subprocess.run(["docker", "image", "inspect", image], capture_output=True, text=True, check=True)
         return int(json.loads(inspected.stdout)[0]["Size"])
 
-    assert size("artoveq-edge") - size(os.environ.get("BASE", "python:3.11-slim")) < 250e6
+    assert size("artoveq-edge") - size(os.environ.get("BASE", "python:3.11-slim")) < 400e6  # OpenCV has 150 of them
     script = "id -u; ls /venv/lib/python3*/site-packages"
     command = ["docker", "run", "--rm", "--read-only", "--entrypoint", "sh", "artoveq-edge", "-c", script]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
