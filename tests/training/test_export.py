@@ -46,7 +46,7 @@ def model_of(family: str) -> RateModel:
     return model
 
 
-@pytest.mark.parametrize(("family", "points"), [("progressive", 3), ("nested", 3), ("mixed", 5), ("rate-adaptive", 22)])
+@pytest.mark.parametrize(("family", "points"), [("progressive", 3), ("nested", 3), ("mixed", 5), ("rate-adaptive", 20)])
 def test_the_files_compute_what_the_model_does(monkeypatch: pytest.MonkeyPatch, family: str, points: int) -> None:
     monkeypatch.setitem(BACKBONES, "three layers", ThreeLayers())
     model = model_of(family)
