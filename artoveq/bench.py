@@ -15,7 +15,7 @@ from edge_client import Client, Result
 from edge_client.modes import Mode
 from edge_client.report import CODEC_QUALITY, file_bytes
 from wire.exceptions import PictureError
-from wire.pictures import PICTURE_SUFFIXES, Picture, read_picture
+from wire.pictures import Picture, pictures_in, read_picture
 
 PICTURES = 30
 """Where there is no folder: of the sample."""
@@ -76,7 +76,7 @@ def _labelled(folder: Path | None, most: int) -> Iterator[tuple[str, Picture]]:
         sample = read_picture(SAMPLE)
         yield from ((LABEL, sample) for _ in range(min(PICTURES, most)))
         return
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    paths = pictures_in(folder)
     if not paths:
         raise PictureError(f"The folder {folder} has no pictures in it; name one with a folder for each class.")
     step = max(1, len(paths) // most)  # of every class some

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 
 from wire.exceptions import DataError, PictureError
-from wire.pictures import FORMATS, PICTURE_SUFFIXES, Picture, read_picture
+from wire.pictures import FORMATS, Picture, pictures_in, read_picture
 
 console = Console(stderr=True)
 MAX_PIXELS = 50_000_000
@@ -103,7 +103,7 @@ def _scan(root: Path) -> Split:
     sources: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        files = sorted(p for p in (root / name).rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+        files = pictures_in(root / name)
         if not files:
             raise DataError(f"The class folder {root / name} has no pictures ({FORMATS}); fill it or remove it.")
         sources += files

@@ -47,6 +47,11 @@ TURNS = {
 """What makes a picture of this EXIF orientation upright."""
 
 
+def pictures_in(folder: Path) -> list[Path]:
+    """The files in a folder, and in those within, that are taken for pictures, in the order of their paths."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+
+
 @dataclass(frozen=True)
 class OpenPicture:
     """A picture whose header has been read and is within the limits; nothing of it has been decoded."""

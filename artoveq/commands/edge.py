@@ -15,93 +15,43 @@ from rich.markup import escape
 from artoveq.commands import options as of
 from artoveq.commands.options import console
 from wire.exceptions import ArtoveqError, PictureError, ServerError, ServerUnavailable
-from wire.manifest import Manifest
 from wire.shown import shown
 
 if TYPE_CHECKING:
     from edge_client import Client, Spool
-    from edge_client.modes import Mode
 
 
-def mode_of(
-    manifest: Manifest,
-    *,
-    point: int | None,
-    level: int | None,
-    max_bytes: int | None,
-    progressive: bool,
-    min_confidence: float,
-    webp: bool,
-) -> Mode:
-    """How the options say that pictures are sent."""
-    from edge_client.modes import File, OneShot, Progressive, point_for
-    from wire.exceptions import UsageError
-
-    asked = sum(choice is not None for choice in (point, level, max_bytes))
-    if asked > 1:
-        raise UsageError("Give one of --point, --level and --bytes.")
-    if webp:
-        if asked or progressive:
-            raise UsageError("A file has no operating point and no planes; leave --webp off, or the others.")
-        return File()
-    number = point_for(manifest, point=point, level=level, max_bytes=max_bytes) if asked else None
-    if progressive:
-        return Progressive(min_confidence=min_confidence, point=number)
-    return OneShot(point=number)
-
-
+@of.grouped
 def classify(
     pictures: Annotated[
         list[str] | None, typer.Argument(help="JPEG, PNG or WebP files, folders of them, or - for standard input.")
     ] = None,
-    server: of.Server = "localhost:50051",
+    *,
+    service: of.Service,
     budget: of.Budget = "50ms",
-    point: of.Point = None,
-    level: of.Level = None,
-    max_bytes: of.Bytes = None,
-    progressive: of.Progressive = False,
-    min_confidence: of.MinConfidence = 1.0,
-    webp: of.Webp = False,
+    payload: of.LabelPayload,
     top_k: of.TopK = 1,
-    model: of.Model = None,
-    fingerprint: of.Fingerprint = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    spool: of.Spool = None,
-    spool_pictures: of.SpoolPictures = 10000,
-    spool_parts: of.SpoolParts = "both",
-    tls: of.Tls = False,
-    ca_file: of.CaFile = None,
-    certificate: of.Certificate = None,
-    key: of.Key = None,
-    token: of.Token = None,
+    spooling: of.Spooling,
+    credentials: of.Credentials,
 ) -> None:
     """Classify pictures on a server, within a latency budget; with --spool also those that wait there."""
-    from edge_client import Client, OneShot, Security, Spool
+    from edge_client import OneShot
     from wire.exceptions import UsageError
     from wire.pictures import read_picture
     from wire.tasks import RECONSTRUCTION
 
-    if not pictures and spool is None:
+    if not pictures and spooling.spool is None:
         raise UsageError("Name pictures, or with --spool the file in which some wait.")
     failed, dark = 0, None
-    security = Security(tls, ca_file, certificate, key, token)
     with contextlib.ExitStack() as stack:
-        waiting = Spool(spool, spool_pictures, spool_parts) if spool is not None else None
+        waiting = spooling.open()
         if waiting is not None:
             stack.callback(waiting.close)
-        offline = waiting is not None
-        client = stack.enter_context(Client(server, model, fingerprint=fingerprint, security=security, offline=offline))
+        client = stack.enter_context(service.client(credentials, offline=waiting is not None))
         if client.encoder.manifest.task.name == RECONSTRUCTION:
             raise UsageError(f"{client.encoder.manifest.name} names no classes; use `artoveq reconstruct`.")
-        mode = mode_of(
-            client.encoder.manifest,
-            point=point,
-            level=level,
-            max_bytes=max_bytes,
-            progressive=progressive,
-            min_confidence=min_confidence,
-            webp=webp,
-        )
+        mode = payload.mode(client.encoder.manifest)
         for name, source in sources(pictures or ()):
             try:
                 picture = read_picture(source, name=name)
@@ -112,8 +62,8 @@ def classify(
             try:
                 if dark is not None:  # nobody is asked again for each picture
                     raise dark
-                if max_bytes is not None and isinstance(mode, OneShot):
-                    mode = OneShot(point=client.encoder.point_within(picture, max_bytes))
+                if payload.max_bytes is not None and isinstance(mode, OneShot):
+                    mode = OneShot(point=client.encoder.point_within(picture, payload.max_bytes))
                 result = client.predict(picture, mode, budget=budget, top_k=top_k)
             except ServerError as error:
                 if waiting is None:
@@ -135,7 +85,7 @@ def classify(
         if waiting is not None and dark is None:
             failed += _deliver(client, waiting, top_k, as_json)
         if waiting is not None and len(waiting):
-            print(f"{len(waiting)} pictures wait in {spool}; classify with --spool again.", file=sys.stderr)
+            print(f"{len(waiting)} pictures wait in {spooling.spool}; classify with --spool again.", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
 
@@ -174,14 +124,14 @@ def _tell(record: dict[str, Any], line: str, as_json: bool) -> None:
 
 def sources(names: Iterable[str]) -> Iterator[tuple[str, bytes | Path]]:
     """Each picture that the arguments name, with its name."""
-    from wire.pictures import FORMATS, PICTURE_SUFFIXES
+    from wire.pictures import FORMATS, pictures_in
 
     for name in names:
         path = Path(name)
         if name == "-":
             yield "-", sys.stdin.buffer.read()
         elif path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+            found = pictures_in(path)
             if not found:
                 raise PictureError(f"The folder {path} has no pictures in it; these are read: {FORMATS}.")
             yield from ((str(p), p) for p in found)
@@ -199,6 +149,7 @@ def _show(name: str, result: Any) -> None:
         )
 
 
+@of.grouped
 def watch(
     source: Annotated[
         str,
@@ -206,32 +157,20 @@ def watch(
             envvar="ARTOVEQ_SOURCE", help="camera:0, an rtsp:// address, a video file, or folder:DIR that fills up."
         ),
     ],
-    server: of.Server = "localhost:50051",
+    *,
+    service: of.Service,
     budget: of.Budget = "200ms",
-    point: of.Point = None,
-    level: of.Level = None,
-    max_bytes: of.Bytes = None,
-    progressive: of.Progressive = False,
-    min_confidence: of.MinConfidence = 1.0,
-    webp: of.Webp = False,
+    payload: of.LabelPayload,
     top_k: of.TopK = 1,
-    model: of.Model = None,
-    fingerprint: of.Fingerprint = "",
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines in place of text.")] = False,
     webhook: Annotated[str | None, typer.Option(metavar="URL", help="POST each result as JSON.")] = None,
     mqtt: Annotated[str | None, typer.Option(metavar="mqtt://HOST/TOPIC", help="Publish each result as JSON.")] = None,
     existing: Annotated[bool, typer.Option("--existing", help="Of a folder also what is in it at the start.")] = False,
-    spool: of.Spool = None,
-    spool_pictures: of.SpoolPictures = 10000,
-    spool_parts: of.SpoolParts = "both",
+    spooling: of.Spooling,
     report: Annotated[bool, typer.Option("--report", help="Show results on the server's page.")] = False,
     thumbnail: Annotated[bool, typer.Option("--thumbnail", help="Show frames there, too: 300 bytes each.")] = False,
     name: Annotated[str, typer.Option(help="What the page calls this edge.")] = "",
-    tls: of.Tls = False,
-    ca_file: of.CaFile = None,
-    certificate: of.Certificate = None,
-    key: of.Key = None,
-    token: of.Token = None,
+    credentials: of.Credentials,
 ) -> None:
     """Classify what a camera sees, the newest frame whenever the link is ready; or every picture that a folder gets."""
     from artoveq.processes import run_until_stopped
@@ -242,9 +181,8 @@ def watch(
     from artoveq.watch.mqtt import Mqtt
     from artoveq.watch.summary import Summary
     from artoveq.watch.webhook import Webhook
-    from edge_client import AsyncClient, Security, Spool
 
-    kept = Spool(spool, spool_pictures, spool_parts) if spool is not None else None
+    kept = spooling.open()
     frames = open_frames(source, existing=existing, spool=kept)  # before anybody is asked: what comes now counts
     to: list[sinks.Sink] = [
         sinks.JsonLines() if as_json else sinks.Terminal(lambda line: print(shown(line), flush=True))
@@ -252,25 +190,12 @@ def watch(
     to += [Webhook(webhook)] if webhook else []
     to += [Mqtt(mqtt, offline=kept is not None)] if mqtt else []
     to.append(Summary())
-    security = Security(tls, ca_file, certificate, key, token)
-
-    def mode(manifest: Manifest) -> Mode:
-        return mode_of(
-            manifest,
-            point=point,
-            level=level,
-            max_bytes=max_bytes,
-            progressive=progressive,
-            min_confidence=min_confidence,
-            webp=webp,
-        )
-
-    client = AsyncClient(server, model, fingerprint=fingerprint, name=name, security=security, offline=kept is not None)
+    client = service.async_client(credentials, name, offline=kept is not None)
 
     async def all_of_it() -> None:
         async with client:
-            mode(client.encoder.manifest)  # what the model lacks is said at the start
-            await run(client, frames, to, Options(mode, budget, top_k, report or thumbnail, thumbnail), kept)
+            payload.mode(client.encoder.manifest)  # what the model lacks is said at the start
+            await run(client, frames, to, Options(payload.mode, budget, top_k, report or thumbnail, thumbnail), kept)
 
     try:
         run_until_stopped(all_of_it())

@@ -1,13 +1,22 @@
-"""Options that several commands share."""
+"""Options that several commands share: one by one, and as groups that a command takes as one parameter."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    import edge_client
+    from edge_client.modes import Mode
+    from wire.manifest import Manifest
 
 console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
 
@@ -65,7 +74,7 @@ MinConfidence = Annotated[
 TopK = Annotated[int, typer.Option(min=1, help="How many classes to name.")]
 Fingerprint = Annotated[str, typer.Option(metavar="HEX", help="The one model that is taken, as `serve` prints it.")]
 Model = Annotated[Path | None, typer.Option(help="The artifact; fetched from the server if left out.")]
-Spool = Annotated[
+SpoolFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Keep pictures here while no server answers; answer them later.")
 ]
 SpoolPictures = Annotated[int, typer.Option(min=1, help="How many are kept; then the oldest are dropped.")]
@@ -77,3 +86,157 @@ SpoolParts = Annotated[
         help="What is kept of each: its planes, for this model alone; the picture, for any; or both.",
     ),
 ]
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """The command as typer reads it: for each parameter that is a group, the group's fields are options."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, type[Any]] = {
+        name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)
+    }
+    options: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            of_group = get_type_hints(groups[name], include_extras=True)
+            options += [_option(field.name, field.default, of_group[field.name]) for field in fields(groups[name])]
+        else:
+            options.append(_option(name, parameter.default, hints[name]))
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        made = {
+            name: group(**{one.name: given.pop(one.name) for one in fields(group)}) for name, group in groups.items()
+        }
+        command(**given, **made)
+
+    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    run.__annotations__ = {option.name: option.annotation for option in options}
+    return run
+
+
+def _option(name: str, default: Any, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Whom an edge trusts, and who it is."""
+
+    tls: Tls = False
+    ca_file: CaFile = None
+    certificate: Certificate = None
+    key: Key = None
+    token: Token = None
+
+    def security(self) -> edge_client.Security:
+        """The same, as clients take it."""
+        from edge_client import Security
+
+        return Security(self.tls, self.ca_file, self.certificate, self.key, self.token)
+
+
+@dataclass(frozen=True)
+class Service:
+    """The server that is asked, and the model that it must have."""
+
+    server: Server = "localhost:50051"
+    model: Model = None
+    fingerprint: Fingerprint = ""
+
+    def client(self, credentials: Credentials, *, offline: bool = False) -> edge_client.Client:
+        """Of this server."""
+        from edge_client import Client
+
+        return Client(
+            self.server, self.model, fingerprint=self.fingerprint, security=credentials.security(), offline=offline
+        )
+
+    def async_client(self, credentials: Credentials, name: str, *, offline: bool = False) -> edge_client.AsyncClient:
+        """The same for coroutines, with the name that the page shows."""
+        from edge_client import AsyncClient
+
+        return AsyncClient(
+            self.server,
+            self.model,
+            fingerprint=self.fingerprint,
+            name=name,
+            security=credentials.security(),
+            offline=offline,
+        )
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What is sent of a picture: the operating point, at once or plane by plane."""
+
+    point: Point = None
+    level: Level = None
+    max_bytes: Bytes = None
+    progressive: Progressive = False
+
+    def mode(self, manifest: Manifest) -> Mode:
+        """How pictures are sent with this model.
+
+        Raises:
+            UsageError: if options contradict each other, or the model has no such point.
+        """
+        return self._mode(manifest, 1.0)
+
+    def _mode(self, manifest: Manifest, min_confidence: float) -> Mode:
+        from edge_client import modes
+        from wire.exceptions import UsageError
+
+        if self._asked > 1:
+            raise UsageError("Give one of --point, --level and --bytes.")
+        number = (
+            modes.point_for(manifest, point=self.point, level=self.level, max_bytes=self.max_bytes)
+            if self._asked
+            else None
+        )
+        return (
+            modes.Progressive(min_confidence=min_confidence, point=number)
+            if self.progressive
+            else modes.OneShot(point=number)
+        )
+
+    @property
+    def _asked(self) -> int:
+        return sum(choice is not None for choice in (self.point, self.level, self.max_bytes))
+
+
+@dataclass(frozen=True)
+class LabelPayload(Payload):
+    """What is sent of a picture whose answer is classes: also a small file, and no more than the answer needs."""
+
+    min_confidence: MinConfidence = 1.0
+    webp: Webp = False
+
+    def mode(self, manifest: Manifest) -> Mode:
+        """How pictures are sent with this model.
+
+        Raises:
+            UsageError: if options contradict each other, or the model has no such point.
+        """
+        from edge_client.modes import File
+        from wire.exceptions import UsageError
+
+        if not self.webp:
+            return self._mode(manifest, self.min_confidence)
+        if self._asked or self.progressive:
+            raise UsageError("A file has no operating point and no planes; leave --webp off, or the others.")
+        return File()
+
+
+@dataclass(frozen=True)
+class Spooling:
+    """Where pictures wait for a server."""
+
+    spool: SpoolFile = None
+    spool_pictures: SpoolPictures = 10000
+    spool_parts: SpoolParts = "both"
+
+    def open(self) -> edge_client.Spool | None:
+        """None without a file."""
+        from edge_client import Spool
+
+        return None if self.spool is None else Spool(self.spool, self.spool_pictures, self.spool_parts)

@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from artoveq.commands import options as of
-from artoveq.commands.edge import mode_of, sources
+from artoveq.commands.edge import sources
 from wire.exceptions import PictureError, UsageError
 from wire.shown import shown
 from wire.tasks import RECONSTRUCTION
 
 
+@of.grouped
 def reconstruct(
     pictures: Annotated[
         list[str], typer.Argument(help="JPEG, PNG or WebP files, folders of them, or - for standard input.")
@@ -22,44 +23,24 @@ def reconstruct(
     into: Annotated[
         Path, typer.Option(metavar="DIR", help="Where the PNG files go, each by its picture's name.")
     ] = Path("reconstructed"),
-    server: of.Server = "localhost:50051",
+    *,
+    service: of.Service,
     budget: of.Budget = "50ms",
-    point: of.Point = None,
-    level: of.Level = None,
-    max_bytes: of.Bytes = None,
-    progressive: of.Progressive = False,
-    model: of.Model = None,
-    fingerprint: of.Fingerprint = "",
+    payload: of.Payload,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    tls: of.Tls = False,
-    ca_file: of.CaFile = None,
-    certificate: of.Certificate = None,
-    key: of.Key = None,
-    token: of.Token = None,
+    credentials: of.Credentials,
 ) -> None:
     """Send pictures within a latency budget, and keep what the server makes of their bytes."""
-    from edge_client import Client, Security
-
     named = _files(pictures, into)
     failed = False
-    with Client(
-        server, model, fingerprint=fingerprint, security=Security(tls, ca_file, certificate, key, token)
-    ) as client:
+    with service.client(credentials) as client:
         manifest = client.encoder.manifest
         if manifest.task.name != RECONSTRUCTION:
             raise UsageError(
                 f"{manifest.name} answers by {manifest.task.name}, not with a picture; ask a server whose model "
                 "reconstructs, or use `artoveq classify`."
             )
-        mode = mode_of(
-            manifest,
-            point=point,
-            level=level,
-            max_bytes=max_bytes,
-            progressive=progressive,
-            min_confidence=1.0,
-            webp=False,
-        )
+        mode = payload.mode(manifest)
         into.mkdir(parents=True, exist_ok=True)
         for file, (name, source) in named.items():
             try:
