@@ -41,6 +41,12 @@ def results_path(area: str, name: str) -> Path:
     return FOLDER / area / "results" / f"{name}.json"
 
 
+def committed_bars(area: str, name: str) -> list[Bar]:
+    """Of a command's results; none where it was not run."""
+    bars = (read_results(area, name) or {"bars": []})["bars"]
+    return [Bar(bar["name"], bar["value"], bar["limit"], bar["kind"]) for bar in bars]
+
+
 def write_results(
     area: str, name: str, figures: Mapping[str, Any], bars: Iterable[Bar], command: str | None = None
 ) -> int:

@@ -50,7 +50,7 @@ def train_on(recipe: Recipe, views: Views, classes: int, runs: Path, weights: di
     torch.manual_seed(recipe.stage3.seed)
     if not one_by_one:
         for size in codebook.sizes:
-            codebook.extend(_latents(model, views), size)
+            codebook.extend(latents_of(model, views), size)
 
         def distortion(sizes: Sequence[int]) -> Tensor:
             return segment_distortion(model, _some_batches(model, views, CALIBRATION_PICTURES), sizes)
@@ -58,7 +58,7 @@ def train_on(recipe: Recipe, views: Views, classes: int, runs: Path, weights: di
         codebook.share_bits(distortion)
     for name, largest in quantised_runs(recipe, codebook).items():
         if one_by_one:
-            codebook.extend(_latents(model, views), largest)
+            codebook.extend(latents_of(model, views), largest)
         shown = [point for point in codebook.points() if max(point) <= largest]
         shown = shown[:: -(1 + len(shown) // MOST_SHOWN)][::-1]
         run = StageRun(runs / f"{name}.pt", recipe.key(), recipe.stage3, model, model, [(), *shown], views)
@@ -124,7 +124,8 @@ def _first_checkpoint(recipe: Recipe, runs: Path) -> tuple[Path, str]:
 
 @torch.no_grad()
 @torch.compiler.set_stance("force_eager")
-def _latents(model: RateModel, views: Views) -> Tensor:
+def latents_of(model: RateModel, views: Views) -> Tensor:
+    """Sub-vectors (N, G, d) of some training pictures."""
     model.eval()
     batches = _some_batches(model, views, LATENT_PICTURES)
     return torch.cat([model.sub_vectors_of(batch.pictures) for batch in batches])

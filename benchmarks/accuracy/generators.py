@@ -73,8 +73,20 @@ class FreeTable(nn.Module):
         super().__init__()
         self.rows = nn.Parameter(start.clone())
 
-    def forward(self) -> Tensor:
-        return self.rows
+
+class Generated(nn.Module):
+    """The table that RAQ's generator writes from a base (G, K, d)."""
+
+    rate = LSTM_RATE
+
+    def __init__(self, base: Tensor, *, cross_forcing: bool) -> None:
+        super().__init__()
+        self.base, self.generator = nn.Buffer(base), Seq2Seq(base.shape[2], cross_forcing=cross_forcing)
+
+    @property
+    def rows(self) -> Tensor:
+        written: Tensor = self.generator(self.base)
+        return written
 
 
 class Seq2Seq(nn.Module):
@@ -84,45 +96,46 @@ class Seq2Seq(nn.Module):
     nothing of what is wanted is given to it, it too writes a table whose first K rows are the codebook of size K.
     """
 
-    rate = LSTM_RATE
-
-    def __init__(self, base: Tensor, *, cross_forcing: bool) -> None:
+    def __init__(self, d: int, *, cross_forcing: bool) -> None:
         super().__init__()
-        groups, count, d = base.shape
-        given = torch.zeros(groups, LARGEST, d)
-        if cross_forcing:
-            given[:, : 2 * count] = base.repeat(1, 2, 1)
-        self.base, self.given = nn.Buffer(base), nn.Buffer(given)
+        self.cross_forcing = cross_forcing
         self.encoder = nn.LSTM(d, HIDDEN, 2, batch_first=True)
         self.decoder = nn.LSTM(d, HIDDEN, 2, batch_first=True)
         self.output = nn.Linear(HIDDEN, d)
 
-    def forward(self) -> Tensor:
-        _, state = self.encoder(self.base)
-        written: Tensor = self.output(self.decoder(self.given, state)[0])
+    def forward(self, base: Tensor) -> Tensor:
+        """Base (G, K, d) to rows (G, LARGEST, d)."""
+        groups, count, d = base.shape
+        given = base.new_zeros(groups, LARGEST, d)
+        if self.cross_forcing:
+            given[:, : 2 * count] = base.detach().repeat(1, 2, 1)
+        _, state = self.encoder(base)
+        written: Tensor = self.output(self.decoder(given, state)[0])
         return written
 
 
-def trained(generator: FreeTable | Seq2Seq, x: Tensor, seed: int) -> Codebooks:
-    """Trains a generator on latents x (N, G, d): eq. 2's codebook loss at size 2, the largest, and one of each octave.
-
-    What is evaluated is what was trained: its rows.
-    """
+def trained(table: FreeTable | Generated, x: Tensor, seed: int) -> Codebooks:
+    """Trains a table, or what writes it, on latents x (N, G, d); what is evaluated is what was trained: its rows."""
     torch.manual_seed(seed)
-    optimiser = torch.optim.Adam(generator.parameters(), generator.rate)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, generator.rate, total_steps=STEPS)
+    train_rows(lambda: table.rows, table, x, table.rate)
+    with torch.no_grad():
+        found = table.rows.detach()
+    return lambda size: found[:, :size]
+
+
+def train_rows(rows_of: Callable[[], Tensor], module: nn.Module, x: Tensor, rate: float) -> None:
+    """Trains what gives the rows: eq. 2's codebook loss at size 2, the largest, and one of each octave."""
+    optimiser = torch.optim.Adam(module.parameters(), rate)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=STEPS)
     for _ in range(STEPS):
-        rows, some = generator(), x[torch.randint(len(x), (BATCH,))]
+        rows, some = rows_of(), x[torch.randint(len(x), (BATCH,))]
         index = nearest_of_first(distances(some, rows.detach()), _drawn())
         loss = torch.stack([F.mse_loss(pick(rows, of), some) for of in index.values()]).mean()
         optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(generator.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimiser.step()
         cycle.step()
-    with torch.no_grad():
-        found = generator().detach()
-    return lambda size: found[:, :size]
 
 
 def _drawn() -> Sequence[int]:

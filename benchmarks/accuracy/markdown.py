@@ -10,17 +10,21 @@ from benchmarks.accuracy.reconstruction import reconstruction_table
 from benchmarks.accuracy.results import (
     FIXED,
     NAMES,
+    NAMES_OF_GENERATORS,
     families,
     mixed_against_identical,
+    rates_of,
     read,
     shipped,
 )
-from benchmarks.accuracy.rows import CODECS
+from benchmarks.accuracy.rows import CODECS, GENERATORS, SIZES
 from benchmarks.accuracy.tables import codec_sentences, percent
 from benchmarks.markdown import table
 from benchmarks.results import read_results
 
 LEVELS = range(1, MAX_LEVEL + 1)
+ANY_SIZE, SEEDS = "imagewoof64-compact", 2
+"""The profile in which ways to one model for any size are compared, and seeds that are looked for."""
 
 
 def models_table() -> str:
@@ -84,14 +88,31 @@ def codecs_sentences() -> str:
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
-def raq_table() -> str:
+def sqnr_table() -> str:
     """Ways to codebooks of any size, in dB, size by size."""
-    result = read_results("accuracy", "raq")
+    result = read_results("accuracy", "sqnr")
     if result is None:
-        return "`python -m benchmarks.accuracy raq` was not run yet."
+        return "`python -m benchmarks.accuracy sqnr` was not run yet."
     figures = result["figures"]
     rows = [[name, *(f"{row[str(k)]:.2f}" for k in figures["sizes"])] for name, row in figures["sqnr_db"].items()]
     return table(("SQNR in dB at size", *map(str, figures["sizes"])), rows)
+
+
+def generators_table() -> str:
+    """Ways to one model for any size, trained with the network: top-1, size by size, beside a model for each size."""
+    results = read()
+    names = [f"{ANY_SIZE}/{variant}/{seed}" for variant in GENERATORS for seed in range(SEEDS)]
+    found = [(name, results[name]) for name in names if name in results]
+    if not found:
+        return f"`python -m benchmarks.accuracy rerun {names[0]} …` was not run yet."
+    fixed = {2**level: results.get(f"{ANY_SIZE}/fixed-{level}/0") for level in LEVELS}
+    tops = [percent(max(rates_of(one).values())) if (one := fixed.get(size)) else "–" for size in SIZES]
+    rows: list[list[object]] = [["a model for each size, seed 0", *tops, "–"]]
+    for name, result in found:
+        _, variant, seed = name.split("/")
+        top1 = {row["size"]: percent(row["top1"]) for row in result["test"]}
+        rows.append([f"{NAMES_OF_GENERATORS[variant]}, seed {seed}", *map(top1.get, SIZES), f"{result['minutes']:.0f}"])
+    return table(("top-1, %, at size", *map(str, SIZES), "minutes"), rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -101,5 +122,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "mixed": mixed_sentences,
     "codecs": codecs_sentences,
     "reconstruction": reconstruction_table,
-    "raq": raq_table,
+    "sqnr": sqnr_table,
+    "generators": generators_table,
 }

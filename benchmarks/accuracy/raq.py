@@ -21,7 +21,7 @@ from benchmarks.accuracy.generators import (
     LARGEST,
     Codebooks,
     FreeTable,
-    Seq2Seq,
+    Generated,
     k_means,
     model_based,
     of_each_size,
@@ -69,9 +69,9 @@ def raq(folder: Path, train: Split, test: Split) -> tuple[dict[str, Any], list[B
         FLOOR: random_rows(largest, 0),
     }
     seconds: dict[str, float] = {}
-    generators: dict[str, tuple[FreeTable | Seq2Seq, int]] = {
+    generators: dict[str, tuple[FreeTable | Generated, int]] = {
         **{_seeded(seed): (FreeTable(largest), seed) for seed in SEEDS},
-        **{name: (Seq2Seq(base, cross_forcing=forced), 0) for name, forced in LSTMS.items()},
+        **{name: (Generated(base, cross_forcing=forced), 0) for name, forced in LSTMS.items()},
     }
     for name, (generator, seed) in generators.items():
         began = time.monotonic()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.accuracy.codecs import codec_row
-from benchmarks.accuracy.rows import ABLATIONS, CODECS, PICTURED, recipe_of, result_path
+from benchmarks.accuracy.rows import ABLATIONS, CODECS, GENERATORS, PICTURED, SIZES, recipe_of, result_path
 from training.backbones import BACKBONES
 from training.codebooks import Codebook, Sizes
 from training.codebooks.ops import at_point
@@ -18,8 +18,9 @@ from training.data import Split
 from training.export import hardware
 from training.model import RateModel
 from training.scores import perplexity, scores
-from training.stages import first_stage, train_on, trained_model
+from training.stages import first_stage, latents_of, train_on, trained_model
 from training.views import Batch, Views, as_input, make_views
+from wire.manifest import block_bytes
 from wire.pictures import fit_picture
 
 USAGE_BATCHES = 8
@@ -44,6 +45,10 @@ def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file:
         if variant in CODECS:
             model = first_stage(recipe, views, classes, runs, weights)
             result |= {"test": codec_row(name, model, views, test, runs)}
+        elif variant in GENERATORS:
+            model = train_on(recipe, views, classes, runs, weights)
+            regroup(variant, model, views)
+            result |= {"test": measure_sizes(model, batches)}
         else:
             model = train_on(recipe, views, classes, runs, weights)
             result |= {"held_out": measure(model, views.held_batches())}
@@ -55,6 +60,37 @@ def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file:
         path = result_path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def regroup(variant: str, model: RateModel, views: Views) -> None:
+    """Gives a model of one size the others, where the row has no training for them."""
+    from benchmarks.accuracy.generated import RegroupedCodebook, shuffle_rows
+
+    if variant == "model-based":
+        model.codebook = RegroupedCodebook(model.codebook, latents_of(model, views))  # type: ignore[assignment]
+    elif variant == "random-rows":
+        shuffle_rows(model.codebook)
+
+
+@torch.no_grad()
+@torch.compiler.set_stance("force_eager")
+def measure_sizes(model: RateModel, batches: list[Batch]) -> list[dict[str, Any]]:
+    """Scores at each of `SIZES`."""
+    model.eval()
+    labels = torch.cat([batch.labels for batch in batches]).cpu().numpy()
+    outputs: dict[int, list[Tensor]] = {size: [] for size in SIZES}
+    for batch in batches:
+        z = model.codebook.quantise(model.sub_vectors_of(batch.pictures), SIZES)
+        for size in SIZES:
+            outputs[size].append(model.decode(z[size]).float().cpu())
+    return [
+        {
+            "size": size,
+            "payload_bytes": block_bytes([model.sub_vectors], [size]),
+            **scores(torch.cat(outputs[size]).softmax(1).numpy(), labels).model_dump(),
+        }
+        for size in SIZES
+    ]
 
 
 def test_batches(test: Split, size: int, device: torch.device) -> list[Batch]:

@@ -10,7 +10,7 @@ from statistics import mean
 from typing import Any
 
 from artoveq.scenarios import KAPPA, MAX_LEVEL, best_single, delivered
-from benchmarks.accuracy.rows import CODECS, IDEAS, RESULTS
+from benchmarks.accuracy.rows import CODECS, GENERATORS, IDEAS, RESULTS
 from wire.manifest import MANIFEST, Manifest, parse_manifest
 
 MODELS = Path(__file__).parent.parent.parent / "models"
@@ -30,6 +30,13 @@ NAMES = {
     "long-progressive": "progressive, minutes of the eight",
     "joint-nested": "nested, our training",
     "joint-progressive": "progressive, our training",
+}
+NAMES_OF_GENERATORS = {
+    "free-table": "free table (rate-adaptive)",
+    "lstm": "Seq2Seq LSTM, cross-forcing",
+    "lstm-free-running": "Seq2Seq LSTM, no cross-forcing",
+    "model-based": "model-based: DKM and IKM of 128",
+    "random-rows": "random rows of 1024",
 }
 
 Rates = dict[float, float]
@@ -87,7 +94,7 @@ def families(results: dict[str, dict[str, Any]]) -> list[Family]:
     found: dict[tuple[str, str], dict[int, Rates]] = defaultdict(lambda: defaultdict(dict))
     for name, result in results.items():
         profile, variant, seed = name.split("/")
-        if variant in CODECS or variant in IDEAS:
+        if variant in CODECS or variant in IDEAS or variant in GENERATORS:
             continue
         kind, _, level = (variant, "", "") if variant in NAMES else variant.partition("-")
         rates = rates_of(result)

@@ -22,6 +22,22 @@ CODECS = ("webp", "jpeg", "avif")
 LONG = 2.5
 """long-FAMILY has so many times the epochs: about the minutes of the eight fixed-rate models together."""
 PICTURED = ("progressive", "nested")
+GENERATORS: dict[str, dict[str, dict[str, Any]]] = {
+    name: {
+        "codebook": {"family": family, "max_level": level, "segments": 1, "eta": 0.0},
+        "stage3": {"decoded": "any size" if family != "fixed" else "sandwich"},
+    }
+    for name, family, level in (
+        ("free-table", "rate-adaptive", 10),
+        ("lstm", "lstm", 10),
+        ("lstm-free-running", "lstm-free-running", 10),
+        ("model-based", "fixed", 7),
+        ("random-rows", "fixed", 10),
+    )
+}
+"""Ways to one model for any size (RAQ). The last two are models of one size: their other codebooks have no training."""
+SIZES = (2, 4, 8, 16, 37, 64, 100, 128, 256, 400, 1024)
+"""Codebook sizes that those are measured at."""
 FAMILIES = ("progressive", "nested", "mixed", "residual")
 
 # What the paper's profiles gain from our way of training, with their cut and their bytes.
@@ -88,6 +104,10 @@ def _changes(variant: str, name: str, epochs: int) -> dict[str, dict[str, Any]]:
         return {"codebook": {"family": variant, "eta": 0.0}}
     if variant in JOINT:
         return JOINT[variant]
+    if variant in GENERATORS:
+        from benchmarks.accuracy import generated  # noqa: F401  # has the families that only these rows have
+
+        return GENERATORS[variant]
     if variant in ABLATIONS:
         return ABLATIONS[variant]
     if variant in CODECS:
@@ -98,7 +118,7 @@ def _changes(variant: str, name: str, epochs: int) -> dict[str, dict[str, Any]]:
     if kind in ("fixed", "lbg") and level.isdecimal():
         one_rate = {"codebook": {"family": "fixed", "max_level": int(level), "eta": 0.0}}
         return one_rate if kind == "fixed" else {**one_rate, "stage3": {"epochs": 0}}
-    known = ", ".join((*FAMILIES, "long-FAMILY", *JOINT, "fixed-LEVEL", "lbg-LEVEL", *CODECS, *ABLATIONS))
+    known = ", ".join((*FAMILIES, "long-FAMILY", *JOINT, *GENERATORS, "fixed-LEVEL", "lbg-LEVEL", *CODECS, *ABLATIONS))
     raise RecipeError(f"There is no row {name!r}; its variant is one of {known}.")
 
 

@@ -174,3 +174,27 @@ def test_a_row_says_the_levels_and_bytes_of_each_point(
     assert found[1][1] == first[1] and first[0] in (None, found[1][0])
     assert all(("perplexity" in row) is (len(row["allocation"]) == 1) for row in rows)
     assert {level: len(words) for level, words in codewords(model).items()} == {l: 2**l for l in range(1, 9)}
+
+
+def test_what_a_generator_writes_is_trained_with_the_network_and_regrouped_models_are_not() -> None:
+    import torch
+
+    from benchmarks.accuracy.generated import GeneratedCodebook, RegroupedCodebook, shuffle_rows
+    from training.codebooks.nested import FixedCodebook
+    from training.recipe import CodebookRecipe
+
+    torch.manual_seed(0)
+    x = torch.randn(2048, 2, 2)
+    written = GeneratedCodebook(2, CodebookRecipe(family="rate-adaptive", max_level=10, segments=1))
+    before = written.codewords.detach().clone()
+    z = written.quantise(x, (2, 100, 1024))
+    sum(((vectors - x) ** 2).mean() for vectors in z.values()).backward()  # type: ignore[union-attr]
+    assert before.shape == (2, 1024, 2) and all(p.grad is not None for p in written.parameters())
+
+    fixed = FixedCodebook(2, CodebookRecipe(family="fixed", max_level=7))
+    fixed.extend(x, 128)
+    regrouped = RegroupedCodebook(fixed, x)
+    error = {size: float((regrouped.quantise(x, [size])[size] - x).square().mean()) for size in (8, 128, 200)}
+    shuffle_rows(fixed)
+    random = float((fixed.quantise(x, [8])[8] - x).square().mean())
+    assert error[200] < error[128] < error[8] < random
