@@ -13,7 +13,7 @@ let heard = null; // when the server last spoke
 
 function say(kind, text) {
   if (state.textContent === text) return;
-  state.className = `pill ${kind}`;
+  state.className = `status ${kind}`;
   state.textContent = text;
 }
 
