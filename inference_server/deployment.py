@@ -6,6 +6,7 @@ import time
 
 from inference_server.access import Access, Caller
 from inference_server.access.proxies import Proxies
+from inference_server.greetings import Greetings
 from inference_server.memory import MemoryBudget
 from inference_server.model import Model
 from inference_server.page.edges import Edges
@@ -22,6 +23,7 @@ class Deployment:
         self.settings = settings
         self.access = Access(settings)
         self.proxies = Proxies(settings.proxies)
+        self.greetings = Greetings(settings)
         self.uploads = Uploads(
             most_of_file=settings.max_upload_bytes,
             most=settings.upload_memory_bytes,

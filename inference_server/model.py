@@ -17,12 +17,15 @@ from inference_server.memory import MemoryBudget
 from inference_server.runner import DecoderRunner
 from inference_server.scheduler import Scheduler
 from inference_server.settings import Settings
+from inference_server.streams.status import UnknownFile
 from wire.artifact import Artifact, load_artifact, read_file
 from wire.entropy import open_coder
 from wire.exceptions import PictureError
 from wire.generated import remote_inference_pb2 as pb
+from wire.manifest import MANIFEST
 from wire.payload import Indices, PayloadCodec
 from wire.pictures import open_picture
+from wire.shown import shown
 from wire.tasks import task_of
 
 
@@ -70,7 +73,13 @@ class Model:
         self._edge_files: dict[str, bytes] = {}
 
     def edge_file(self, name: str) -> bytes:
-        """A file that an edge needs, or the manifest; read once, however many fetch it."""
+        """A file that an edge needs, or the manifest; read once, however many fetch it.
+
+        Raises:
+            UnknownFile: if it is neither.
+        """
+        if name not in (MANIFEST, *self.manifest.edge_files):
+            raise UnknownFile(f"There is no file {shown(name)!r} to fetch.")
         if name not in self._edge_files:
             self._edge_files[name] = read_file(self.artifact.folder, name)
         return self._edge_files[name]

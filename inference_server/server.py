@@ -21,11 +21,13 @@ from inference_server.descriptors import connections_of, raise_limit
 from inference_server.lifetime import end_within, first_signal
 from inference_server.rest.app import build_app
 from inference_server.rest.connections import HttpServer, Listener
+from inference_server.rest.sockets import Socket
 from inference_server.rpc.ending import EndCalls
 from inference_server.rpc.options import options
 from inference_server.rpc.requests import ReadRequests
 from inference_server.rpc.service import Service, host_of, wait_of
 from inference_server.settings import Settings
+from inference_server.streams.streams import Streams
 from wire.addresses import authority
 from wire.exceptions import ServerError
 from wire.generated import remote_inference_pb2 as pb
@@ -46,15 +48,15 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.deployment = Deployment(settings)
+        self._streams = Streams(self.deployment)
         requests = ReadRequests(
             SERVICE_NAME,
+            self.deployment.greetings,
             lambda context: network_of(host_of(context, self.deployment.proxies)),
             lambda context: wait_of(context, self.deployment),
-            seconds=settings.greeting_seconds,
-            host_calls=settings.host_calls,
             host_watches=settings.host_watches,
         )
-        self._service = Service(self.deployment, requests)
+        service = Service(self.deployment, self._streams, requests)
         self._calls = EndCalls(SERVICE_NAME)
         self._health = health.aio.HealthServicer()
         self._connections = connections_of(settings.connections)
@@ -63,17 +65,21 @@ class Server:
             interceptors=[self._calls, requests],
             maximum_concurrent_rpcs=settings.calls,
         )
-        add_RemoteInferenceServiceServicer_to_server(self._service, self._grpc)  # type: ignore[no-untyped-call]
+        add_RemoteInferenceServiceServicer_to_server(service, self._grpc)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
         self._certificates = Certificates(settings) if settings.tls_certificate else None
-        app = build_app(self.deployment)
+        app = build_app(self.deployment, self._streams)
         self._http = HttpServer(
             uvicorn.Config(
                 app,
                 log_level="error",  # what callers do wrong fills no log
                 lifespan="off",
-                ws="none",
+                ws=Socket,
+                ws_max_size=settings.message_bytes,
+                ws_ping_interval=settings.keepalive_seconds,
+                ws_ping_timeout=settings.keepalive_timeout_seconds,
+                ws_per_message_deflate=False,  # a small message may be a large one, and indices are no shorter for it
                 proxy_headers=False,  # `access.proxies` reads them, for both ports
                 server_header=False,
             ),
@@ -115,7 +121,7 @@ class Server:
         while True:
             await asyncio.sleep(READ_AGAIN_S)
             try:
-                self._service.end_revoked()
+                self._streams.end_revoked()
                 if self._certificates is not None:
                     self._certificates.read_again()
             except Exception:  # whatever it was, what changes next is still seen
@@ -132,7 +138,7 @@ class Server:
         await asyncio.wait({saying}, timeout=LAST_S)
         await asyncio.sleep(settings.drain_notice_seconds)
         self.deployment.draining = True
-        self._service.drain()
+        self._streams.drain()
         self._files_task.cancel()
         await asyncio.gather(
             self._calls.end(self._grpc, settings.drain_seconds),

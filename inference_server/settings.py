@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     http_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names, separated by commas, that HTTP answers to beside addresses and localhost. Empty: over TLS to any; else to
     those that no stranger can own."""
+    http_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins, separated by commas, whose pages may use this server beside its own: https://app.example.com, or * for
+    those of anybody."""
     hsts_seconds: int = Field(31536000, ge=0)
     """For so long browsers come back to this host over TLS alone, once they have; 0: they are not told so."""
     viewers: int = Field(32, ge=1)
@@ -135,7 +138,7 @@ class Settings(BaseSettings):
             return tuple(filter(None, given.split(os.pathsep)))
         return (given,) if isinstance(given, Path) else given
 
-    @field_validator("proxies", "http_hosts", mode="before")
+    @field_validator("proxies", "http_hosts", "http_origins", mode="before")
     @classmethod
     def _list(cls, given: Any) -> Any:
         return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given

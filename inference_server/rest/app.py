@@ -1,33 +1,43 @@
 """The HTTP interface of a deployment: predictions, models, health, metrics, and the page."""
 
 import logging
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from inference_server.access import Caller
 from inference_server.caller_logs import refusals
 from inference_server.deployment import Deployment
 from inference_server.page.routes import FILES, Page, page_routes
 from inference_server.rest import problems
-from inference_server.rest.bodies import Health, ModelName, ModelSummary, refused
+from inference_server.rest.bodies import BINARY, Health, ModelName, ModelSummary, refused
 from inference_server.rest.description import TAGS, Api
 from inference_server.rest.guard import Guard
 from inference_server.rest.identity import RequestIds, Turns, caller_of
 from inference_server.rest.methods import Methods, allowed
 from inference_server.rest.predictions import prediction_routes
+from inference_server.rest.streaming import stream_routes
+from inference_server.streams.streams import Streams
 from wire.exceptions import ArtoveqError
 from wire.manifest import Manifest
+from wire.request_ids import REQUEST_ID
 from wire.shown import shown
 
+SHARED: Any = {"allow_methods": ("GET", "POST"), "allow_headers": ("*",), "expose_headers": (REQUEST_ID, "Retry-After")}
+"""What pages of the origins that are named may do. Cookies are of the server's own pages alone."""
 UNASKED = refused(problems.TOKEN_WANTED)
 
 
-def build_app(deployment: Deployment) -> FastAPI:
+FOR_GOOD = "private, max-age=31536000, immutable"
+"""A model's files stay as they are as long as its fingerprint does."""
+
+
+def build_app(deployment: Deployment, streams: Streams) -> FastAPI:
     """All routes."""
     app = Api(
         title="artoveq",
@@ -44,6 +54,8 @@ def build_app(deployment: Deployment) -> FastAPI:
     )
     app.add_middleware(Methods, api=app)
     app.add_middleware(Guard, settings=deployment.settings)
+    if deployment.settings.http_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=deployment.settings.http_origins, **SHARED)
     app.add_middleware(RequestIds)
     app.add_middleware(Turns, deployment=deployment)
     app.add_exception_handler(ArtoveqError, _refuse)
@@ -51,6 +63,7 @@ def build_app(deployment: Deployment) -> FastAPI:
     app.add_exception_handler(HTTPException, _miss)
     caller = caller_of(deployment)
     app.include_router(prediction_routes(deployment, caller))
+    app.include_router(stream_routes(deployment, streams))
     Known = Annotated[Caller, Depends(caller)]  # noqa: N806
 
     @app.get("/v1/models", response_model=list[ModelSummary], responses=UNASKED, tags=["model"])
@@ -76,6 +89,27 @@ def build_app(deployment: Deployment) -> FastAPI:
     async def describe_model(_: Known, model: ModelName = "") -> Manifest:
         """The manifest of a model."""
         return deployment.models.named(model).manifest
+
+    @app.get(
+        "/v1/models/{fingerprint}/files/{name}",
+        response_class=Response,
+        responses={
+            **refused(problems.TOKEN_WANTED, problems.MODEL_UNKNOWN, problems.FILE_UNKNOWN, problems.VALUE_IMPOSSIBLE),
+            200: {
+                "description": "The file, whose SHA-256 the manifest has.",
+                "content": {"application/octet-stream": {"schema": BINARY}},
+            },
+            304: {"description": "It is as it was."},
+        },
+        tags=["model"],
+    )
+    async def fetch_file(_: Known, request: Request, fingerprint: str, name: str) -> Response:
+        """A file of a model that an edge needs: manifest.json, encoder.onnx, or entropy.u16 where there is one."""
+        model = deployment.models.of_fingerprint(fingerprint)
+        data, headers = model.edge_file(name), {"ETag": f'"{fingerprint}"', "Cache-Control": FOR_GOOD}
+        if headers["ETag"] in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(data, headers=headers, media_type="application/octet-stream")
 
     @app.get("/healthz", response_model=Health, tags=["operate"])
     async def is_alive() -> Health:

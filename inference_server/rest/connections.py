@@ -20,6 +20,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from inference_server.rest.problems import MEDIA_TYPE, STOPPING, body_of
+from inference_server.rest.sockets import Socket
 
 LINGER_S = 2.0
 """For what is still sent to a request that has its answer: hung up on at once, a caller would not read why."""
@@ -99,6 +100,15 @@ class Connection(H11Protocol):
             self.flow.pause_reading()
             self._dripped = self.loop.call_later(DRIP_S, self.flow.resume_reading)
 
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Until the first message the connection waits, as one without a request does; then it is served."""
+        super().handle_websocket_upgrade(event)
+        socket = self.transport.get_protocol()
+        assert isinstance(socket, Socket)
+        socket.follow(self._upload_s, lambda: self._listener.serves(self._number))
+        if self._deadline is not None:
+            self._deadline.cancel()
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._follow()
@@ -132,7 +142,7 @@ class Connection(H11Protocol):
 
     def _follow(self) -> None:
         """Sets the deadline of the phase that the connection is in, where that has changed."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
             return
         theirs, phase, seconds = self.conn.their_state, "served", 0.0
         if theirs is h11.IDLE:
@@ -193,7 +203,7 @@ class HttpServer(uvicorn.Server):
         self.should_exit = True
         await asyncio.wait({serving}, timeout=seconds)
         for connection in list(self.server_state.connections):
-            assert isinstance(connection, Connection)
+            assert isinstance(connection, Connection | Socket)
             connection.cut()
         await asyncio.wait({serving}, timeout=LAST_S)
         for connection in list(self.server_state.connections):

@@ -1,14 +1,16 @@
-"""Who sends an HTTP request: by its `authorization` header, or, for the page, by a cookie."""
+"""Who sends an HTTP request: by its `authorization` header; of a page by a cookie, or a WebSocket's subprotocol."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from urllib.parse import unquote
 
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference_server.access import Caller
@@ -19,23 +21,41 @@ from wire.request_ids import REQUEST_ID, request_id_of
 
 COOKIE = "artoveq_token"
 """The page's script sets it: a browser's event streams carry no header of ours."""
+BEARER = "artoveq.bearer."
+"""How the WebSocket subprotocol begins that carries a token, in base64url: a browser's WebSockets carry no header, and
+no cookie to other origins."""
 
 
 def caller_of(deployment: Deployment) -> Callable[[Request], Caller]:
     """A dependency that gives the caller, and refuses those that are nobody we know."""
 
     def caller(request: Request) -> Caller:
-        return deployment.access.caller(*_sent(deployment, request), time.monotonic())
+        return deployment.access.caller(*sent_by(deployment, request), time.monotonic())
 
     return caller
 
 
-def _sent(deployment: Deployment, request: Request) -> tuple[str | None, str]:
-    """The value of an `authorization` header, and the host that it comes from."""
-    cookie = request.cookies.get(COOKIE)
-    authorization = request.headers.get("authorization") or (f"Bearer {unquote(cookie)}" if cookie else None)
-    forwarded = ",".join(request.headers.getlist(FORWARDED))
-    return authorization, deployment.proxies.host(request.client.host if request.client else "", forwarded)
+def sent_by(deployment: Deployment, connection: HTTPConnection) -> tuple[str | None, str]:
+    """The value of an `authorization` header, or what stands for it, and the host that it comes from."""
+    forwarded = ",".join(connection.headers.getlist(FORWARDED))
+    host = deployment.proxies.host(connection.client.host if connection.client else "", forwarded)
+    if authorization := connection.headers.get("authorization"):
+        return authorization, host
+    cookie, offered = connection.cookies.get(COOKIE), connection.scope.get("subprotocols", ())
+    tokens = [_decoded(one[len(BEARER) :]) for one in offered if one.startswith(BEARER)]
+    tokens += [unquote(cookie)] if cookie else []
+    return (f"Bearer {tokens[0]}" if tokens else None), host
+
+
+def _decoded(token: str) -> str:
+    try:
+        return urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode(errors="replace")
+    except ValueError:  # of another length than base64 has
+        return ""
+
+
+BEGINNINGS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
+"""Messages of ASGI that have an answer's headers."""
 
 
 class Turns:
@@ -45,9 +65,9 @@ class Turns:
         self._app, self._deployment, self._rounds = app, deployment, Rounds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             await self._rounds.next()
-            wait = self._deployment.access.wait(*_sent(self._deployment, Request(scope)), time.monotonic())
+            wait = self._deployment.access.wait(*sent_by(self._deployment, HTTPConnection(scope)), time.monotonic())
             if wait:
                 await asyncio.sleep(wait)
         await self._app(scope, receive, send)
@@ -60,7 +80,7 @@ class RequestIds:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         sent = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
@@ -68,7 +88,7 @@ class RequestIds:
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def named(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in BEGINNINGS:
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from inference_server.rest.forms import FormError
+from inference_server.streams.status import UnknownFile
 from inference_server.uploads import UploadTooLarge, UploadTooSlow
 from wire.exceptions import (
     AccessDenied,
@@ -45,7 +46,9 @@ class Kind:
 
 
 TOKEN_WANTED = Kind("token-wanted", 401, "The server wants a token that it knows.")
+ORIGIN_UNKNOWN = Kind("origin-unknown", 403, "Pages of this origin may not use the server.")
 MODEL_UNKNOWN = Kind("model-unknown", 404, "The model is not served.")
+FILE_UNKNOWN = Kind("file-unknown", 404, "The model has no such file for edges.")
 PATH_UNKNOWN = Kind("path-unknown", 404, "There is nothing at this path.")
 METHOD_UNKNOWN = Kind("method-unknown", 405, "The path does not take this method.")
 NOT_ACCEPTABLE = Kind("not-acceptable", 406, "A picture is asked for, and the model does not reconstruct any.")
@@ -70,6 +73,7 @@ OF_ERRORS: tuple[tuple[type[ArtoveqError], Kind], ...] = (
     (PointError, POINT_UNKNOWN),
     (AccessDenied, TOKEN_WANTED),
     (ModelMismatch, MODEL_UNKNOWN),
+    (UnknownFile, FILE_UNKNOWN),
     (ServerOverloaded, OVERLOADED),
     (ServerUnavailable, STOPPING),
 )

@@ -6,68 +6,36 @@ for a fault of ours. So each such call is served as one that streams its request
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError, Message
 
 from inference_server.caller_logs import refusals
+from inference_server.greetings import UNREADABLE, Greetings, Waiting, or_none
 from inference_server.rpc.details import abort
 from wire.exceptions import ProtocolError, ServerOverloaded
-
-SENTENCE = "The bytes are not a message of remote_inference.proto."
-
-
-class Waiting:
-    """What hosts have begun and not finished: at most so much of each."""
-
-    def __init__(self, most: int, what: str) -> None:
-        self._most, self._what = most, what
-        self._of: Counter[str] = Counter()
-
-    @contextlib.contextmanager
-    def one(self, host: str) -> Iterator[None]:
-        """One more of the host's, until the block ends.
-
-        Raises:
-            ServerOverloaded: if there are too many.
-        """
-        if self._of[host] >= self._most:
-            raise ServerOverloaded(f"{host} has {self._most} {self._what} already; finish one.")
-        self._of[host] += 1
-        try:
-            yield
-        finally:
-            self._of[host] -= 1
-            if not self._of[host]:
-                del self._of[host]
 
 
 class ReadRequests(grpc.aio.ServerInterceptor):
     """Reads the request of each call that has one.
 
-    service: ours; of others, health and reflection, calls that go on are watches. host: whom a call comes from.
-    wait: how long until a call is read. seconds: that a request may take. host_calls: calls of one host that may owe
-    theirs. host_watches: of one host.
+    service: ours; of others, health and reflection, calls that go on are watches. greetings: shared with other ways to
+    the server. host: whom a call comes from. wait: how long until a call is read. host_watches: of one host.
     """
 
     def __init__(
         self,
         service: str,
+        greetings: Greetings,
         host: Callable[[Any], str],
         wait: Callable[[Any], float],
         *,
-        seconds: float,
-        host_calls: int,
         host_watches: int,
     ) -> None:
-        self._prefix, self._host, self._wait, self._seconds = f"/{service}/", host, wait, seconds
-        self._owed = Waiting(host_calls, "calls whose request has not arrived")
+        self._prefix, self._greetings, self._host, self._wait = f"/{service}/", greetings, host, wait
         self._watches = Waiting(host_watches, "watching calls")
 
     async def first(self, requests: AsyncIterator[Any], context: Any, *, ours: bool = True) -> Any:
@@ -79,13 +47,8 @@ class ReadRequests(grpc.aio.ServerInterceptor):
             ServerOverloaded: if the host owes too many requests.
             ProtocolError: if it does not come in time.
         """
-        with self._owed.one(self._host(context)):
-            if ours and (wait := self._wait(context)):
-                await asyncio.sleep(wait)
-            try:
-                return await asyncio.wait_for(anext(aiter(requests), None), self._seconds)
-            except asyncio.TimeoutError:
-                raise ProtocolError(f"The request did not arrive within {self._seconds:g} s; send it again.") from None
+        wait = self._wait(context) if ours else 0.0
+        return await self._greetings.first(requests, self._host(context), wait)
 
     async def intercept_service(
         self,
@@ -97,7 +60,7 @@ class ReadRequests(grpc.aio.ServerInterceptor):
             return None
         ours = handler_call_details.method.startswith(self._prefix)
         serving = {
-            "request_deserializer": _or_none(handler.request_deserializer),
+            "request_deserializer": or_none(handler.request_deserializer),
             "response_serializer": handler.response_serializer,
         }
         if handler.unary_unary:
@@ -117,7 +80,7 @@ class ReadRequests(grpc.aio.ServerInterceptor):
         except ProtocolError as error:
             await abort(context, error)
         if request is None:
-            await abort(context, ProtocolError(SENTENCE))
+            await abort(context, ProtocolError(UNREADABLE))
         return request
 
     def _unary(self, handle: Callable[[Any, Any], Awaitable[Any]], ours: bool) -> Callable[[Any, Any], Awaitable[Any]]:
@@ -157,13 +120,3 @@ async def write_all(responses: Any, context: Any) -> None:
     async with contextlib.aclosing(responses):
         async for response in responses:
             await context.write(response)
-
-
-def _or_none(parse: Callable[[bytes], Message]) -> Callable[[bytes], Message | None]:
-    def parsed(data: bytes) -> Message | None:
-        try:
-            return parse(data)
-        except DecodeError:
-            return None
-
-    return parsed

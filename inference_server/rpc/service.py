@@ -13,33 +13,31 @@ from urllib.parse import unquote
 
 import grpc
 
-from inference_server import metrics
 from inference_server.access import Caller
 from inference_server.access.proxies import FORWARDED, Proxies
-from inference_server.caller_logs import edges, refusals
+from inference_server.caller_logs import refusals
 from inference_server.deployment import Deployment
+from inference_server.greetings import UNREADABLE
 from inference_server.idempotency import IdempotencyCache
 from inference_server.model import Model
 from inference_server.rpc.details import abort
-from inference_server.rpc.requests import SENTENCE, ReadRequests
+from inference_server.rpc.requests import ReadRequests
 from inference_server.streams.accumulator import PlaneAccumulator
-from inference_server.streams.runner import FAILURE_LEVELS, StreamRunner
-from inference_server.streams.status import UnknownFile, status_of
-from inference_server.tracing import StreamTrace
+from inference_server.streams.runner import FAILURE_LEVELS
+from inference_server.streams.status import status_of
+from inference_server.streams.streams import Streams
 from inference_server.uploads import Upload, UploadTooSlow
 from wire.addresses import host_alone
-from wire.exceptions import AccessDenied, ArtoveqError, ProtocolError, ServerUnavailable
+from wire.exceptions import ArtoveqError, ProtocolError
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceServicer
 from wire.manifest import MANIFEST
 from wire.request_ids import request_id_of
-from wire.shown import shown
 
 CHUNK_BYTES = 64 * 1024
 KEY_BYTES = 64
 LINGER_S = 2.0
 """How long what a refused caller still sends is passed over."""
-VERSION = "1"
 
 if TYPE_CHECKING:  # generic for the type checker alone
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -50,85 +48,25 @@ else:
 class Service(RemoteInferenceServiceServicer):
     """The calls of a deployment's callers."""
 
-    def __init__(self, deployment: Deployment, requests: ReadRequests) -> None:
-        self._deployment, self._requests = deployment, requests
-        self._streams: set[StreamRunner] = set()
-        self._changes = 0
+    def __init__(self, deployment: Deployment, streams: Streams, requests: ReadRequests) -> None:
+        self._deployment, self._streams, self._requests = deployment, streams, requests
         self._answers: IdempotencyCache[pb.Answer] = IdempotencyCache(
             deployment.settings.remembered_pictures, lambda answer: 1 + answer.ByteSize() // 1024
         )
 
-    def drain(self) -> None:
-        """Ends every stream once its pictures are answered; new streams are refused."""
-        for stream in self._streams:
-            stream.drain()
-
-    def end_revoked(self) -> None:
-        """Ends the streams of tokens that are no longer there; to be called now and then."""
-        access, now = self._deployment.access, time.monotonic()
-        if (changes := access.changes(now)) == self._changes:
-            return
-        self._changes = changes
-        for stream in self._streams:
-            try:
-                access.check(stream.caller, now)
-            except AccessDenied as error:
-                stream.refuse(error)
-
     async def Stream(
         self, requests: AsyncIterator[pb.StreamRequest | None], context: Context
     ) -> AsyncIterator[pb.StreamResponse]:
-        hello, model, caller = await self._greet(requests, context)
-        sent = _metadata(context)
-        edge = self._deployment.edges.join(caller.name, hello.name, self._host(context), model.manifest)
-        named = {"request_id": request_id_of(sent), "caller": caller.name, "edge": edge.name}
-        trace = StreamTrace(named["request_id"], sent)
-        edges.info("Edge %s has come.", edge.name, extra=named)
-        stream = StreamRunner(self._deployment, model, hello, edge, caller, named["request_id"], trace)
-        self._streams.add(stream)
-        metrics.STREAMS.inc()
-        reader = asyncio.create_task(_read(requests, stream))
-        watchdog = asyncio.create_task(stream.drain_when_idle(self._deployment.settings.idle_seconds))
-        try:
-            welcome = pb.Welcome(server_version=VERSION, reads_coded=model.codec.coder is not None, reads_bundles=True)
-            yield pb.StreamResponse(welcome=welcome)
-            while (response := await stream.next_response()) is not None:
-                yield response
-            if stream.refusal is not None:
-                await _abort(context, stream.refusal)
-            if reader.done() and (error := reader.exception()) is not None:
-                if not isinstance(error, ArtoveqError):
-                    raise error
-                await _abort(context, error)
-            if self._deployment.draining:
-                await _abort(context, ServerUnavailable("The server is stopping."))
-        finally:
-            reader.cancel()
-            watchdog.cancel()
-            self._streams.discard(stream)
-            stream.close()
-            trace.end()
-            said = {**named, "pictures": edge.pictures}
-            edges.info("Edge %s has gone; %d of its pictures were answered.", edge.name, edge.pictures, extra=said)
-            self._deployment.edges.leave(edge)
-            self._deployment.access.end_stream(caller)
-            metrics.STREAMS.dec()
-
-    async def _greet(
-        self, requests: AsyncIterator[pb.StreamRequest | None], context: Context
-    ) -> tuple[pb.Hello, Model, Caller]:
         """The first message is read before anybody is refused: a refusal in the midst of its writing would be lost."""
         try:
             first = await self._requests.first(requests, context)
-            caller = self._caller(context)
-            if first is None or first.WhichOneof("message") != "hello":
-                raise ProtocolError("The first message of a stream must be `hello`.")
-            model = self._deployment.models.of_fingerprint(first.hello.fingerprint)
-            self._deployment.refuse_when_draining()
-            self._deployment.access.begin_stream(caller)
+            caller, host = self._caller(context), self._host(context)
+            said = self._streams.responses(first, requests, caller, host, _metadata(context))
+            async with contextlib.aclosing(said) as responses:
+                async for response in responses:
+                    yield response
         except ArtoveqError as error:
             await _abort(context, error)
-        return first.hello, model, caller
 
     async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:
         try:
@@ -161,7 +99,7 @@ class Service(RemoteInferenceServiceServicer):
             first = await self._requests.first(requests, context)
             caller = self._caller(context)
             if first is None:
-                raise ProtocolError(SENTENCE)
+                raise ProtocolError(UNREADABLE)
             model = self._deployment.models.named(first.fingerprint)
             self._deployment.admit(caller)
             with self._deployment.uploads.one(caller.name) as upload:
@@ -178,7 +116,7 @@ class Service(RemoteInferenceServiceServicer):
         async def read() -> None:
             async for request in requests:
                 if request is None:
-                    raise ProtocolError(SENTENCE)
+                    raise ProtocolError(UNREADABLE)
                 upload.add(request.picture)
 
         seconds = self._deployment.settings.upload_seconds
@@ -200,8 +138,6 @@ class Service(RemoteInferenceServiceServicer):
         try:
             caller = self._caller(context)
             model = self._deployment.models.of_fingerprint(request.fingerprint)
-            if request.name not in model.manifest.edge_files:
-                raise UnknownFile(f"There is no file {shown(request.name)!r} to fetch.")
             data = model.edge_file(request.name)
         except ArtoveqError as error:
             await _abort(context, error)
@@ -223,18 +159,6 @@ class Service(RemoteInferenceServiceServicer):
 
     def _host(self, context: Context) -> str:
         return host_of(context, self._deployment.proxies)
-
-
-async def _read(requests: AsyncIterator[pb.StreamRequest | None], stream: StreamRunner) -> None:
-    try:
-        async for request in requests:
-            if request is None:
-                raise ProtocolError(SENTENCE)
-            await stream.receive(request)
-    except Exception:  # whatever it was, `Stream` ends the call with it
-        stream.end()
-        raise
-    stream.input_ended()
 
 
 async def _let_finish(requests: AsyncIterator[pb.PredictPictureRequest | None]) -> None:

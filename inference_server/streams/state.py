@@ -237,10 +237,7 @@ class StreamState:
         return said
 
     def _fail(self, picture_id: int, error: ArtoveqError) -> list[Action]:
-        failure = pb.Failure(picture_id=picture_id, code=status_of(error).value[0], message=str(error))
-        if isinstance(error, ServerOverloaded):
-            failure.retry_after_ms = round(1000 * error.retry_after)
-        said = self._respond(pb.StreamResponse(failure=failure))
+        said = self._respond(pb.StreamResponse(failure=failure_of(picture_id, error)))
         gone = self._pictures.pop(picture_id, None)  # not completed, whatever answers it had
         return [*said, Failed(picture_id, error), *([Withdraw(picture_id)] if gone else [])]
 
@@ -255,6 +252,14 @@ class StreamState:
         if self._input_ended and not self._pictures and not self._ended:
             self._ended = True
             yield End()
+
+
+def failure_of(picture_id: int, error: ArtoveqError) -> pb.Failure:
+    """An error as it is told on a stream."""
+    failure = pb.Failure(picture_id=picture_id, code=status_of(error).value[0], message=str(error))
+    if isinstance(error, ServerOverloaded):
+        failure.retry_after_ms = round(1000 * error.retry_after)
+    return failure
 
 
 def _check_given_up(payload: pb.Payload) -> None:

@@ -45,8 +45,8 @@ def test_every_operation_has_a_name_of_its_own_and_says_whether_it_wants_a_token
     described = http.get("/openapi.json").json()
     operations = {path: one for path, methods in described["paths"].items() for one in methods.values()}
     assert sorted(one["operationId"] for one in operations.values()) == [
-        "describe_model", "is_alive", "is_ready", "list_models", "predict", "predict_stream", "read_metrics",
-        "watch_edges",
+        "describe_model", "fetch_file", "is_alive", "is_ready", "list_models", "predict", "predict_stream",
+        "read_metrics", "watch_edges",
     ]  # fmt: skip
     assert {path for path, one in operations.items() if not one["security"]} == {"/healthz", "/readyz"}
     refused = [r for one in operations.values() for status, r in one["responses"].items() if status in ("401", "422")]

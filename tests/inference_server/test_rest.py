@@ -184,6 +184,7 @@ def test_the_description_has_examples(http: httpx.Client) -> None:
     described = http.get("/openapi.json").json()
     assert set(described["paths"]) == {
         "/v1/predictions", "/v1/predictions/stream", "/v1/edges", "/v1/model", "/v1/models",
+        "/v1/models/{fingerprint}/files/{name}",
         "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
     assert described["components"]["schemas"]["PredictionBody"]["examples"]
