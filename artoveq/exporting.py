@@ -59,7 +59,7 @@ def export_measured(recipe: Recipe, runs: Path, train: Split, test: Split, folde
 
 
 def convert_measured(old: Path, train: Split, test: Split, folder: Path) -> Artifact:
-    """Converts an artifact of format version 1, measures it on `test`, and writes the new one."""
+    """Converts an artifact of format version 1, or takes one of today's, measures it on `test`, and writes it."""
     values, files = convert_files(old)
     return write_measured(values, files, train, test, folder)
 

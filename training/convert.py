@@ -25,6 +25,7 @@ from training.chain import unmeasured_point
 from training.codebooks.ops import Dequantiser
 from training.program import save_program
 from training.splice import SplicedDecoder, program_behind_quantiser
+from wire.artifact import load_artifact
 from wire.exceptions import ArtifactError
 from wire.manifest import DECODER, ENCODER, MANIFEST, TABLES, TORCH_DECODER
 
@@ -60,18 +61,22 @@ class _Layout:
 
 
 def convert_files(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest's values and the files of an artifact of version 1, for `wire.artifact.write_artifact`.
+    """The manifest's values and the files of an artifact, for `wire.artifact.write_artifact`: one of version 1 is
+    converted, one of today's is taken as it is.
 
     A refinable model gets a segment for each channel group, another one segment for all. Points are the
     levels, with their metric and temperature; `training.chain` adds a chain.
 
     Raises:
-        ArtifactError: if it is no artifact of version 1, or one whose graphs were not exported by artoveq.
+        ArtifactError: if it is no artifact, or one whose graphs were not exported by artoveq.
     """
     try:
         old = json.loads((folder / MANIFEST).read_bytes())
         if old["format_version"] != 1:
-            raise ArtifactError(f"{folder} has format version {old['format_version']}; only version 1 is converted.")
+            artifact = load_artifact(folder)
+            made = ("format_version", "files", "fingerprint")
+            values = {name: value for name, value in old.items() if name not in made}
+            return values, {name: artifact.read(name) for name in artifact.manifest.files}
         c, d = old["latent_shape"][0], old["d"]
         refinable = old["prefix_consistent"]
         segments = (1,) * (c // d) if refinable else (c // d,)

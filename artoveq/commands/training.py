@@ -95,11 +95,11 @@ def _export(wanted: Any, data: str, runs: Path, models: Path, *, strict: bool) -
 
 
 def convert(
-    artifact: Annotated[Path, typer.Argument(help="Folder of an artifact of format version 1.")],
+    artifact: Annotated[Path, typer.Argument(help="Folder of an artifact, of format version 1 or newer.")],
     data: of.Data,
     into: Annotated[Path | None, typer.Option(help="Folder of the new artifact; in place of the old one.")] = None,
 ) -> None:
-    """Convert an artifact of format version 1; its weights stay as they are, and its points are measured anew."""
+    """Convert an artifact to today's format, and measure its points anew; its weights stay as they are."""
     from artoveq.exporting import convert_measured
     from training.data import load_split
 

@@ -10,6 +10,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
+from tests import tiny
 from tests.seams.toy_backbone import ThreeLayers
 from tests.training.version_1 import write_version_1
 from training.backbones import BACKBONES
@@ -91,5 +92,11 @@ def test_what_cannot_be_converted_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="gone cannot be converted"):
         convert_files(tmp_path / "gone")
     (tmp_path / "manifest.json").write_text('{"format_version": 3}')
-    with pytest.raises(ArtifactError, match="has format version 3; only version 1 is converted"):
+    with pytest.raises(ArtifactError, match="has format version 3, and this artoveq reads"):
         convert_files(tmp_path)
+
+
+def test_an_artifact_of_today_is_taken_as_it_is(tmp_path: Path) -> None:
+    old = tiny.progressive(tmp_path / "old", coded=True)
+    values, files = convert_files(old.folder)
+    assert write_artifact(tmp_path / "new", values, files).manifest == old.manifest
