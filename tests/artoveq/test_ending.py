@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ from artoveq.processes import ServerProcess
 from tests.conftest import MODEL
 
 pytestmark = pytest.mark.slow  # real processes, which are looked for afterwards
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """What is started in the background of a shell ignores SIGINT, and so would what the tests start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def group(number: int) -> set[int]:
