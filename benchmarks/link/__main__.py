@@ -61,6 +61,24 @@ def kernel(
 
 
 @app.command()
+def families(
+    data: Annotated[str, typer.Option(help="imagewoof:DIR, or a folder: whose test pictures are sent.")],
+    models: Annotated[Path, typer.Option(help="Has a folder for each family's artifact.")] = SHIPPED.parent,
+    trace: Annotated[list[str] | None, typer.Option(help="Of " + ", ".join(traces.ALL) + "; all if left out.")] = None,
+    deadline: Annotated[list[int] | None, typer.Option(help="Milliseconds; 100 if left out.")] = None,
+    pictures: Annotated[int, typer.Option(min=2, help="Sent along each trace.")] = traces.PICTURES,
+) -> None:
+    """Nested, mixed, rate-adaptive and progressive on the same links at once: what each uses of them, and its worth."""
+    from benchmarks.link import families as of
+
+    budgets = [ms / 1000 for ms in deadline or (100,)]
+    _before_all_else()
+    rows = of.compare(of.families(models), *_pictures(data), trace or list(traces.ALL), budgets, pictures)
+    _show(rows)
+    sys.exit(write_results("link", "families", {"rows": rows, "means": of.by_family(rows)}, of.bars(rows)))
+
+
+@app.command()
 def rules(
     model: Path = SHIPPED,
     deadline: Annotated[list[int] | None, typer.Option(help="Milliseconds; 30, 100 and 500 if left out.")] = None,

@@ -88,7 +88,7 @@ def deadlines(
     of = known(artifact, list(small), labels)
     spawn = multiprocessing.get_context("spawn")
     with server_process(model) as server, ProcessPoolExecutor(len(METHODS), spawn) as processes:
-        usual, least = processes.submit(_overhead, server.port, model, small).result()
+        usual, least = processes.submit(overhead, server.port, model, small).result()
         runs = plan(names, budgets, time.monotonic() + START_S, count)
         following = [
             processes.submit(
@@ -100,14 +100,14 @@ def deadlines(
     for name in names:
         for budget in budgets:
             phases = sorted({run.phase for run in runs if (run.trace, run.deadline) == (name, budget)})
-            shape = _shape(name, artifact.manifest, budget, usual)
+            shape = shape_of(name, artifact.manifest, budget, usual)
             row = bound_row(of, shape, budget, least, count, phases)
             rows.append({"trace": name, "deadline_ms": round(1000 * budget), **row})
     cells = [(name, round(1000 * budget)) for name in names for budget in budgets]
     return sorted(rows, key=lambda row: (cells.index((row["trace"], row["deadline_ms"])), ALL.index(row["method"])))
 
 
-def _shape(name: str, manifest: Manifest, budget: float, overhead_s: float) -> CapacityTrace:
+def shape_of(name: str, manifest: Manifest, budget: float, overhead_s: float) -> CapacityTrace:
     """The trace whose 1.0 is what carries the highest level just within the budget."""
     return trace(name, _nominal(manifest, budget, overhead_s), period_of(budget))
 
@@ -117,7 +117,7 @@ def _nominal(manifest: Manifest, budget: float, overhead_s: float) -> float:
     return 8 * (highest + AROUND_BYTES) / (budget - overhead_s)
 
 
-def _overhead(port: int, model: Path, pictures: np.ndarray) -> tuple[float, float]:
+def overhead(port: int, model: Path, pictures: np.ndarray) -> tuple[float, float]:
     """Seconds from picture to answer on a link that takes no time for the bits: usually, and at least."""
 
     async def measure() -> list[float]:
@@ -144,7 +144,7 @@ def _follow(
     manifest = load_artifact(model, edge=True).manifest
 
     async def one(run: Run) -> dict[str, Any]:
-        shape, method = _shape(run.trace, manifest, run.deadline, overhead_s), method_of(run.method, manifest)
+        shape, method = shape_of(run.trace, manifest, run.deadline, overhead_s), method_of(run.method, manifest)
         await asyncio.sleep(run.began - time.monotonic() - PAUSE_S / 2)
         async with (
             Relay(shape, port, delay=DELAY_S) as link,

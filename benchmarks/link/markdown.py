@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.markdown import Row, benchmarks_table, table
+from benchmarks.markdown import Row, benchmarks_table, number, table
 from benchmarks.results import read_results
 
 
@@ -40,6 +40,7 @@ def _rules(found: Mapping[str, Any]) -> str:
 ROWS = {
     "deadlines": Row("pictures over a relay on loopback, in seven ways and as well as can be", _rows),
     "kernel": Row("the same between network namespaces, shaped by the kernel", _rows),
+    "families": Row("codebook families at the same time on the same links", _rows),
     "rules": Row("the choice of the point alone, in simulated time", _rules),
 }
 
@@ -59,9 +60,19 @@ def cells(name: str) -> str:
     return table(("trace", "ms", *methods), lines)
 
 
+def families() -> str:
+    """Each family's means over all links and deadlines."""
+    result = read_results("link", "families")
+    if result is None:
+        return "`python -m benchmarks.link families` was not run yet."
+    heads = ("family", "points", "accuracy, %", "named rightly, %", "deadlines met, %", "link unused, %", "bytes")
+    return table(heads, [[number(value) for value in row.values()] for row in result["figures"]["means"]])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "link": lambda: benchmarks_table("link", ROWS),
     "link two ways": rules,
+    "link by family": families,
     "link by deadline": lambda: cells("deadlines"),
     "link by kernel": lambda: cells("kernel"),
 }

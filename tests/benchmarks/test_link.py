@@ -14,7 +14,8 @@ from benchmarks.link import traces
 from benchmarks.link.bound import ALL, bound_row, known
 from benchmarks.link.clairvoyant import Clairvoyant
 from benchmarks.link.deadlines import Run, bars, deadlines, plan
-from benchmarks.link.drive import METHODS, Tick, method_of, period_of, summary
+from benchmarks.link.drive import AROUND_BYTES, METHODS, Tick, method_of, period_of, summary
+from benchmarks.link.families import Sent, by_family, compare, unused_share
 from benchmarks.link.kernel import kernel
 from benchmarks.link.rules import rules
 from benchmarks.service.load import sample_crops
@@ -171,3 +172,25 @@ def test_every_method_follows_a_trace_between_namespaces() -> None:
     assert [row["method"] for row in rows] == list(METHODS)
     assert all(row["pictures"] == 8 and row["bytes"] > 40 for row in rows)
     assert all(row["accuracy"] > 0 for row in rows if row["method"] in ("level 1", "one-shot", "progressive"))
+
+
+def test_what_the_link_could_have_carried_in_time_is_unused() -> None:
+    link, half = CapacityTrace([(0, 80_000)]), 500 - AROUND_BYTES  # of 1,000 bytes in 0.1 s
+
+    def tick(after: float, payload: int = half) -> Tick:
+        value = Classification((ClassProbability(0, "", 1.0),))
+        return Tick(0.0, 0, Result(1, 0.1, 1e4, 0.01, answers=[Answer(1, value, True, after, payload_bytes=payload)]))
+
+    assert unused_share([tick(0.05)], link, 0.11, 0.01) == pytest.approx(50, abs=0.1)
+    assert unused_share([tick(0.05), tick(0.2), Tick(0.0)], link, 0.11, 0.01) == pytest.approx(83.33, abs=0.1)
+    assert unused_share([tick(0.05, 5000)], link, 0.11, 0.01) == 0
+
+
+@pytest.mark.slow
+def test_every_family_follows_a_trace_at_the_same_time() -> None:
+    sent = [Sent("nested, one-shot", MODEL.with_name("imagewoof64-compact-nested"), "one-shot")]
+    sent.append(Sent("progressive, plane by plane", MODEL, "progressive"))
+    rows = compare(sent, sample_crops(64, 6), LABELS, ["step"], [0.25], 8)
+    assert [row["method"] for row in rows] == [one.name for one in sent]
+    assert all(row["pictures"] == 8 and row["accuracy"] > 0 and 0 <= row["unused"] < 100 for row in rows)
+    assert [row["points"] for row in by_family(rows)] == [8, 69]
