@@ -23,6 +23,7 @@ from benchmarks.link.drive import (
     DELAY_S,
     MET,
     METHODS,
+    Tick,
     cell,
     drive,
     method_of,
@@ -144,17 +145,9 @@ def _follow(
     manifest = load_artifact(model, edge=True).manifest
 
     async def one(run: Run) -> dict[str, Any]:
-        shape, method = shape_of(run.trace, manifest, run.deadline, overhead_s), method_of(run.method, manifest)
-        await asyncio.sleep(run.began - time.monotonic() - PAUSE_S / 2)
-        async with (
-            Relay(shape, port, delay=DELAY_S) as link,
-            AsyncClient(f"127.0.0.1:{link.port}", model, policy=method.policy) as client,
-        ):
-            gc.freeze()
-            await asyncio.sleep(run.began - time.monotonic())
-            link.restart()
-            ticks = await drive(client, method.mode, list(pictures), labels, run.deadline, run.phase, count)
-            figures = summary(ticks, manifest, shape, run.deadline, overhead_s)
+        shape = shape_of(run.trace, manifest, run.deadline, overhead_s)
+        ticks = await sent_along(run, shape, port, model, manifest, pictures, labels, count)
+        figures = summary(ticks, manifest, shape, run.deadline, overhead_s)
         named = {"trace": run.trace, "deadline_ms": round(1000 * run.deadline), "method": run.method}
         return {**named, "kbit_nominal": round(_nominal(manifest, run.deadline, overhead_s) / 1000, 1), **figures}
 
@@ -162,6 +155,29 @@ def _follow(
         return list(await asyncio.gather(*(one(run) for run in runs)))
 
     return asyncio.run(all_of_them())
+
+
+async def sent_along(
+    run: Run,
+    shape: CapacityTrace,
+    port: int,
+    model: Path,
+    manifest: Manifest,
+    pictures: np.ndarray,
+    labels: Sequence[int],
+    count: int,
+) -> list[Tick]:
+    """What became of a run's pictures over a link of this shape, begun when it is due."""
+    method = method_of(run.method, manifest)
+    await asyncio.sleep(run.began - time.monotonic() - PAUSE_S / 2)
+    async with (
+        Relay(shape, port, delay=DELAY_S) as link,
+        AsyncClient(f"127.0.0.1:{link.port}", model, policy=method.policy) as client,
+    ):
+        gc.freeze()
+        await asyncio.sleep(run.began - time.monotonic())
+        link.restart()
+        return await drive(client, method.mode, list(pictures), labels, run.deadline, run.phase, count)
 
 
 def bars(rows: Sequence[Mapping[str, Any]]) -> list[Bar]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import multiprocessing
 import time
 from collections.abc import Mapping, Sequence
@@ -16,12 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from artoveq.demo.relay import Relay
 from artoveq.processes import server_process
-from benchmarks.link.deadlines import PAUSE_S, START_S, Run, overhead, shape_of
-from benchmarks.link.drive import AROUND_BYTES, DELAY_S, MET, Tick, cell, drive, method_of, period_of, summary, worst
+from benchmarks.link.deadlines import PAUSE_S, START_S, Run, overhead, sent_along, shape_of
+from benchmarks.link.drive import AROUND_BYTES, MET, Tick, cell, period_of, summary, worst
 from benchmarks.results import Bar
-from edge_client import AsyncClient
 from edge_client.transport.emulated import CapacityTrace
 from wire.artifact import load_artifact
 from wire.pictures import Picture, fit_picture
@@ -91,19 +88,10 @@ def _follow(
     """The runs of one family, each when it is due."""
     manifest = load_artifact(sent.model, edge=True).manifest
 
-    async def one(run: Run, link_shape: CapacityTrace) -> dict[str, Any]:
-        method = method_of(run.method, manifest)
-        await asyncio.sleep(run.began - time.monotonic() - PAUSE_S / 2)
-        async with (
-            Relay(link_shape, port, delay=DELAY_S) as link,
-            AsyncClient(f"127.0.0.1:{link.port}", sent.model, policy=method.policy) as client,
-        ):
-            gc.freeze()
-            await asyncio.sleep(run.began - time.monotonic())
-            link.restart()
-            ticks = await drive(client, method.mode, list(pictures), labels, run.deadline, run.phase, count)
-        figures = summary(ticks, manifest, link_shape, run.deadline, overhead_s)
-        unused = unused_share(ticks, link_shape, run.deadline, overhead_s)
+    async def one(run: Run, shape: CapacityTrace) -> dict[str, Any]:
+        ticks = await sent_along(run, shape, port, sent.model, manifest, pictures, labels, count)
+        figures = summary(ticks, manifest, shape, run.deadline, overhead_s)
+        unused = unused_share(ticks, shape, run.deadline, overhead_s)
         return {
             "trace": run.trace,
             "deadline_ms": round(1000 * run.deadline),
