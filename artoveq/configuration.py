@@ -90,7 +90,7 @@ def check_environment(
 
 def _meant(name: str, known: Iterable[str]) -> str:
     close = _close(name, known)
-    return f"{name!r}; did you mean {close}?" if close else f"{name!r}; look for its name in docs/operate.md."
+    return f"{name!r}; did you mean {close}?" if close else f"{name!r}; look for its name in docs/settings.md."
 
 
 def _close(name: str, known: Iterable[str]) -> str:

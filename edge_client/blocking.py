@@ -25,8 +25,9 @@ T = TypeVar("T")
 class Client:
     """The synchronous form of `AsyncClient`, with its parameters; safe to share between threads.
 
-    with Client("localhost:50051") as client:
-        print(client.predict("dog.jpg", budget="50ms").best.name)
+    Example:
+        with Client("localhost:50051") as client:
+            print(client.predict("dog.jpg", budget="50ms").best.name)
     """
 
     def __init__(

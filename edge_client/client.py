@@ -48,18 +48,21 @@ OnAnswer = Callable[[Answer], None]
 class AsyncClient:
     """Asks a server about pictures, at the rate that the link allows.
 
-    address: "HOST:PORT". model: folder of the artifact, or its encoder; None fetches it from the server.
-    fingerprint: of the one model that is taken, as `artoveq serve` prints it; empty: whichever one there is.
-    name: what the server's page calls this edge; empty: the host that it comes from.
-    policy: what decides how much is sent where a mode leaves that open; None is ours, `edge_client.rate.adaptive`.
-    security: TLS and the token, where the server wants them.
-    connect_timeout: seconds.
-    offline: whether it may be entered while no server answers: with the given model, or with the one that the server
-    served last. `keep` works then, and `predict` as soon as a server answers.
-    probe: bytes of probes for each byte of pictures, at most. Small pictures never fill a fast link, and then
-    its capacity is known as "at least so much"; a probe finds out. 0: none are sent.
-    transport: makes what carries each stream; None is gRPC.
+    Args:
+        address: "HOST:PORT".
+        model: folder of the artifact, or its encoder; None fetches it from the server.
+        fingerprint: of the one model that is taken, as `artoveq serve` prints it; empty: whichever one there is.
+        name: what the server's page calls this edge; empty: the host that it comes from.
+        policy: what decides how much is sent where a mode leaves that open; None is ours, `edge_client.rate.adaptive`.
+        security: TLS and the token, where the server wants them.
+        connect_timeout: seconds.
+        offline: whether it may be entered while no server answers: with the given model, or with the one that the
+            server served last. `keep` works then, and `predict` as soon as a server answers.
+        probe: bytes of probes for each byte of pictures, at most. Small pictures never fill a fast link, and then
+            its capacity is known as "at least so much"; a probe finds out. 0: none are sent.
+        transport: makes what carries each stream; None is gRPC.
 
+    Example:
         async with AsyncClient("localhost:50051") as client:
             result = await client.predict("dog.jpg", budget="50ms")
     """
@@ -179,19 +182,25 @@ class AsyncClient:
         top_k: int = 1,
         on_answer: OnAnswer | None = None,
     ) -> Result:
-        """The answer for one picture: a path, bytes, a PIL image, or an array of uint8 (height, width, 3).
+        """The answer for one picture.
 
-        mode: `OneShot`: the one answer is waited for even when it is late. `Progressive`: answers come in until the
-        last plane, the deadline, or one that is sure enough; the first is waited for even when it is late. `File`.
-        budget: the latency that is allowed, in seconds or as "50ms". top_k: classes that are named.
-        on_answer: called with each answer as it comes.
+        Args:
+            picture: a path, the bytes of a file, a PIL image, or an array of uint8 (height, width, 3).
+            mode: `OneShot`: the one answer is waited for even when it is late. `Progressive`: answers come in until the
+                last plane, the deadline, or one that is sure enough; the first is waited for even when it is late.
+                `File`: a small WebP file.
+            budget: the latency that is allowed, in seconds or as "50ms".
+            top_k: classes that are named.
+            on_answer: called with each answer as it comes.
 
         Raises:
             UsageError: if an argument cannot be used.
             PictureError: if the picture cannot be read.
             PointError: if the model does not have what is asked for, or planned by a policy.
             ServerUnavailable: if the connection fails, once more after one reconnect.
-            ServerOverloaded, ModelMismatch, ProtocolError: as the server says.
+            ServerOverloaded: if the server has no room now.
+            ModelMismatch: if the server has no such model.
+            ProtocolError: if the server finds a fault in what was sent.
         """
         began = _now()
         if not isinstance(mode, (OneShot, Progressive, File)):
@@ -273,7 +282,8 @@ class AsyncClient:
         Where the picture is kept, and was encoded for another model than is served now, it is encoded anew.
 
         Raises:
-            ServerUnavailable, ServerOverloaded: try again later.
+            ServerUnavailable: if no server answers; try again later.
+            ServerOverloaded: if it has no room now; try again later.
             ModelMismatch: if it was encoded for another model, and the picture is not kept.
             PictureError: if the picture is damaged.
         """

@@ -18,10 +18,14 @@ from wire.tasks.reconstruction import Reconstruction
 class Answer:
     """One answer, made from operating point `point`, `after` seconds after the picture was handed over.
 
-    value: the task's own type; `wire.tasks.classification.Classification` where classes are told apart, and
-    `wire.tasks.reconstruction.Reconstruction` where the answer is the picture.
-    payload_bytes: sent for the picture until then. queue, decode: seconds on the server.
-    final: no further one will come. partial: further parts of this same answer will come.
+    Attributes:
+        value: the task's own type; `wire.tasks.classification.Classification` where classes are told apart, and
+            `wire.tasks.reconstruction.Reconstruction` where the answer is the picture.
+        final: no further one will come.
+        queue: seconds on the server.
+        decode: seconds on the server.
+        payload_bytes: sent for the picture until then.
+        partial: further parts of this same answer will come.
     """
 
     point: int
@@ -112,11 +116,17 @@ class Answer:
 class Result:
     """Everything about one picture. `answers` holds one, or in progressive mode one for each state that was decoded.
 
-    point: what was sent for it at most; with a file, what the server made of it. sizes: of its segments' codebooks.
-    capacity: bits per second as measured when the point was chosen, None before any measurement.
-    round_trip, encode, latency, budget: seconds. latency is the time of the last answer.
-    file: side and quality, where the picture was sent as a WebP file.
-    request_id: names the picture in the server's log, too.
+    Attributes:
+        point: what was sent for it at most; with a file, what the server made of it.
+        budget: seconds.
+        capacity: bits per second as measured when the point was chosen, None before any measurement.
+        round_trip: seconds, the shortest of late.
+        encode: seconds.
+        payload_bytes: sent for it.
+        file: side and quality, where the picture was sent as a WebP file.
+        request_id: names the picture in the server's log, too.
+        sizes: of its segments' codebooks.
+        answers: in the order in which they came.
     """
 
     point: int

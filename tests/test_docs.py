@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ import typer
 
 from artoveq.cli import app
 from artoveq.processes import ServerProcess
+from docs.diagrams.drawings import ALL
+from docs.site import absolute, dead_links, repository
 from inference_server.settings import Settings
 from tests.conftest import ROOT
 from tests.test_readme import run, run_python
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
@@ -56,9 +59,10 @@ def test_files_that_are_named_are_there() -> None:
 
 
 def test_the_settings_are_all_described() -> None:
-    rows = dict(re.findall(r"\| `ARTOVEQ_(\w+)` \| (\S*) ?\|", (ROOT / "docs" / "operate.md").read_text()))
+    rows = dict(re.findall(r"\| `ARTOVEQ_(\w+)` \| (\S*) ?\|", (ROOT / "docs" / "settings.md").read_text()))
     fields = Settings.model_fields
-    assert set(rows) == {name.upper() for name in fields} | {"LOG", "LOG_LEVEL"}  # those two are the command's
+    of_every_command = {"SERVER", "TOKEN", "CONFIG", "CACHE", "CACHE_BYTES", "LOG", "LOG_LEVEL"}
+    assert set(rows) == {name.upper() for name in fields} | of_every_command
     for name, field in fields.items():
         if not field.is_required() and field.default not in (None, ()):
             default = rows[name.upper()]
@@ -81,6 +85,36 @@ def test_the_unit_files_are_some(unit: str) -> None:
     assert {a for a in shlex.split(command[1] + " " + options) if a.startswith("--")} <= known
     limits = dict(re.findall(r"^(TimeoutStopSec|MemoryMax|TasksMax|NoNewPrivileges)=(\w+)$", text, re.M))
     assert len(limits) == 4 and int(limits["TimeoutStopSec"]) > 5
+
+
+def test_the_diagrams_are_those_that_the_command_draws() -> None:
+    drawn = {f"{drawing.__name__.replace('_', '-')}.svg": drawing().svg() for drawing in ALL}
+    assert drawn == {path.name: path.read_text() for path in (ROOT / "docs" / "diagrams").glob("*.svg")}
+    shown = "".join(page.read_text() for page in PAGES)
+    assert all(f"diagrams/{name})" in shown for name in drawn)
+
+
+def test_links_of_pages_elsewhere_lead_into_the_repository() -> None:
+    text = 'See [a](run.md#the-demo), [b](../LICENSE), <img src="page.webp">, [c](#here), [d](https://example.org).'
+    web = repository()
+    assert absolute(text, ROOT / "docs", keep=frozenset({ROOT / "docs" / "run.md"})) == (
+        f'See [a](run.md#the-demo), [b]({web}/blob/main/LICENSE), <img src="{web}/raw/main/docs/page.webp">, '
+        "[c](#here), [d](https://example.org)."
+    )
+
+
+def test_a_link_of_the_site_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text('<a href="b.html#here"></a><a href="b.html#gone"></a><img src="c.png">')
+    (tmp_path / "b.html").write_text('<h2 id="here"></h2><a href="index.html"></a>')
+    assert dead_links(tmp_path) == ["index.html leads to b.html#gone", "index.html leads to c.png"]
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning() -> None:
+    done = subprocess.run([ROOT / "scripts" / "docs"], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    reference = (ROOT / "build" / "site" / "docs" / "reference.html").read_text()
+    assert all(f'id="artoveq.{name}"' in reference for name in ("Client", "AsyncClient", "Result", "OneShot"))
 
 
 def test_the_page_pictures_are_there() -> None:

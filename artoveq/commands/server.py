@@ -29,7 +29,7 @@ def serve(
     further: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="NAME=VALUE", help="Any setting, as docs/operate.md lists them; may be repeated."
+            "--set", metavar="NAME=VALUE", help="Any setting, as docs/settings.md lists them; may be repeated."
         ),
     ] = None,
 ) -> None:

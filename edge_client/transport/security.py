@@ -30,9 +30,12 @@ OPTIONS = [
 class Security:
     """How a server is spoken to. Paths are those of PEM files.
 
-    tls: whether the connection is encrypted. ca_file: whose certificates are trusted, in place of the
-    system's. certificate, key: the edge's own, for a server that wants them (mutual TLS).
-    token: sent with every call; over TLS alone can nobody on the way read it.
+    Attributes:
+        tls: whether the connection is encrypted.
+        ca_file: whose certificates are trusted, in place of the system's.
+        certificate: the edge's own, for a server that wants one (mutual TLS).
+        key: its private key.
+        token: sent with every call; over TLS alone can nobody on the way read it.
     """
 
     tls: bool = False
