@@ -13,12 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
     "README.md",
     "CHANGELOG.md",
@@ -34,7 +29,7 @@ LINK = re.compile(r"(\]\(|(?:src|srcset)=\")(?!https?:|#|mailto:)([^)#\"\s]+)([^
 
 def repository() -> str:
     """Its address, as pyproject.toml has it."""
-    return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"])
+    return str(re.findall(r'^Repository = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.M)[0])
 
 
 def absolute(text: str, folder: Path, *, keep: frozenset[Path] = frozenset()) -> str:
@@ -44,7 +39,7 @@ def absolute(text: str, folder: Path, *, keep: frozenset[Path] = frozenset()) ->
         target = (folder / match[2]).resolve()
         if target in keep:
             return match[0]
-        kind = "raw" if target.suffix in PICTURES else "tree" if target.is_dir() else "blob"
+        kind = "raw" if target.suffix in PICTURES else "blob"
         return f"{match[1]}{repository()}/{kind}/main/{target.relative_to(ROOT)}{match[3]}"
 
     return LINK.sub(link, text)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -34,7 +34,7 @@ def exported(server: ServerProcess) -> str:
     with Client(server.address) as client:
         for _ in range(3):
             client.predict(PICTURES / "dingo.png", OneShot(point=12))
-    return httpx.get(f"http://127.0.0.1:{server.http_port}/metrics").text
+    return httpx2.get(f"http://127.0.0.1:{server.http_port}/metrics").text
 
 
 @pytest.mark.slow
@@ -59,7 +59,7 @@ def test_the_alerts_fire_where_they_should() -> None:
 
 
 @pytest.fixture
-def prometheus(server: ServerProcess, tmp_path: Path) -> Iterator[httpx.Client]:
+def prometheus(server: ServerProcess, tmp_path: Path) -> Iterator[httpx2.Client]:
     """A real one, which scrapes the server four times a second."""
     scrape = {"job_name": "artoveq", "static_configs": [{"targets": [f"127.0.0.1:{server.http_port}"]}]}
     settings = {"global": {"scrape_interval": "250ms", "scrape_timeout": "250ms", "evaluation_interval": "1s"}}
@@ -70,7 +70,7 @@ def prometheus(server: ServerProcess, tmp_path: Path) -> Iterator[httpx.Client]:
     command = ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
     process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"])
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             yield client
     finally:
         process.terminate()
@@ -78,7 +78,7 @@ def prometheus(server: ServerProcess, tmp_path: Path) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.prometheus
-def test_the_dashboard_draws_what_a_real_prometheus_has(prometheus: httpx.Client, server: ServerProcess) -> None:
+def test_the_dashboard_draws_what_a_real_prometheus_has(prometheus: httpx2.Client, server: ServerProcess) -> None:
     empty, deadline = set(QUERIES.values()), time.monotonic() + SETTLED_S
     with Client(server.address) as client:
         while empty - QUIET and time.monotonic() < deadline:
@@ -90,11 +90,11 @@ def test_the_dashboard_draws_what_a_real_prometheus_has(prometheus: httpx.Client
     assert {rule["health"] for rule in alerts} <= {"ok", "unknown"} and len(alerts) == 6
 
 
-def _series(prometheus: httpx.Client, query: str) -> list[object]:
+def _series(prometheus: httpx2.Client, query: str) -> list[object]:
     asked = query.replace("$job", "artoveq").replace("$__rate_interval", "10s")
     try:
         answer = prometheus.get("/api/v1/query", params={"query": asked})
-    except httpx.TransportError:  # not up yet
+    except httpx2.TransportError:  # not up yet
         return []
     assert answer.status_code in (200, 503), answer.text
     return list(answer.json()["data"]["result"]) if answer.status_code == 200 else []

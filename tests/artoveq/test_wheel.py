@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import email
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import readme_renderer.markdown
 
+from docs.site import PICTURES, repository
 from tests.conftest import MODEL, ROOT
 from wire.manifest import TORCH_DECODER
 
@@ -40,3 +44,24 @@ def test_the_demo_runs_from_what_was_installed(installed: Path) -> None:
 def test_the_package_holds_the_demo_s_model_without_what_only_torch_reads(installed: Path) -> None:
     files = {path.name for path in (installed / "artoveq" / "demo" / "model").iterdir()}
     assert files == {path.name for path in MODEL.iterdir()} - {TORCH_DECODER}
+
+
+def test_every_package_says_that_it_is_typed(installed: Path) -> None:
+    for package in ("artoveq", "edge_client", "inference_server", "training", "wire"):
+        assert (installed / package / "py.typed").is_file()
+
+
+def test_the_readme_is_one_that_an_index_shows(installed: Path) -> None:
+    """It renders, and nothing in it leads to a file that is not there."""
+    (metadata,) = installed.glob("*.dist-info/METADATA")
+    message = email.message_from_string(metadata.read_text())
+    assert message["Description-Content-Type"] == "text/markdown"
+    html = readme_renderer.markdown.render(message.get_payload())
+    assert html is not None and "<img" in html and "<table>" in html
+    links = re.findall(r'(?:href|src)="([^"]+)"', html)
+    assert len(links) > 20 and all(link.startswith(("https://", "http://localhost", "#")) for link in links)
+    web = repository()
+    for kind, path in re.findall(rf"{re.escape(web)}/(blob|raw)/main/([^\"#]+)", html):
+        assert (ROOT / path).is_file() and (kind == "raw") == (Path(path).suffix in PICTURES)
+    urls = dict(url.split(", ") for url in message.get_all("Project-URL") or ())
+    assert urls["Repository"] == web and len(urls) >= 4

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.conftest import ROOT
@@ -48,7 +48,7 @@ def page() -> Iterator[str]:
 def reports(page: str, name: str, seconds: float) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """What the page is told of an edge: each report, with the newest picture then."""
     until = time.monotonic() + seconds
-    with httpx.stream("GET", f"{page}/v1/edges", timeout=30) as answer:
+    with httpx2.stream("GET", f"{page}/v1/edges", timeout=30) as answer:
         for line in answer.iter_lines():
             if line.startswith("data: "):
                 for edge in json.loads(line.removeprefix("data: "))["edges"]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
-import httpx
+import httpx2
 import pytest
 from PIL import Image
 
@@ -60,8 +60,8 @@ def stub(server: Running) -> Iterator[RemoteInferenceServiceStub]:
 
 
 @pytest.fixture
-def http(server: Running) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url) as client:
+def http(server: Running) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=server.url) as client:
         yield client
 
 

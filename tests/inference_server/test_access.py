@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-import httpx
+import httpx2
 import pytest
 import trustme
 
@@ -86,10 +86,10 @@ def test_both_ports_speak_tls(progressive: Artifact, files: Files) -> None:
         with grpc.insecure_channel(f"localhost:{server.server.port}") as channel:
             assert refusal(channel) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
         context = ssl.create_default_context(cafile=str(files.ca))
-        answer = httpx.get(f"https://localhost:{server.server.http_port}/readyz", verify=context)
+        answer = httpx2.get(f"https://localhost:{server.server.http_port}/readyz", verify=context)
         assert answer.json() == {"status": "ready"}
-        with pytest.raises(httpx.TransportError):
-            httpx.get(f"http://localhost:{server.server.http_port}/readyz")
+        with pytest.raises(httpx2.TransportError):
+            httpx2.get(f"http://localhost:{server.server.http_port}/readyz")
 
 
 def context_of(ca: Path, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
@@ -109,13 +109,13 @@ def test_mutual_tls_wants_a_certificate_on_both_ports(progressive: Artifact, fil
             assert refusal(channel) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
         url = f"https://localhost:{server.server.http_port}"
         known = context_of(files.ca, files.edge_certificate, files.edge_key)
-        with httpx.Client(base_url=url, verify=known) as http:
+        with httpx2.Client(base_url=url, verify=known) as http:
             for path in ("/", "/v1/model", "/metrics", "/healthz"):
                 assert http.get(path).status_code == 200
             assert http.post("/v1/predictions", content=RED).json()["classes"][0]["name"] == "red"
         for path in ("/", "/v1/model", "/metrics"):
-            with pytest.raises(httpx.TransportError):
-                httpx.get(url + path, verify=context_of(files.ca))
+            with pytest.raises(httpx2.TransportError):
+                httpx2.get(url + path, verify=context_of(files.ca))
 
 
 @pytest.mark.slow
@@ -131,10 +131,10 @@ def test_certificates_that_change_are_taken_by_new_connections(progressive: Arti
     def both(files: Files) -> bool:
         try:
             verify = context_of(files.ca, files.edge_certificate, files.edge_key)
-            httpx.get(f"https://localhost:{server.server.http_port}/healthz", verify=verify)
+            httpx2.get(f"https://localhost:{server.server.http_port}/healthz", verify=verify)
             with secure(server, files.ca, files.edge_certificate, files.edge_key) as channel:
                 Stub(channel).DescribeModel(pb.DescribeModelRequest(), timeout=2)
-        except (httpx.TransportError, grpc.RpcError):
+        except (httpx2.TransportError, grpc.RpcError):
             return False
         return True
 
@@ -148,9 +148,9 @@ def test_certificates_that_change_are_taken_by_new_connections(progressive: Arti
         while not both(here):
             assert time.monotonic() < until
         assert not both(before)
-        with pytest.raises(httpx.TransportError):  # an edge of the old authority, who trusts the new server
+        with pytest.raises(httpx2.TransportError):  # an edge of the old authority, who trusts the new server
             verify = context_of(here.ca, before.edge_certificate, before.edge_key)
-            httpx.get(f"https://localhost:{server.server.http_port}/healthz", verify=verify)
+            httpx2.get(f"https://localhost:{server.server.http_port}/healthz", verify=verify)
 
 
 def test_a_token_opens_both_ports(progressive: Artifact, tokens: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_token_opens_both_ports(progressive: Artifact, tokens: Path) -> None:
             with pytest.raises(grpc.RpcError, match="wants a token") as refused:
                 call()
             assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
-        with httpx.Client(base_url=server.url) as http:
+        with httpx2.Client(base_url=server.url) as http:
             assert http.get("/healthz").status_code == http.get("/readyz").status_code == 200
             for path in ("/v1/model", "/v1/models", "/v1/edges", "/metrics"):
                 answer = http.get(path)
@@ -190,7 +190,7 @@ def test_a_token_that_is_struck_out_ends_what_it_had_opened(progressive: Artifac
             streams.append(Stub(channel).Stream(_kept_open(hello(progressive)), metadata=metadata))
             assert next(streams[-1]).HasField("welcome")
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        with httpx.stream("GET", f"{server.url}/v1/edges", headers=headers, timeout=5) as page:
+        with httpx2.stream("GET", f"{server.url}/v1/edges", headers=headers, timeout=5) as page:
             lines = page.iter_lines()
             assert next(lines).startswith("retry")
             was = tokens.stat()
@@ -224,9 +224,9 @@ def test_a_key_behind_one_address_has_the_answer_to_its_own_picture_alone(progre
 def test_one_caller_leaves_pages_to_others(progressive: Artifact, tokens: Path) -> None:
     other = TOKEN[::-1]
     tokens.write_text(f"gate: {TOKEN}\ndrone: {other}\n")
-    with serving(progressive.folder, tokens_file=tokens, caller_viewers=1) as server, httpx.Client() as http:
+    with serving(progressive.folder, tokens_file=tokens, caller_viewers=1) as server, httpx2.Client() as http:
 
-        def page(token: str) -> httpx.Response:
+        def page(token: str) -> httpx2.Response:
             headers = {"Authorization": f"Bearer {token}"}
             return http.send(http.build_request("GET", f"{server.url}/v1/edges", headers=headers), stream=True)
 
@@ -246,7 +246,7 @@ def test_a_caller_may_send_so_many_pictures_a_second(progressive: Artifact) -> N
             assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
             wait = int(dict(refused.value.trailing_metadata())["retry-after-ms"])
             assert 90_000 < wait <= 100_000
-        answer = httpx.post(f"{server.url}/v1/predictions", content=RED)
+        answer = httpx2.post(f"{server.url}/v1/predictions", content=RED)
         assert answer.status_code == 429 and 90 < int(answer.headers["retry-after"]) <= 100
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
-import httpx
+import httpx2
 import pytest
 import trustme
 
@@ -43,7 +43,7 @@ def all_of(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/v1/model", "/v1/model?model=none", "/metrics", "/none"])
-def test_every_answer_tells_browsers_what_they_may(http: httpx.Client, path: str) -> None:
+def test_every_answer_tells_browsers_what_they_may(http: httpx2.Client, path: str) -> None:
     answer = http.get(path)
     assert all(name in answer.headers for name in HEADERS)
     assert answer.headers["x-content-type-options"] == "nosniff" and "server" not in answer.headers
@@ -63,7 +63,7 @@ def test_over_tls_browsers_are_told_to_stay_with_it(progressive: Artifact, tmp_p
             assert all_of(silent) == b""  # the handshake, too, has its time
         silent_ones = [socket.create_connection(("127.0.0.1", server.server.http_port)) for _ in range(5)]
         url = f"https://localhost:{server.server.http_port}/healthz"
-        answer = httpx.get(url, headers={"Host": "artoveq.example.com"}, verify=context)
+        answer = httpx2.get(url, headers={"Host": "artoveq.example.com"}, verify=context)
         for one in silent_ones:
             one.close()
         assert answer.status_code == 200
@@ -73,8 +73,8 @@ def test_over_tls_browsers_are_told_to_stay_with_it(progressive: Artifact, tmp_p
 def test_the_server_answers_to_its_own_names_alone(progressive: Artifact) -> None:
     with serving(progressive.folder, http_hosts="artoveq.example.com") as server:
         for host, status in (("artoveq.example.com", 200), ("stranger.example.com", 421), ("server:8080", 421)):
-            assert httpx.get(f"{server.url}/healthz", headers={"Host": host}).status_code == status
-        answer = httpx.get(f"{server.url}/healthz", headers={"Host": "a\x1b[2J"})
+            assert httpx2.get(f"{server.url}/healthz", headers={"Host": host}).status_code == status
+        answer = httpx2.get(f"{server.url}/healthz", headers={"Host": "a\x1b[2J"})
         assert "name it in ARTOVEQ_HTTP_HOSTS" in answer.json()["detail"] and "\x1b" not in answer.json()["detail"]
 
 
@@ -103,7 +103,7 @@ def test_a_header_says_who_calls_only_where_a_proxy_of_ours_sent_it(
 ) -> None:
     with serving(progressive.folder, rate_pictures=0.01, proxies=proxies) as server:
         statuses = [
-            httpx.post(f"{server.url}/v1/predictions", content=RED, headers={"X-Forwarded-For": host}).status_code
+            httpx2.post(f"{server.url}/v1/predictions", content=RED, headers={"X-Forwarded-For": host}).status_code
             for host in ("192.0.2.1", "192.0.2.2")
         ]
         assert statuses == [200, status]
@@ -164,7 +164,7 @@ def test_an_answer_that_nobody_reads_ends_the_connection(progressive: Artifact) 
 def test_of_too_many_connections_those_that_ask_are_heard(progressive: Artifact) -> None:
     with serving(progressive.folder, connections=8) as server:
         silent = [socket.create_connection(("127.0.0.1", server.server.http_port), timeout=10) for _ in range(40)]
-        assert httpx.get(f"{server.url}/healthz").json() == {"status": "ok"}
+        assert httpx2.get(f"{server.url}/healthz").json() == {"status": "ok"}
         assert all_of(silent[0]) == b""  # has waited longest
         for one in silent:
             one.close()

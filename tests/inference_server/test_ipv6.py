@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
+import httpx2
 import pytest
 
 from artoveq import Client, OneShot
@@ -19,7 +19,7 @@ from wire.artifact import Artifact
 def test_both_ports_listen(progressive: Artifact, host: str, reached: list[str]) -> None:
     with serving(progressive.folder, host=host) as running:
         for name in reached:
-            assert httpx.get(f"http://{name}:{running.server.http_port}/readyz").json() == {"status": "ready"}
+            assert httpx2.get(f"http://{name}:{running.server.http_port}/readyz").json() == {"status": "ready"}
             with Client(f"{name}:{running.server.port}", str(progressive.folder)) as client:
                 result = client.predict(tiny.picture("green"), OneShot(point=10), budget=10)
                 assert result.best.name == "green"

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.conftest import ROOT
@@ -32,7 +32,7 @@ def test_the_server_does_what_its_openapi_document_says(
 
 
 @pytest.mark.clients
-def test_the_openapi_document_has_nothing_to_mend(http: httpx.Client, tmp_path: Path) -> None:
+def test_the_openapi_document_has_nothing_to_mend(http: httpx2.Client, tmp_path: Path) -> None:
     document = tmp_path / "openapi.json"
     document.write_text(http.get("/openapi.json").text)
     ran = subprocess.run(
@@ -41,7 +41,7 @@ def test_the_openapi_document_has_nothing_to_mend(http: httpx.Client, tmp_path: 
     assert ran.returncode == 0, ran.stdout
 
 
-def test_every_operation_has_a_name_of_its_own_and_says_whether_it_wants_a_token(http: httpx.Client) -> None:
+def test_every_operation_has_a_name_of_its_own_and_says_whether_it_wants_a_token(http: httpx2.Client) -> None:
     described = http.get("/openapi.json").json()
     operations = {path: one for path, methods in described["paths"].items() for one in methods.values()}
     assert sorted(one["operationId"] for one in operations.values()) == [

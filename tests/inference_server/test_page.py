@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import grpc
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from prometheus_client import REGISTRY
@@ -28,13 +28,13 @@ MANIFEST = manifest_of((1,), [(2,), (4,)])
 
 
 def events(server: Running) -> Iterator[dict[str, Any]]:
-    with httpx.stream("GET", f"{server.url}/v1/edges", timeout=20) as answer:
+    with httpx2.stream("GET", f"{server.url}/v1/edges", timeout=20) as answer:
         for line in answer.iter_lines():
             if line.startswith("data: "):
                 yield json.loads(line.removeprefix("data: "))
 
 
-def test_the_page_loads_nothing_from_elsewhere(http: httpx.Client) -> None:
+def test_the_page_loads_nothing_from_elsewhere(http: httpx2.Client) -> None:
     page = http.get("/")
     assert page.headers["content-type"].startswith("text/html")
     assert page.headers["content-security-policy"].startswith("default-src 'self'")
@@ -107,7 +107,7 @@ def test_only_so_many_viewers_are_served(progressive: Artifact) -> None:
     with serving(progressive.folder, viewers=1) as server:
         feed = events(server)
         next(feed)
-        answer = httpx.get(f"{server.url}/v1/edges")
+        answer = httpx2.get(f"{server.url}/v1/edges")
         assert answer.status_code == 429 and "viewers" in answer.json()["detail"]
         feed.close()  # type: ignore[attr-defined]
 

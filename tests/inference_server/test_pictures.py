@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-import httpx
+import httpx2
 import pytest
 from PIL import Image
 
@@ -45,7 +45,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_rest_and_grpc_say_the_same(http: httpx.Client, stub: RemoteInferenceServiceStub, kind: str) -> None:
+def test_rest_and_grpc_say_the_same(http: httpx2.Client, stub: RemoteInferenceServiceStub, kind: str) -> None:
     file, said = HOSTILE[kind]
     answer = http.post("/v1/predictions", content=file)
     assert answer.status_code == 422 and said in answer.json()["detail"]
@@ -90,7 +90,7 @@ def test_large_pictures_are_read_one_after_the_other_where_memory_says_so(progre
 
 
 def predicted(server: Running, file: bytes) -> int:
-    return httpx.post(f"{server.url}/v1/predictions", content=file, timeout=60).status_code
+    return httpx2.post(f"{server.url}/v1/predictions", content=file, timeout=60).status_code
 
 
 def test_memory_is_had_in_the_order_in_which_it_is_asked_for() -> None:

@@ -6,7 +6,7 @@ import re
 from base64 import b64decode
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 
@@ -23,14 +23,14 @@ from wire.pictures import read_picture
 GREEN = png("green")
 
 
-def events(http: httpx.Client, **params: object) -> list[dict[str, Any]]:
+def events(http: httpx2.Client, **params: object) -> list[dict[str, Any]]:
     with http.stream("POST", "/v1/predictions/stream", content=GREEN, params=params) as answer:  # type: ignore[arg-type]
         assert answer.headers["content-type"].startswith("text/event-stream")
         lines = [line for line in answer.iter_lines() if line.startswith("data: ")]
     return [json.loads(line.removeprefix("data: ")) for line in lines]
 
 
-def test_a_picture_is_answered_at_the_point_that_is_named(http: httpx.Client, any_size: Artifact) -> None:
+def test_a_picture_is_answered_at_the_point_that_is_named(http: httpx2.Client, any_size: Artifact) -> None:
     model = any_size.manifest.name
     for params, point in (({}, 7), ({"point": 2}, 2), ({"level": 3}, 4)):
         answer = http.post("/v1/predictions", content=GREEN, params={"model": model, "top_k": 3, **params})
@@ -41,12 +41,12 @@ def test_a_picture_is_answered_at_the_point_that_is_named(http: httpx.Client, an
         assert body["classes"][0]["name"] == "green" and len(body["classes"]) == 3
 
 
-def test_coded_bytes_are_those_an_edge_would_send(http: httpx.Client, coded: Artifact) -> None:
+def test_coded_bytes_are_those_an_edge_would_send(http: httpx2.Client, coded: Artifact) -> None:
     answer = http.post("/v1/predictions", content=GREEN, params={"model": coded.manifest.fingerprint})
     assert 0 < answer.json()["payload_bytes"] <= coded.manifest.points[-1].payload_bytes
 
 
-def test_the_answer_is_streamed_over_the_whole_levels(http: httpx.Client) -> None:
+def test_the_answer_is_streamed_over_the_whole_levels(http: httpx2.Client) -> None:
     """A refinable model, one that is not, and one with a single whole level."""
     found = events(http)
     assert [e["point"] for e in found] == [3, 6, 8, 10]
@@ -58,7 +58,7 @@ def test_the_answer_is_streamed_over_the_whole_levels(http: httpx.Client) -> Non
     assert [e["point"] for e in events(http, model="tiny-any-size")] == [4, 7]
 
 
-def test_points_bytes_and_confidence_choose_what_is_answered(http: httpx.Client) -> None:
+def test_points_bytes_and_confidence_choose_what_is_answered(http: httpx2.Client) -> None:
     assert [e["point"] for e in events(http, points=[9, 2, 9])] == [2, 9]
     assert [e["point"] for e in events(http, bytes=8)] == [3, 6]
     assert [(e["point"], e["final"]) for e in events(http, min_confidence=0.0)] == [(3, True)]
@@ -67,13 +67,13 @@ def test_points_bytes_and_confidence_choose_what_is_answered(http: httpx.Client)
     assert http.post("/v1/predictions/stream", content=GREEN, params={"points": [2, 99]}).status_code == 422
 
 
-def test_events_are_numbered_and_say_when_to_come_back(http: httpx.Client) -> None:
+def test_events_are_numbered_and_say_when_to_come_back(http: httpx2.Client) -> None:
     lines = http.post("/v1/predictions/stream", content=GREEN).text.split("\n")
     assert lines[0] == "retry: 1000"
     assert [line for line in lines if line.startswith("id: ")] == ["id: 1", "id: 2", "id: 3", "id: 4"]
 
 
-def test_a_picture_may_come_in_a_form_or_in_json(http: httpx.Client) -> None:
+def test_a_picture_may_come_in_a_form_or_in_json(http: httpx2.Client) -> None:
     expected = http.post("/v1/predictions", content=GREEN).json()
     encoded = base64.b64encode(GREEN).decode()
     assert http.post("/v1/predictions", json={"picture": encoded}).json() == expected
@@ -88,7 +88,7 @@ def test_a_picture_may_come_in_a_form_or_in_json(http: httpx.Client) -> None:
     ("path", "methods"),
     [("/v1/predictions", "OPTIONS, POST"), ("/v1/model", "GET, HEAD, OPTIONS"), ("/page.css", "GET, HEAD, OPTIONS")],
 )
-def test_other_methods_are_told_which_a_path_takes(http: httpx.Client, path: str, methods: str) -> None:
+def test_other_methods_are_told_which_a_path_takes(http: httpx2.Client, path: str, methods: str) -> None:
     answer = http.delete(path)
     assert (answer.status_code, answer.headers["allow"]) == (405, methods)
     assert answer.json()["type"] == "urn:artoveq:problem:method-unknown"
@@ -97,11 +97,11 @@ def test_other_methods_are_told_which_a_path_takes(http: httpx.Client, path: str
 
 
 def test_the_problems_are_all_described() -> None:
-    rows = re.findall(r"^\| `([\w-]+)` \| (\d+) \|", (ROOT / "docs" / "run.md").read_text(), re.M)
+    rows = re.findall(r"^\| `([\w-]+)` \| (\d+) \|", (ROOT / "docs" / "rest.md").read_text(), re.M)
     assert rows == [(kind.name, str(kind.status)) for kind in problems.KINDS]
 
 
-def test_head_is_get_without_its_body(http: httpx.Client) -> None:
+def test_head_is_get_without_its_body(http: httpx2.Client) -> None:
     for path in ("/v1/model", "/healthz", "/", "/none"):
         head, get = http.head(path), http.get(path)
         assert (head.status_code, head.content) == (get.status_code, b"")
@@ -109,7 +109,7 @@ def test_head_is_get_without_its_body(http: httpx.Client) -> None:
     assert http.head("/v1/edges").headers["content-type"].startswith("text/event-stream")  # which have no end
 
 
-def test_who_accepts_json_gets_the_edges_once(http: httpx.Client) -> None:
+def test_who_accepts_json_gets_the_edges_once(http: httpx2.Client) -> None:
     assert http.get("/v1/edges", headers={"Accept": "application/json"}).json()["edges"] == []
 
 
@@ -140,7 +140,7 @@ def test_points_that_are_shown_are_few() -> None:
     ],
 )
 def test_bad_requests_are_answered_in_a_sentence(
-    http: httpx.Client, path: str, content: bytes, params: dict[str, object], said: str
+    http: httpx2.Client, path: str, content: bytes, params: dict[str, object], said: str
 ) -> None:
     answer = http.post(path, content=content, params=params)  # type: ignore[arg-type]
     assert answer.status_code == 422 and answer.headers["content-type"] == "application/problem+json"
@@ -148,7 +148,7 @@ def test_bad_requests_are_answered_in_a_sentence(
 
 
 @pytest.mark.parametrize("path", ["/v1/predictions", "/v1/predictions/stream", "/v1/model"])
-def test_a_model_that_is_not_served_is_not_found(http: httpx.Client, path: str) -> None:
+def test_a_model_that_is_not_served_is_not_found(http: httpx2.Client, path: str) -> None:
     answer = http.request("GET" if path == "/v1/model" else "POST", path, content=GREEN, params={"model": "x"})
     assert answer.status_code == 404
     assert "has no model 'x'" in answer.json()["detail"]
@@ -156,12 +156,12 @@ def test_a_model_that_is_not_served_is_not_found(http: httpx.Client, path: str) 
 
 def test_too_large_a_file_is_not_read_to_its_end(progressive: Artifact) -> None:
     with serving(progressive.folder, max_upload_bytes=60) as server:
-        answer = httpx.post(f"{server.url}/v1/predictions", content=GREEN)
+        answer = httpx2.post(f"{server.url}/v1/predictions", content=GREEN)
         assert answer.status_code == 413
         assert "more than 60 bytes" in answer.json()["detail"]
 
 
-def test_models_health_and_metrics(http: httpx.Client, progressive: Artifact, nested: Artifact) -> None:
+def test_models_health_and_metrics(http: httpx2.Client, progressive: Artifact, nested: Artifact) -> None:
     assert http.get("/v1/model").json()["fingerprint"] == progressive.manifest.fingerprint
     name = nested.manifest.name
     assert http.get("/v1/model", params={"model": name}).json()["fingerprint"] == nested.manifest.fingerprint
@@ -180,7 +180,7 @@ def test_models_health_and_metrics(http: httpx.Client, progressive: Artifact, ne
     assert 'artoveq_pictures_total{model="tiny-progressive",point="3"}' in http.get("/metrics").text
 
 
-def test_the_description_has_examples(http: httpx.Client) -> None:
+def test_the_description_has_examples(http: httpx2.Client) -> None:
     described = http.get("/openapi.json").json()
     assert set(described["paths"]) == {
         "/v1/predictions", "/v1/predictions/stream", "/v1/edges", "/v1/model", "/v1/models",
@@ -193,7 +193,7 @@ def test_the_description_has_examples(http: httpx.Client) -> None:
     assert body["content"]["image/png"]["schema"]["format"] == "binary"
 
 
-def test_a_reconstruction_is_a_png_file_in_json_or_alone(http: httpx.Client, reconstruction: Artifact) -> None:
+def test_a_reconstruction_is_a_png_file_in_json_or_alone(http: httpx2.Client, reconstruction: Artifact) -> None:
     model = reconstruction.manifest.name
     grey = file_of(np.full((40, 50, 3), 128, np.uint8))
     for point, payload_bytes in ((1, 32), (2, 33), (5, 80)):
@@ -209,7 +209,7 @@ def test_a_reconstruction_is_a_png_file_in_json_or_alone(http: httpx.Client, rec
     assert [e["point"] for e in streamed] == [1, 3, 5] and all("png" in e for e in streamed)
 
 
-def test_a_picture_asked_of_a_classifier_is_refused_with_a_sentence(http: httpx.Client) -> None:
+def test_a_picture_asked_of_a_classifier_is_refused_with_a_sentence(http: httpx2.Client) -> None:
     refused = http.post("/v1/predictions", content=GREEN, headers={"Accept": "image/png"})
     assert refused.status_code == 406
     assert refused.json()["detail"] == (

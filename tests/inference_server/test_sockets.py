@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
-import httpx
+import httpx2
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -192,7 +192,7 @@ def test_thousands_of_messages_at_once_do_not_keep_others_waiting(server: Runnin
         slowest = 0.0
         while sending.is_alive():
             began = time.monotonic()
-            assert httpx.get(f"{server.url}/healthz").status_code == 200
+            assert httpx2.get(f"{server.url}/healthz").status_code == 200
             slowest = max(slowest, time.monotonic() - began)
         attacker.shutdown(socket.SHUT_RDWR)
         reading.join()
@@ -219,7 +219,7 @@ def test_silent_ones_make_room_for_who_asks(progressive: Artifact) -> None:
         talking = stack.enter_context(begun(server, progressive))
         for _ in range(4):
             stack.enter_context(opened(server))
-        assert httpx.get(f"{server.url}/healthz").status_code == 200
+        assert httpx2.get(f"{server.url}/healthz").status_code == 200
         talking.send(payload(1, 3, bytes(4)).SerializeToString())
         assert response(talking).HasField("receipt")
 
@@ -241,7 +241,7 @@ def test_an_idle_stream_is_ended(progressive: Artifact) -> None:
 
 def test_a_rate_is_the_caller_s_on_all_ways(progressive: Artifact) -> None:
     with serving(progressive.folder, rate_pictures=0.01) as server:
-        assert httpx.post(f"{server.url}/v1/predictions", content=png("red")).status_code == 200
+        assert httpx2.post(f"{server.url}/v1/predictions", content=png("red")).status_code == 200
         said, _, _ = exchange(server, hello(progressive), payload(1, 3, bytes(4)))
         (failure,) = (one.failure for one in said if one.HasField("failure"))
         assert "may send 0.01 pictures a second" in failure.message and failure.retry_after_ms > 90_000
@@ -343,7 +343,7 @@ def test_the_page_knows_who_streams(progressive: Artifact) -> None:
     with serving(progressive.folder) as server, begun(server, progressive) as stream:
         stream.send(payload(1, 3, bytes(4)).SerializeToString())
         assert response(stream).HasField("receipt") and response(stream).answer.final
-        edges = httpx.get(f"{server.url}/v1/edges", headers={"Accept": "application/json"}).json()
+        edges = httpx2.get(f"{server.url}/v1/edges", headers={"Accept": "application/json"}).json()
         assert edges["connected"] == 1
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import httpx
+import httpx2
 import pytest
 
 from inference_server.server import Server
@@ -44,7 +44,7 @@ def test_only_strangers_wait(tmp_path: Path, token: str, waits: bool) -> None:
                 ]
                 codes = {await call.code() for call in calls}
                 over_grpc = time.monotonic() - began
-            async with httpx.AsyncClient(base_url=f"http://localhost:{server.http_port}", headers=sent) as client:
+            async with httpx2.AsyncClient(base_url=f"http://localhost:{server.http_port}", headers=sent) as client:
                 began = time.monotonic()
                 answers = await asyncio.gather(*(client.get("/v1/models") for _ in range(ASKED)))
             return over_grpc, codes, time.monotonic() - began, {one.status_code for one in answers}

@@ -6,7 +6,7 @@ from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 import torch
@@ -133,7 +133,7 @@ def test_it_answers_with_pictures_over_grpc_and_rest(artifact: Artifact) -> None
             assert TASKS["reconstruction"].score_of_answer(result.answers[-1].value, original, 0) > 15
         file = Path(str(artifact.folder) + ".png")
         Image.fromarray(original).save(file)
-        answer = httpx.post(f"{server.url}/v1/predictions", content=file.read_bytes(), params={"point": best}).json()
+        answer = httpx2.post(f"{server.url}/v1/predictions", content=file.read_bytes(), params={"point": best}).json()
         assert np.array_equal(read_picture(b64decode(answer["png"])), result.picture)
 
 
