@@ -40,8 +40,10 @@ Tables = dict[str, dict[str, Any]]
 """By the command, what its options are."""
 
 
-def read(path: Path, options: Mapping[str, Collection[str]]) -> Tables:
+def read(path: Path, options: Mapping[str, Collection[str] | None]) -> Tables:
     """A table for each command, from a TOML file. options: what each command takes; those of `serve` are settings.
+
+    None: a table that is meant for others, and not looked at.
 
     Raises:
         SettingsError: if the file cannot be read, or names what there is not.
@@ -56,7 +58,8 @@ def read(path: Path, options: Mapping[str, Collection[str]]) -> Tables:
         if not isinstance(table, dict):
             raise SettingsError(f"In {path} {command} is outside a table; write it below [serve] or another command.")
         check([command], options, f"In {path} there is no command")
-        check(table, options[command], f"In {path}, [{command}], there is no option")
+        if (known := options[command]) is not None:
+            check(table, known, f"In {path}, [{command}], there is no option")
     return {command: {_key(name): value for name, value in table.items()} for command, table in tables.items()}
 
 

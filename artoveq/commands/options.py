@@ -90,17 +90,20 @@ SpoolParts = Annotated[
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """The command as typer reads it: for each parameter that is a group, the group's fields are options."""
-    hints = get_type_hints(command, include_extras=True)
+    # Not by get_type_hints: Python 3.10's hides what is Annotated where the default is None.
+    parameters = inspect.signature(command, eval_str=True).parameters
     groups: dict[str, type[Any]] = {
-        name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)
+        name: one.annotation
+        for name, one in parameters.items()
+        if isinstance(one.annotation, type) and is_dataclass(one.annotation)
     }
     options: list[inspect.Parameter] = []
-    for name, parameter in inspect.signature(command).parameters.items():
+    for name, parameter in parameters.items():
         if name in groups:
             of_group = get_type_hints(groups[name], include_extras=True)
             options += [_option(field.name, field.default, of_group[field.name]) for field in fields(groups[name])]
         else:
-            options.append(_option(name, parameter.default, hints[name]))
+            options.append(_option(name, parameter.default, parameter.annotation))
 
     @functools.wraps(command)
     def run(**given: Any) -> None:

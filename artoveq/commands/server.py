@@ -36,7 +36,7 @@ def serve(
     """Serve models: gRPC for edges, REST for everyone. A setting NAME is the variable ARTOVEQ_NAME, too."""
     from inference_server.lifetime import end
     from inference_server.server import serve as run
-    from inference_server.settings import read_settings
+    from inference_server.settings import Settings, read_settings
 
     given: dict[str, Any] = {"model": tuple(model or ()), "host": host, "port": port, "http_port": http_port}
     given = {name: value for name, value in given.items() if value not in (None, ())}
@@ -45,23 +45,23 @@ def serve(
         if not equals:
             raise SettingsError(f"{one!r} sets nothing; write --set NAME=VALUE.")
         given[name.replace("-", "_")] = value
-    check(given, settings(), "There is no setting")
+    check(given, Settings.model_fields, "There is no setting")
     asyncio.run(run(read_settings(context.obj or {}, **given)))
     end()
 
 
-def settings() -> frozenset[str]:
-    """The names of what `serve` takes; none where the server is not installed."""
+def settings() -> frozenset[str] | None:
+    """The names of what `serve` takes; None where the server is not installed, so that nobody can say."""
     try:
         from inference_server.settings import Settings
     except ModuleNotFoundError:
-        return frozenset()
+        return None
     return frozenset(Settings.model_fields)
 
 
 def variables() -> set[str]:
     """Their environment variables."""
-    return {f"{PREFIX}{name.upper()}" for name in settings()}
+    return {f"{PREFIX}{name.upper()}" for name in settings() or ()}
 
 
 def health(

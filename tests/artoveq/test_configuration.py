@@ -54,6 +54,12 @@ def test_options_in_a_file_are_written_in_either_way(tmp_path: Path) -> None:
     assert read(tmp_path / "artoveq.toml", OPTIONS) == {"watch": {"ca_file": "ca.pem", "server": "a:1"}}
 
 
+def test_an_edge_leaves_the_table_of_a_server_that_is_not_installed(tmp_path: Path) -> None:
+    (tmp_path / "artoveq.toml").write_text("[serve]\nqueue_pictures = 3\n[watch]\nserver = 'a:1'\n")
+    found = read(tmp_path / "artoveq.toml", {**OPTIONS, "serve": None})
+    assert found["watch"] == {"server": "a:1"}
+
+
 def test_a_misspelt_variable_is_named(caplog: pytest.LogCaptureFixture) -> None:
     def check(name: str, *, strict: bool) -> None:
         check_environment(

@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 import readme_renderer.markdown
 
-from docs.site import PICTURES, repository
-from tests.conftest import MODEL, ROOT
+from artoveq.processes import ServerProcess
+from docs.site import PICTURES as SUFFIXES
+from docs.site import repository
+from tests.conftest import MODEL, PICTURES, ROOT
 from wire.manifest import TORCH_DECODER
 
+OLDEST = "3.10"
 pytestmark = pytest.mark.slow  # it builds the package, and starts processes
 
 
@@ -29,6 +32,26 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(folder / "site")
     return folder / "site"
+
+
+def test_an_edge_runs_on_the_oldest_python(installed: Path, server: ServerProcess, tmp_path: Path) -> None:
+    """In an environment of its own, without extras, away from the repository."""
+    if subprocess.run(["uv", "python", "find", "--quiet", OLDEST], check=False).returncode:
+        pytest.skip(f"wants Python {OLDEST}")
+    (wheel,) = installed.parent.glob("*.whl")
+    alone = ["uv", "run", "--quiet", "--isolated", "--no-project", "--python", OLDEST, "--with", str(wheel)]
+
+    def artoveq(*words: str) -> str:
+        done = subprocess.run(
+            [*alone, "artoveq", *words], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    picture = str(PICTURES / "dingo.png")
+    assert "dingo" in artoveq("classify", picture, "--server", server.address, "--budget", "5s")
+    (tmp_path / "artoveq.toml").write_text(f'[serve]\nport = 1\n[classify]\nserver = "{server.address}"\n')
+    assert "dingo" in artoveq("--config", "artoveq.toml", "classify", picture, "--budget", "5s")
 
 
 def test_the_demo_runs_from_what_was_installed(installed: Path) -> None:
@@ -62,6 +85,6 @@ def test_the_readme_is_one_that_an_index_shows(installed: Path) -> None:
     assert len(links) > 20 and all(link.startswith(("https://", "http://localhost", "#")) for link in links)
     web = repository()
     for kind, path in re.findall(rf"{re.escape(web)}/(blob|raw)/main/([^\"#]+)", html):
-        assert (ROOT / path).is_file() and (kind == "raw") == (Path(path).suffix in PICTURES)
+        assert (ROOT / path).is_file() and (kind == "raw") == (Path(path).suffix in SUFFIXES)
     urls = dict(url.split(", ") for url in message.get_all("Project-URL") or ())
     assert urls["Repository"] == web and len(urls) >= 4
