@@ -8,7 +8,6 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +22,10 @@ from wire.exceptions import AccessDenied, ServerError, ServerUnavailable, UsageE
 from wire.shown import shown, without_secrets
 
 TIMEOUT_S = 10.0
-KEPT = 240
 
 
 def events(url: str, token: str | None, ca_file: Path | None) -> Iterator[dict[str, Any]]:
-    """What the server tells its viewers, four times a second, until it stops.
+    """What the server tells its viewers, once a second, until it stops.
 
     Raises:
         UsageError: if the address has a password in it.
@@ -56,47 +54,41 @@ def events(url: str, token: str | None, ca_file: Path | None) -> Iterator[dict[s
 
 @dataclass
 class Screen:
-    """The edges as they are known: reports come in pieces and are kept here."""
+    """The edges as they are known: lines come when they change, and are kept here."""
 
-    reports: dict[int, deque[dict[str, Any]]] = field(default_factory=dict)
+    lines: dict[int, dict[str, Any]] = field(default_factory=dict)
     shown: Group = field(default_factory=Group)
 
     def show(self, news: dict[str, Any]) -> None:
         """Takes what is new."""
+        self.lines.update({edge["number"]: edge for edge in news["edges"]})
+        for number in news["gone"]:
+            self.lines.pop(number, None)
         table = Table("edge", "pictures", "point", "bytes", "capacity", "within budget", "answer", box=None)
-        numbers = {edge["number"] for edge in news["edges"]}
-        self.reports = {n: kept for n, kept in self.reports.items() if n in numbers}
-        for edge in news["edges"]:
-            kept = self.reports.setdefault(edge["number"], deque(maxlen=KEPT))
-            kept.extend(edge["reports"])
-            table.add_row(*_cells(edge, kept))
-        title = f"{news['connected']} edges, {news['waiting']} pictures waiting"
+        for edge in self.lines.values():
+            if edge["connected"]:
+                table.add_row(*_cells(edge))
+        title = f"{news['connected']} edges, {news['server']['waiting']} pictures waiting"
         self.shown = Group(f"[bold]{title}[/]", table)
 
 
-def _cells(edge: dict[str, Any], reports: deque[dict[str, Any]]) -> tuple[str, ...]:
-    picture = edge["picture"]
-    point = size = answer = "–"
-    if picture:
-        newest = picture["answers"][-1]
-        point, size = str(newest["point"]), str(newest["payload_bytes"])
-        answer = escape(shown(_said(newest)))
-    capacity = met = "–"
-    if reports:
-        measured = reports[-1]["capacity"]
-        capacity = f"{measured / 1000:.1f} kbit/s" if measured else "–"
-        met = f"{sum(r['latency_ms'] <= r['budget_ms'] for r in reports) / len(reports):.0%}"
-    return escape(shown(edge["name"])), f"{edge['pictures']:,}", point, size, capacity, met, answer
+def _cells(edge: dict[str, Any]) -> tuple[str, ...]:
+    newest, capacity, in_time = edge["answer"], edge["capacity"], edge["in_time"]
+    return (
+        escape(shown(edge["name"])),
+        f"{edge['pictures']:,}",
+        str(newest["point"]) if newest else "–",
+        str(newest["payload_bytes"]) if newest else "–",
+        f"{capacity / 1000:.1f} kbit/s" if capacity else "–",
+        "–" if in_time is None else f"{in_time:.0%}",
+        escape(shown(_said(newest))) if newest else "–",
+    )
 
 
 def _said(answer: dict[str, Any]) -> str:
-    """A class, or what another task says."""
-    if "classes" in answer:
-        best = answer["classes"][0]
-        return f"{best['name']} {best['probability']:.0%}"
-    if "png" in answer:
-        return "reconstructed"
-    return json.dumps({key: value for key, value in answer.items() if key not in ("point", "payload_bytes")})
+    """In a few words, and how sure it is."""
+    confidence = answer["confidence"]
+    return str(answer["said"]) if confidence is None else f"{answer['said']} {confidence:.0%}"
 
 
 def dashboard(url: str, token: str | None, ca_file: Path | None, *, once: bool) -> None:
@@ -106,6 +98,6 @@ def dashboard(url: str, token: str | None, ca_file: Path | None, *, once: bool) 
         screen.show(next(events(url, token, ca_file)))
         console.print(screen.shown)
         return
-    with Live(get_renderable=lambda: screen.shown, console=console, screen=True, refresh_per_second=4):
+    with Live(get_renderable=lambda: screen.shown, console=console, screen=True, refresh_per_second=2):
         for news in events(url, token, ca_file):
             screen.show(news)

@@ -242,14 +242,20 @@ class AsyncClient:
     async def report(
         self, result: Result, picture: PictureSource, *, thumbnail: bool = False, true_capacity: float | None = None
     ) -> None:
-        """Shows a result on the server's page. It takes some 40 bytes of the uplink, 300 more with a thumbnail.
+        """Shows a result on the server's page. It takes some 60 bytes of the uplink, 300 more with a thumbnail.
 
         true_capacity: bits per second, where the caller knows them. A server that cannot be reached now is told
         nothing.
         """
-        size, measured = self.encoder.manifest.preprocessing.size, self.control.estimator.seen(_now())
+        size, estimator = self.encoder.manifest.preprocessing.size, self.control.estimator
         report = report_of(
-            result, picture_of(picture), size, thumbnail=thumbnail, capacity=measured, true_capacity=true_capacity
+            result,
+            picture_of(picture),
+            size,
+            thumbnail=thumbnail,
+            capacity=estimator.seen(_now()),
+            spread=estimator.spread(),
+            true_capacity=true_capacity,
         )
         with contextlib.suppress(ServerError):
             await (await self._connected()).report(report)

@@ -28,22 +28,31 @@ def report_of(
     *,
     thumbnail: bool = False,
     capacity: float | None = None,
+    spread: tuple[float, float] | None = None,
     true_capacity: float | None = None,
 ) -> pb.Report:
     """A result as a report. size: of the encoder's input.
 
-    capacity, true_capacity: bits per second, as measured and where they are known.
+    capacity, true_capacity: bits per second, as measured and where they are known. spread: what pictures are expected
+    to find, with a capacity that was measured.
     """
     fitted = fit_picture(picture, size)
     small = file_bytes(fit_picture(fitted, THUMBNAIL_SIDE), "WebP", THUMBNAIL_QUALITY) if thumbnail else b""
+    low, high = spread if spread and capacity else (0.0, 0.0)
+    first = result.answers[0]
     return pb.Report(
         point=result.answers[-1].point,
         payload_bytes=result.payload_bytes,
         capacity=round(capacity or 0),
         true_capacity=round(true_capacity or 0),
-        latency_us=round(result.answers[0].after * 1e6),
+        capacity_low=round(low),
+        capacity_high=round(high),
+        latency_us=round(first.after * 1e6),
         budget_us=round(result.budget * 1e6),
         jpeg_bytes=len(file_bytes(fitted, "JPEG")),
         webp_bytes=len(file_bytes(fitted, "WebP")),
         thumbnail=small,
+        encode_us=round(result.encode * 1e6),
+        queue_us=round(first.queue * 1e6),
+        decode_us=round(first.decode * 1e6),
     )

@@ -34,6 +34,7 @@ class Deployment:
         self.edges = Edges(settings.reporting_edges)
         self.port = settings.port
         """Of gRPC, as it is in use."""
+        self.began = time.monotonic()
         self.leaving = False
         """The server is about to stop; still, it takes new work."""
         self.draining = False

@@ -13,6 +13,7 @@ import numpy as np
 from inference_server import metrics
 from inference_server.answers import Decoded
 from inference_server.decoder import Decoder
+from inference_server.load import Load
 from inference_server.scheduler import Scheduler, Work
 from wire.exceptions import ArtoveqError, ServerError
 from wire.manifest import Manifest
@@ -35,6 +36,12 @@ class DecoderRunner:
         self._wake: asyncio.Handle | None = None
         self._window: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
+        self.load = Load()
+
+    @property
+    def device(self) -> str:
+        """Where it decodes."""
+        return self._decoder.device
 
     @property
     def waiting(self) -> int:
@@ -133,6 +140,8 @@ class DecoderRunner:
         self._feed()  # first of all: the decoder does not wait while answers are handed out
         metrics.BATCH_SIZE.observe(len(batch))
         metrics.DECODE_SECONDS.observe(duration)
+        ended = began + duration
+        self.load.decoded(ended, [ended - work.since for work in batch], self._scheduler.waiting)
         for i, work in enumerate(batch):
             try:
                 work.deliver(output if isinstance(output, ArtoveqError) else _decoded(work, output[i], began, duration))

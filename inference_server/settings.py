@@ -99,8 +99,8 @@ class Settings(BaseSettings):
     caller_viewers: int = Field(8, ge=1)
     """Of those, pages of one caller."""
     reporting_edges: int = Field(256, ge=1)
-    """Edges whose reports and thumbnails are kept for the page; where more report, the caller that has most of them
-    loses those of the one that has been silent longest."""
+    """Edges whose reports, thumbnails and last hour are kept for the page, also when they have gone; where there are
+    more, the caller that has most of them loses those of the one that has been silent longest."""
     tls_certificate: Path | None = None
     """PEM file of the certificate, with its chain; both ports then speak TLS alone."""
     tls_key: Path | None = None

@@ -24,6 +24,8 @@ REMEMBERED = 100
 ALIKE, OTHERWISE = 1.4, 0.2
 """What was sent at a capacity within this factor counts fully; anything else by so much: a slow link seldom drops
 as a fast one does."""
+SPREAD = (0.1, 0.9)
+"""Shares of the pictures that find less than the ends of what `spread` gives."""
 PRIOR = np.array((0.25, 0.5, 0.8, 0.95, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0))
 """What may become of a capacity, before anything was seen; all of them together weigh as much as one picture."""
 NOTHING = np.empty(0)
@@ -85,6 +87,17 @@ class LinkEstimator:
         """What to tell people: the capacity where something has filled the link lately, and no "at least"."""
         return self.filled[0] if self.filled is not None and now <= self.filled[1] + LATELY_S else None
 
+    def spread(self) -> tuple[float, float] | None:
+        """Capacities between which four of five pictures are expected to find the link, as the newest ones found it."""
+        if self.capacity is None or not len(self._seen()):
+            return None
+        _, ratio, expected = self._seen().T
+        weight = self._weight(expected, self.capacity)
+        order = ratio.argsort()
+        share = weight[order].cumsum() / weight.sum()
+        low, high = (self.capacity * ratio[order][share.searchsorted(part)] for part in SPREAD)
+        return float(low), float(high)
+
     def at_most(self, sample: Sample | None) -> None:
         """What a picture in the midst of being sent says: what has arrived of it, or is overdue."""
         if sample is not None and not sample.app_limited and self.capacity is not None:
@@ -101,6 +114,11 @@ class LinkEstimator:
             self._overhead_s = median(row[0] for row in rows) if rows else 0.0
         return self._table
 
+    @staticmethod
+    def _weight(expected: Floats, known: float) -> Floats:
+        """How much each picture counts, by the capacity that was expected for it."""
+        return np.where((known < ALIKE * expected) & (expected < ALIKE * known), 1.0, OTHERWISE)
+
     def delivery(self, budget: float, overhead_s: float) -> DeliveryDistribution:
         """How many bits arrive and are answered within `budget` seconds.
 
@@ -111,7 +129,7 @@ class LinkEstimator:
             return DeliveryDistribution(NOTHING, np.zeros(1), NOTHING)
         overhead, ratio, expected = self._seen().T
         prior = known * PRIOR * (budget - (self._overhead_s if len(overhead) else overhead_s))
-        weight = np.where((known < ALIKE * expected) & (expected < ALIKE * known), 1.0, OTHERWISE)
+        weight = self._weight(expected, known)
         bits = known * ratio * (budget - overhead)
         order = bits.argsort()
         weights = np.concatenate([weight[order][::-1].cumsum()[::-1], np.zeros(1)])

@@ -1,16 +1,15 @@
-"""The edges that are connected, as the page shows them. Nothing of it is rendered unless somebody looks."""
+"""The edges that are connected, or have been within the hour, as the page shows them."""
 
 from __future__ import annotations
 
-import base64
 import itertools
 import time
-from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
 
 from inference_server import metrics
 from inference_server.answers import Decoded, answer_message
+from inference_server.history import KEPT, STEP_S
+from inference_server.page.trail import Trail
 from inference_server.shares import Shares
 from inference_server.streams.actions import Answered
 from wire.exceptions import ProtocolError
@@ -19,10 +18,9 @@ from wire.manifest import Manifest
 from wire.shown import shown
 from wire.tasks import task_of
 
-REPORTS_KEPT = 240
 NAME_LENGTH = 64
 THUMBNAIL_BYTES = 16384
-SHOWN_TOP_K = 3
+REMEMBERED_S = KEPT * STEP_S
 
 
 @dataclass
@@ -35,24 +33,9 @@ class Shown:
     """Bytes that had arrived, and what was decoded from them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """What is kept of a report: numbers alone, since a message keeps all that came with it. at: of our clock."""
-
-    at: float
-    point: int
-    payload_bytes: int
-    capacity: float
-    true_capacity: float
-    latency_us: int
-    budget_us: int
-    jpeg_bytes: int
-    webp_bytes: int
-
-
 @dataclass(eq=False)
 class Edge:
-    """One stream: its newest answered picture, and the newest reports of the edge with their times."""
+    """Its newest answered picture, and what is kept of those before. Times are of the monotonic clock."""
 
     number: int
     caller: str
@@ -61,9 +44,11 @@ class Edge:
     pictures: int = 0
     """Those that were answered."""
     active: float = field(default_factory=time.monotonic)
+    """When it was heard last."""
+    connected: bool = True
     newest: Shown | None = None
-    reports: deque[Reported] = field(default_factory=lambda: deque(maxlen=REPORTS_KEPT))
-    reported: int = 0
+    trail: Trail | None = None
+    """None: the server keeps it of other edges."""
     thumbnail: bytes = b""
     thumbnails: int = 0
 
@@ -72,6 +57,7 @@ class Edge:
         self.pictures += note.first
         self.active = time.monotonic()
         if self.newest is None or note.picture_id > self.newest.number:
+            self._settle()
             self.newest = Shown(note.picture_id, note.target)
         if note.picture_id == self.newest.number:
             self.newest.answers.append((note.payload_bytes, note.decoded))
@@ -90,40 +76,61 @@ class Edge:
         if report.thumbnail:
             self.thumbnail = report.thumbnail
             self.thumbnails += 1
-        self.reports.append(
-            Reported(
-                at=round(time.monotonic(), 3),
-                point=report.point,
-                payload_bytes=report.payload_bytes,
-                capacity=report.capacity,
-                true_capacity=report.true_capacity,
-                latency_us=report.latency_us,
-                budget_us=report.budget_us,
-                jpeg_bytes=report.jpeg_bytes,
-                webp_bytes=report.webp_bytes,
-            )
-        )
-        self.reported += 1
+        if self.trail is None:
+            self.trail = Trail()
+        self.trail.report(time.monotonic(), report, self._decoded)
+
+    def forget(self) -> None:
+        """Makes room for other edges."""
+        self.trail, self.thumbnail = None, b""
+
+    def _settle(self) -> None:
+        """The picture before has probably had its last answer."""
+        if self.trail is not None and self.newest is not None and self.newest.answers:
+            self.trail.pictured(self.active, self.newest.answers[-1][0], self._decoded)
+
+    @property
+    def _decoded(self) -> Decoded | None:
+        """The newest answer, where it names classes."""
+        named = self.newest is not None and self.newest.answers and self.manifest.task.classes
+        return self.newest.answers[-1][1] if self.newest is not None and named else None
 
 
 class Edges:
-    """All connected edges; of `reporting` of them the reports are kept."""
+    """Of `kept` edges there is more than the newest answer, and they are still known once they have gone."""
 
-    def __init__(self, reporting: int) -> None:
+    def __init__(self, kept: int) -> None:
         self._numbers = itertools.count(1)
         self.connected: dict[int, Edge] = {}
-        self._reporting: Shares[Edge] = Shares(reporting)
+        self.departed: dict[tuple[str, str], Edge] = {}
+        """By caller and name, the one that left last at the end."""
+        self._kept: Shares[Edge] = Shares(kept)
 
     def join(self, caller: str, name: str, host: str, manifest: Manifest) -> Edge:
-        """A new stream of a caller; an edge without a name is called by its host."""
-        edge = Edge(next(self._numbers), caller, shown(name, NAME_LENGTH) or host, manifest)
+        """A new stream of a caller; an edge without a name is called by its host. One that comes back goes on."""
+        name = shown(name, NAME_LENGTH) or host
+        edge = self.departed.pop((caller, name), None)
+        if edge is None:
+            edge = Edge(next(self._numbers), caller, name, manifest)
+        elif edge.manifest is not manifest:
+            edge.newest = None
+        edge.manifest, edge.connected, edge.active = manifest, True, time.monotonic()
+        if edge.newest is not None:
+            edge.newest.number = -1  # the pictures of a new stream are counted anew
         self.connected[edge.number] = edge
+        self._keep(edge)
         return edge
 
     def leave(self, edge: Edge) -> None:
         """The stream has ended."""
         del self.connected[edge.number]
-        self._reporting.pop(edge.caller, edge.number)
+        edge.connected = False
+        if edge.trail is None:
+            return
+        older = self.departed.pop((edge.caller, edge.name), None)
+        if older is not None:
+            self._kept.pop(older.caller, older.number)
+        self.departed[edge.caller, edge.name] = edge
 
     def report(self, edge: Edge, report: pb.Report) -> None:
         """What an edge says of its newest picture.
@@ -132,62 +139,30 @@ class Edges:
             ProtocolError: if the thumbnail is too large.
         """
         edge.report(report)
-        for other in self._reporting.put(edge.caller, edge.number, edge):
-            other.reports.clear()
-            other.thumbnail = b""
+        self._keep(edge)
+
+    def find(self, number: int) -> Edge | None:
+        """An edge that is known."""
+        return self.connected.get(number) or next((e for e in self.departed.values() if e.number == number), None)
+
+    def known(self, now: float) -> list[Edge]:
+        """All that are connected, and those that have gone within the hour."""
+        for key, edge in list(self.departed.items()):
+            if edge.active < now - REMEMBERED_S:
+                del self.departed[key]
+                self._kept.pop(edge.caller, edge.number)
+        return [*self.connected.values(), *self.departed.values()]
+
+    def _keep(self, edge: Edge) -> None:
+        if edge.trail is None:
+            edge.trail = Trail()
+        for other in self._kept.put(edge.caller, edge.number, edge):
+            other.forget()
+            if not other.connected:
+                self.departed.pop((other.caller, other.name), None)
 
 
-class View:
-    """What one viewer has seen already, so that only news is sent."""
-
-    def __init__(self, edges: Edges, most: int) -> None:
-        self._edges, self._most = edges, most
-        self._seen: dict[int, tuple[int, int]] = {}
-
-    def news(self) -> dict[str, Any]:
-        """The edges that were active last, as JSON values: reports and thumbnails that are new, the rest as it is."""
-        everyone = self._edges.connected.values()
-        shown = sorted(sorted(everyone, key=lambda e: -e.active)[: self._most], key=lambda e: e.number)
-        rows = [self._row(edge) for edge in shown]
-        self._seen = {edge.number: (edge.reported, edge.thumbnails) for edge in shown}
-        return {"connected": len(everyone), "now": round(time.monotonic(), 3), "edges": rows}
-
-    def _row(self, edge: Edge) -> dict[str, Any]:
-        reported, thumbnails = self._seen.get(edge.number, (0, 0))
-        new = list(edge.reports)[-(edge.reported - reported) :] if edge.reported > reported else []
-        row = {
-            "number": edge.number,
-            "name": edge.name,
-            "model": edge.manifest.name,
-            "points": len(edge.manifest.points),
-            "pictures": edge.pictures,
-            "active": round(edge.active, 3),
-            "picture": _picture(edge.manifest, edge.newest) if edge.newest else None,
-            "reports": [_row_of(report) for report in new],
-        }
-        if edge.thumbnails > thumbnails and edge.thumbnail:
-            row["thumbnail"] = "data:image/webp;base64," + base64.b64encode(edge.thumbnail).decode()
-        return row
-
-
-def _picture(manifest: Manifest, shown: Shown) -> dict[str, Any]:
+def described(manifest: Manifest, decoded: Decoded, top_k: int) -> dict[str, object]:
+    """An answer as its task says it, as JSON values."""
     task = task_of(manifest)
-    answers = []
-    for payload_bytes, decoded in shown.answers:
-        value = task.read(answer_message(decoded, task, manifest, SHOWN_TOP_K))
-        answers.append({"point": decoded.point, "payload_bytes": payload_bytes, **task.describe(value)})
-    return {"number": shown.number, "point": shown.target, "answers": answers}
-
-
-def _row_of(report: Reported) -> dict[str, Any]:
-    return {
-        "at": report.at,
-        "point": report.point,
-        "payload_bytes": report.payload_bytes,
-        "capacity": report.capacity or None,
-        "true_capacity": report.true_capacity or None,
-        "latency_ms": report.latency_us / 1000,
-        "budget_ms": report.budget_us / 1000,
-        "jpeg_bytes": report.jpeg_bytes,
-        "webp_bytes": report.webp_bytes,
-    }
+    return task.describe(task.read(answer_message(decoded, task, manifest, top_k)))

@@ -8,25 +8,28 @@ from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from inference_server.access import Caller
 from inference_server.deployment import Deployment
-from inference_server.page.edges import View
+from inference_server.page.health import Health
+from inference_server.page.view import Close, Overview
 from inference_server.rest.bodies import refused
 from inference_server.rest.events import MEDIA_TYPE, RETRY, event, schema
 from inference_server.rest.identity import caller_of
-from inference_server.rest.problems import OVERLOADED, STOPPING, TOKEN_WANTED
+from inference_server.rest.problems import OVERLOADED, STOPPING, TOKEN_WANTED, VALUE_IMPOSSIBLE
 from wire.exceptions import AccessDenied, ServerOverloaded
 
 FILES = Path(__file__).parent / "static"
-INTERVAL_S = 0.25
-SHOWN_EDGES = 24
+INTERVAL_S, CLOSE_INTERVAL_S = 1.0, 0.25
+"""From event to event: of all edges, and of one."""
+SHOWN_EDGES = 512
 HEADERS = {"Cache-Control": "no-store", "Connection": "close"}
 """Where the events end, so does the connection: who is refused keeps nothing open."""
+EdgeNumber = Annotated[int | None, Query(ge=1, description="Of one edge, as the events number it: all that is kept.")]
 
 
 class Page(StaticFiles):
@@ -47,36 +50,43 @@ def page_routes(deployment: Deployment) -> APIRouter:
         response_class=StreamingResponse,
         responses={
             200: {
-                "description": "Server-sent events, four a second: `edges`, what is new of the edges that are "
-                "connected. The first one tells all that is kept; who accepts application/json gets that one alone.",
+                "description": "Server-sent events `edges`, one a second: how the server is, and a line for each edge. "
+                "With `edge`, four a second: all of that edge. The first one tells all that is kept, an hour of it in "
+                "steps of ten seconds, the others what is new; who accepts application/json gets the first one alone.",
                 "content": {
                     "text/event-stream": {"schema": schema("edges")},
                     "application/json": {"schema": {"type": "object"}},
                 },
             },
-            **refused(TOKEN_WANTED, OVERLOADED, STOPPING),
+            **refused(TOKEN_WANTED, VALUE_IMPOSSIBLE, OVERLOADED, STOPPING),
         },
         tags=["watch"],
     )
-    async def watch_edges(request: Request, caller: Annotated[Caller, Depends(caller_of(deployment))]) -> Response:
+    async def watch_edges(
+        request: Request, caller: Annotated[Caller, Depends(caller_of(deployment))], edge: EdgeNumber = None
+    ) -> Response:
         """The edges that are connected: newest answers, operating points, capacities, deadlines."""
         deployment.refuse_when_draining()
         deployment.access.may_view(caller)
         if "application/json" in request.headers.get("accept", ""):
-            return JSONResponse(news(View(deployment.edges, SHOWN_EDGES)), headers={"Cache-Control": "no-store"})
-        return StreamingResponse(events(caller), media_type=MEDIA_TYPE, headers=HEADERS)
+            return JSONResponse(told(*views(edge)), headers={"Cache-Control": "no-store"})
+        return StreamingResponse(events(caller, edge), media_type=MEDIA_TYPE, headers=HEADERS)
 
-    def news(view: View) -> dict[str, Any]:
-        waiting = sum(model.decoder.waiting for model in deployment.models)
-        return {"waiting": waiting, "port": deployment.port, **view.news()}
+    def views(edge: int | None) -> tuple[Health, Overview | Close]:
+        edges = deployment.edges
+        return Health(deployment), Overview(edges, SHOWN_EDGES) if edge is None else Close(edges, edge)
 
-    async def events(caller: Caller) -> AsyncIterator[str]:
-        view, numbers = View(deployment.edges, SHOWN_EDGES), count(1)
+    def told(health: Health, view: Overview | Close) -> dict[str, Any]:
+        now = time.monotonic()
+        return {"now": round(now, 3), "port": deployment.port, "server": health.news(now), **view.news(now)}
+
+    async def events(caller: Caller, edge: int | None) -> AsyncIterator[str]:
+        (health, view), numbers = views(edge), count(1)
         yield RETRY
         with contextlib.suppress(AccessDenied, ServerOverloaded), deployment.access.viewing(caller):
             while not deployment.draining:
                 deployment.access.check(caller, time.monotonic())
-                yield event(next(numbers), "edges", news(view))
-                await asyncio.sleep(INTERVAL_S)
+                yield event(next(numbers), "edges", told(health, view))
+                await asyncio.sleep(INTERVAL_S if edge is None else CLOSE_INTERVAL_S)
 
     return router

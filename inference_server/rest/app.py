@@ -137,7 +137,9 @@ def build_app(deployment: Deployment, streams: Streams) -> FastAPI:
         return FileResponse(FILES / "docs.html")
 
     app.include_router(page_routes(deployment))
-    app.router.default = Page(directory=FILES, html=True)  # not mounted: that would take each path's other methods
+    app.router.default = Page(
+        directory=FILES, html=True, follow_symlink=True
+    )  # not mounted: that would take each path's other methods
     return app
 
 

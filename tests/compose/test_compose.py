@@ -48,12 +48,13 @@ def page() -> Iterator[str]:
 def reports(page: str, name: str, seconds: float) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """What the page is told of an edge: each report, with the newest picture then."""
     until = time.monotonic() + seconds
-    with httpx2.stream("GET", f"{page}/v1/edges", timeout=30) as answer:
+    known = httpx2.get(f"{page}/v1/edges", headers={"Accept": "application/json"}, timeout=30).json()["edges"]
+    (number,) = [edge["number"] for edge in known if edge["name"] == name]
+    with httpx2.stream("GET", f"{page}/v1/edges", params={"edge": number}, timeout=30) as answer:
         for line in answer.iter_lines():
             if line.startswith("data: "):
-                for edge in json.loads(line.removeprefix("data: "))["edges"]:
-                    if edge["name"] == name:
-                        yield from ((report, edge) for report in edge["reports"])
+                edge = json.loads(line.removeprefix("data: "))["edge"]
+                yield from ((report, edge) for report in edge["reports"])
             if time.monotonic() > until:
                 return
 

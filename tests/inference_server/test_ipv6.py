@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import httpx2
 import pytest
 
 from artoveq import Client, OneShot
-from inference_server.page.edges import View
+from inference_server.page.view import Overview
 from tests import tiny
 from tests.inference_server.serving import serving
 from wire.artifact import Artifact
@@ -23,5 +25,7 @@ def test_both_ports_listen(progressive: Artifact, host: str, reached: list[str])
             with Client(f"{name}:{running.server.port}", str(progressive.folder)) as client:
                 result = client.predict(tiny.picture("green"), OneShot(point=10), budget=10)
                 assert result.best.name == "green"
-                shown = [edge["name"] for edge in View(running.server.deployment.edges, 24).news()["edges"]]
+                edges = running.server.deployment.edges
+                lines = Overview(edges, 24).news(time.monotonic())["edges"]
+                shown = [edge["name"] for edge in lines if edge["connected"]]
                 assert shown == [name.strip("[]")]

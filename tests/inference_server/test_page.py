@@ -14,7 +14,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from inference_server.answers import Decoded
-from inference_server.page.edges import THUMBNAIL_BYTES, Edges, View
+from inference_server.page.edges import THUMBNAIL_BYTES, Edges
+from inference_server.page.trail import REPORTS_KEPT, Trail
+from inference_server.page.view import Close, Overview
 from inference_server.streams.actions import Answered
 from tests.inference_server.serving import Running, serving
 from tests.inference_server.test_stream import finals, hello, payload, planes
@@ -27,8 +29,9 @@ from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
 MANIFEST = manifest_of((1,), [(2,), (4,)])
 
 
-def events(server: Running) -> Iterator[dict[str, Any]]:
-    with httpx2.stream("GET", f"{server.url}/v1/edges", timeout=20) as answer:
+def events(server: Running, edge: int | None = None) -> Iterator[dict[str, Any]]:
+    asked = {} if edge is None else {"edge": edge}
+    with httpx2.stream("GET", f"{server.url}/v1/edges", params=asked, timeout=20) as answer:
         for line in answer.iter_lines():
             if line.startswith("data: "):
                 yield json.loads(line.removeprefix("data: "))
@@ -57,11 +60,17 @@ def test_an_edge_is_shown_while_it_is_connected(server: Running, progressive: Ar
         report = pb.Report(point=5, payload_bytes=8, true_capacity=9600, latency_us=1500, budget_us=50000, jpeg_bytes=9)
         report.thumbnail = b"webp"
         said.put(pb.StreamRequest(report=report))
-        seen: dict[str, Any] = {}
-        while "thumbnail" not in seen:  # the first thing said after the report has arrived
-            seen = next((edge for edge in next(feed)["edges"] if edge["name"] == "gate" and edge["reports"]), seen)
-        assert seen["thumbnail"].startswith("data:image/webp;base64,")
-        assert (seen["model"], seen["points"], seen["pictures"]) == (progressive.manifest.name, 10, 1)
+        line: dict[str, Any] = {}
+        while line.get("in_time") is None:  # the first thing said after the report has arrived
+            line = next((edge for edge in next(feed)["edges"] if edge["name"] == "gate"), line)
+        assert line["thumbnail"].startswith("data:image/webp;base64,")
+        assert (line["model"], line["points"], line["pictures"]) == (progressive.manifest.name, 10, 1)
+        assert (line["answer"]["point"], line["answer"]["payload_bytes"], line["answer"]["said"]) == (5, 8, "black")
+        assert (line["connected"], line["in_time"], line["budget_ms"]) == (True, 1.0, 50)
+        assert all(edge["name"] != "gate" for edge in next(feed)["edges"])  # nothing is said twice
+        close = events(server, line["number"])
+        seen = next(close)["edge"]
+        assert seen["thumbnail"] == line["thumbnail"]
         assert (seen["picture"]["number"], seen["picture"]["point"]) == (1, 5)
         first, last = seen["picture"]["answers"]
         assert (first["point"], first["payload_bytes"], last["point"], last["payload_bytes"]) == (2, 4, 5, 8)
@@ -69,10 +78,26 @@ def test_an_edge_is_shown_while_it_is_connected(server: Running, progressive: Ar
         (shown,) = seen["reports"]
         assert (shown["point"], shown["payload_bytes"], shown["jpeg_bytes"]) == (5, 8, 9)
         assert (shown["true_capacity"], shown["capacity"], shown["latency_ms"]) == (9600, None, 1.5)
-        news = next(edge for edge in next(feed)["edges"] if edge["name"] == "gate")
-        assert news["reports"] == [] and "thumbnail" not in news  # nothing is said twice
+        sample = dict(zip(seen["columns"], seen["history"][-1], strict=True))
+        assert (sample["reported"], sample["true_capacity"], sample["missed_link"]) == (1, 9600, 0)
+        news = next(close)["edge"]
+        assert news["reports"] == [] and "thumbnail" not in news
         said.put(None)
-    assert any(all(edge["name"] != "gate" for edge in next(feed)["edges"]) for _ in range(20))
+    gone = next(edge for news in feed for edge in news["edges"] if edge["name"] == "gate")
+    assert not gone["connected"] and gone["answer"] == line["answer"]
+    assert next(events(server, 10**6))["edge"] is None
+
+
+def test_the_server_tells_how_it_is(server: Running, progressive: Artifact) -> None:
+    requests = [hello(progressive), *(payload(number, 6, bytes(8)) for number in range(1, 6))]
+    with grpc.insecure_channel(server.address) as channel:
+        assert len(finals(list(RemoteInferenceServiceStub(channel).Stream(iter(requests))))) == 5
+    told = httpx2.get(f"{server.url}/v1/edges", headers={"Accept": "application/json"}).json()["server"]
+    model = next(one for one in told["models"] if one["name"] == progressive.manifest.name)
+    assert (model["device"], told["waiting"]) == ("cpu", 0)
+    assert model["rate"] > 0 and 0 < model["p50_ms"] <= model["p99_ms"] and model["batch"] >= 1
+    sample = dict(zip(model["columns"], model["history"][-1], strict=True))
+    assert sample["pictures"] >= 5 and sample["batches"] >= 1
 
 
 def test_the_metrics_count_points_deadlines_and_first_answers(server: Running, progressive: Artifact) -> None:
@@ -122,12 +147,61 @@ def test_of_many_edges_those_active_last_are_shown() -> None:
     edges = Edges(8)
     joined = [edges.join("caller", str(i), "host", MANIFEST) for i in range(5)]
     for i, edge in enumerate(joined):
-        edge.active = float(i)
-    news = View(edges, 2).news()
-    assert news["connected"] == 5
-    assert [e["name"] for e in news["edges"]] == ["3", "4"]
+        edge.active = 1e6 + i
+    view = Overview(edges, 2)
+    news = view.news(1e6)
+    assert (news["connected"], sorted(e["name"] for e in news["edges"])) == (5, ["3", "4"])
     edges.leave(joined[4])
-    assert [e["name"] for e in View(edges, 2).news()["edges"]] == ["2", "3"]
+    news = view.news(1e6)
+    assert [e["name"] for e in news["edges"]] == ["2"] and news["gone"] == [joined[4].number]
+
+
+def test_an_edge_that_has_gone_is_remembered_for_an_hour_and_goes_on_when_it_comes_back() -> None:
+    edges = Edges(8)
+    edge = edges.join("caller", "gate", "host", MANIFEST)
+    edges.report(edge, pb.Report(point=1))
+    edges.leave(edge)
+    (line,) = Overview(edges, 8).news(edge.active)["edges"]
+    assert (line["name"], line["connected"]) == ("gate", False)
+    assert edges.join("another", "gate", "host", MANIFEST) is not edge
+    assert edges.join("caller", "gate", "host", MANIFEST) is edge and edge.connected
+    assert edges.join("caller", "gate", "host", MANIFEST) is not edge  # two of that name at once
+    edges.leave(edge)
+    assert edge in edges.known(edge.active + 3599) and edge not in edges.known(edge.active + 3601)
+
+
+def test_who_has_gone_is_remembered_within_the_share_of_its_caller() -> None:
+    edges = Edges(3)
+    kept = edges.join("modest", "modest", "host", MANIFEST)
+    edges.leave(kept)
+    for i in range(50):
+        edges.leave(edges.join("greedy", f"{i}", "host", MANIFEST))
+    assert [edge.name for edge in edges.known(kept.active)] == ["modest", "48", "49"]
+
+
+def test_an_hour_is_kept_in_samples_of_ten_seconds() -> None:
+    trail = Trail()
+    for second in range(2 * 3600):
+        trail.report(second, pb.Report(latency_us=second, budget_us=10**6, capacity=8000), None)
+    assert len(trail.reports) == REPORTS_KEPT
+    rows = trail.history.since(0, 719)
+    assert len(rows) == 359 and [rows[0][0], rows[-1][0]] == [3600, 7180]  # the step that is now is not over
+    row = dict(zip(["at", *trail.history.columns], rows[-1], strict=True))
+    assert (row["reported"], row["capacity"], row["latency_ms"], row["pictures"]) == (10, 8000, 7.189, 0)
+    assert row["confidence"] is None and row["missed_link"] == 0
+
+
+def test_a_late_picture_is_put_down_to_what_took_longer_than_usual() -> None:
+    trail = Trail()
+    usual = {"encode_us": 5000, "queue_us": 100, "decode_us": 4000, "budget_us": 50000}
+    trail.report(0, pb.Report(latency_us=45000, **usual), None)
+    for changed in ({"encode_us": 40000}, {"queue_us": 40000}, {"decode_us": 40000}, {}):
+        trail.report(1, pb.Report(latency_us=85000, **{**usual, **changed}), None)
+    trail.report(2, pb.Report(latency_us=85000, budget_us=50000), None)
+    assert [one.cause for one in trail.reports] == ["", "edge", "queue", "decode", "link", "unknown"]
+    trail.keep()
+    row = dict(zip(["at", *trail.history.columns], trail.history.since(0, 1)[-1], strict=True))
+    assert [row[f"missed_{one}"] for one in ("edge", "link", "queue", "decode", "unknown")] == [1] * 5
 
 
 def test_of_several_pictures_in_flight_the_newest_is_shown() -> None:
@@ -142,21 +216,27 @@ def test_of_several_pictures_in_flight_the_newest_is_shown() -> None:
 def test_reports_are_kept_of_so_many_edges_and_every_caller_has_its_share() -> None:
     edges = Edges(3)
     modest, *many = (edges.join(caller, "", "host", MANIFEST) for caller in ("modest", *["greedy"] * 4))
+
+    def kept() -> list[int]:
+        return [len(edge.trail.reports) if edge.trail else 0 for edge in (modest, *many)]
+
     for edge in (modest, *many):
         edges.report(edge, pb.Report(point=1, thumbnail=b"webp"))
-    assert [len(edge.reports) for edge in (modest, *many)] == [1, 0, 0, 1, 1]
-    rows = View(edges, 8).news()["edges"]
+    assert kept() == [1, 0, 0, 1, 1]
+    rows = Overview(edges, 8).news(0)["edges"]
     assert ["thumbnail" in row for row in rows] == [True, False, False, True, True]
     edges.leave(many[3])
     edges.report(many[0], pb.Report(point=2))
-    assert [len(edge.reports) for edge in (modest, *many)] == [1, 1, 0, 1, 1]
+    assert kept() == [1, 1, 0, 0, 1]
 
 
 def test_of_a_report_nothing_is_kept_but_its_numbers() -> None:
-    edge = Edges(8).join("caller", "", "host", MANIFEST)
+    edges = Edges(8)
+    edge = edges.join("caller", "", "host", MANIFEST)
     edge.report(pb.Report.FromString(pb.Report(point=1).SerializeToString() + b"\xf2\x7a\x03abc"))
-    assert [one.point for one in edge.reports] == [1]
-    assert not any(isinstance(one, pb.Report) for one in edge.reports)
+    assert edge.trail is not None and [one.point for one in edge.trail.reports] == [1]
+    assert not any(isinstance(one, pb.Report) for one in edge.trail.reports)
+    assert [one["point"] for one in Close(edges, edge.number).news(edge.active)["edge"]["reports"]] == [1]
 
 
 def test_a_large_thumbnail_is_refused() -> None:

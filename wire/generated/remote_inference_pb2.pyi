@@ -110,7 +110,7 @@ class PictureFile(_message.Message):
     def __init__(self, picture_id: _Optional[int] = ..., file: _Optional[bytes] = ..., top_k: _Optional[int] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("point", "payload_bytes", "capacity", "true_capacity", "latency_us", "budget_us", "jpeg_bytes", "webp_bytes", "thumbnail")
+    __slots__ = ("point", "payload_bytes", "capacity", "true_capacity", "latency_us", "budget_us", "jpeg_bytes", "webp_bytes", "thumbnail", "encode_us", "queue_us", "decode_us", "capacity_low", "capacity_high")
     POINT_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +120,11 @@ class Report(_message.Message):
     JPEG_BYTES_FIELD_NUMBER: _ClassVar[int]
     WEBP_BYTES_FIELD_NUMBER: _ClassVar[int]
     THUMBNAIL_FIELD_NUMBER: _ClassVar[int]
+    ENCODE_US_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_US_FIELD_NUMBER: _ClassVar[int]
+    DECODE_US_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_LOW_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_HIGH_FIELD_NUMBER: _ClassVar[int]
     point: int
     payload_bytes: int
     capacity: int
@@ -129,7 +134,12 @@ class Report(_message.Message):
     jpeg_bytes: int
     webp_bytes: int
     thumbnail: bytes
-    def __init__(self, point: _Optional[int] = ..., payload_bytes: _Optional[int] = ..., capacity: _Optional[int] = ..., true_capacity: _Optional[int] = ..., latency_us: _Optional[int] = ..., budget_us: _Optional[int] = ..., jpeg_bytes: _Optional[int] = ..., webp_bytes: _Optional[int] = ..., thumbnail: _Optional[bytes] = ...) -> None: ...
+    encode_us: int
+    queue_us: int
+    decode_us: int
+    capacity_low: int
+    capacity_high: int
+    def __init__(self, point: _Optional[int] = ..., payload_bytes: _Optional[int] = ..., capacity: _Optional[int] = ..., true_capacity: _Optional[int] = ..., latency_us: _Optional[int] = ..., budget_us: _Optional[int] = ..., jpeg_bytes: _Optional[int] = ..., webp_bytes: _Optional[int] = ..., thumbnail: _Optional[bytes] = ..., encode_us: _Optional[int] = ..., queue_us: _Optional[int] = ..., decode_us: _Optional[int] = ..., capacity_low: _Optional[int] = ..., capacity_high: _Optional[int] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ("picture_id",)

@@ -1,115 +1,111 @@
-// The page: live cards of the edges that are connected, and a picture of one's own.
+// The page: which view is open, and what the server tells it.
 
-import { Card } from "./card.js";
-import { start } from "./try.js";
+import { explainTerms } from "./terms.js";
+import { part, write } from "./dom.js";
+import { Feed } from "./feed.js";
+import { Overview } from "./overview.js";
+import { EdgeView } from "./edge-view.js";
+import { ServerView } from "./server-view.js";
+import { ModelsView } from "./models-view.js";
+import { TryView } from "./try.js";
 
-const SILENCE_MS = 4000; // the server speaks four times a second
-
-const state = document.getElementById("state");
-const cards = new Map();
-let model = null;
-let silence = 0;
+const TITLES = { edges: "Edges", edge: "Edge", server: "Server", models: "Models", try: "Try it" };
+const state = part("state");
 let heard = null; // when the server last spoke
+let models = null;
+
+const overview = new Overview();
+const edgeView = new EdgeView(part("view-edge"));
+const serverView = new ServerView();
+const modelsView = new ModelsView();
+const tryView = new TryView();
 
 function say(kind, text) {
-  if (state.textContent === text) return;
   state.className = `status ${kind}`;
-  state.textContent = text;
+  write(state, text);
 }
 
-function gone() {
-  say("gone", "The server is gone. Trying again…");
-  document.getElementById("edges").classList.add("stale");
-  if (cards.size) count(`as they were at ${heard.toLocaleTimeString()}`);
+function notice(text) {
+  part("outage").hidden = !text;
+  write(part("outage"), text);
+  part("views").classList.toggle("stale", Boolean(text));
 }
 
-function count(text) {
-  document.getElementById("count").textContent = text;
-}
-
-function hint(port) {
-  const tls = location.protocol === "https:" ? " --tls" : "";
-  const token = document.cookie.includes("artoveq_token=") ? " --token TOKEN" : "";
-  document.getElementById("hint").textContent =
-    `artoveq watch camera:0 --server ${location.hostname}:${port}${tls}${token} --report`;
-}
-
-function show(news) {
-  hint(news.port);
-  heard = new Date();
-  const shown = new Set(news.edges.map((edge) => edge.number));
-  for (const [number, card] of cards) {
-    if (!shown.has(number)) {
-      card.remove();
-      cards.delete(number);
-    }
-  }
-  for (const edge of news.edges) {
-    if (!cards.has(edge.number)) cards.set(edge.number, new Card(document.getElementById("edges")));
-    cards.get(edge.number).update(edge, news.now);
-  }
-  const more = news.connected > news.edges.length ? `, the ${news.edges.length} last active` : "";
-  count(news.connected ? `${news.connected} connected${more}` : "");
-  document.getElementById("nobody").hidden = news.connected > 0;
-  document.getElementById("edges").classList.remove("stale");
-}
-
-class Refused extends Error {}
-
-// A cookie, because an event stream carries no header of ours.
-document.getElementById("access").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const token = encodeURIComponent(document.getElementById("token").value.trim());
-  const secure = location.protocol === "https:" ? "; Secure" : "";
-  document.cookie = `artoveq_token=${token}; path=/; SameSite=Strict${secure}`;
-  document.getElementById("access").hidden = true;
-  live();
+const feed = new Feed({
+  told(news, first, described) {
+    say("live", "live");
+    notice("");
+    heard = new Date();
+    part("access").hidden = true;
+    part("views").hidden = false;
+    if (first) renew(described);
+    serverView.show(news, first);
+    if ("edge" in news) edgeView.show(news, first);
+    else overview.show(news, first);
+  },
+  gone() {
+    say("gone", "no connection");
+    const as = heard ? ` What stands here is as it was at ${heard.toLocaleTimeString()}.` : "";
+    notice(`The server is gone. Trying again every second.${as}`);
+  },
+  full(sentence) {
+    say("gone", "too many viewers");
+    notice(`${sentence} Trying again every five seconds.`);
+  },
+  refused() {
+    say("gone", "A token is wanted.");
+    notice("");
+    part("views").hidden = true;
+    part("access").hidden = false;
+    part("token").focus();
+  },
 });
 
-async function describe() {
-  const answer = await fetch("v1/model");
-  if (answer.status === 401) throw new Refused();
-  if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
-  const described = await answer.json();
-  if (model && model.fingerprint !== described.fingerprint) location.reload(); // it came back with another model
-  model = described;
-  document.getElementById("model").textContent = `${model.name}, ${model.task.name}, ${model.points.length} operating points`;
+// The server may have come back with other models.
+function renew(described) {
+  const before = models?.map((model) => model.fingerprint).join();
+  if (before === described.map((model) => model.fingerprint).join()) return;
+  if (before) return location.reload();
+  models = described;
+  modelsView.start(described);
+  tryView.start(described);
+  edgeView.start();
 }
 
-async function live() {
-  try {
-    await describe();
-  } catch (error) {
-    if (error instanceof Refused) {
-      say("gone", "A token is wanted.");
-      document.getElementById("access").hidden = false;
-      return;
-    }
-    gone();
-    setTimeout(live, 1000);
-    return;
+// #/edges, #/edges/7, #/server, #/models, #/try
+function route() {
+  const [, name = "edges", number] = location.hash.split("/");
+  const view = name === "edges" && number ? "edge" : name in TITLES ? name : "edges";
+  for (const each of Object.keys(TITLES)) part(`view-${each}`).hidden = each !== view;
+  for (const link of document.querySelectorAll(".nav [data-view]")) {
+    if (link.dataset.view === (view === "edge" ? "edges" : view)) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   }
-  start(model);
-  const events = new EventSource("v1/edges");
-  let first = true; // then the server tells all that it has once more
-  const again = () => {
-    clearTimeout(silence);
-    events.close();
-    gone();
-    setTimeout(live, 1000);
-  };
-  events.addEventListener("edges", (event) => {
-    say("live", "live");
-    if (first) {
-      for (const card of cards.values()) card.remove();
-      cards.clear();
-      first = false;
-    }
-    show(JSON.parse(event.data));
-    clearTimeout(silence);
-    silence = setTimeout(again, SILENCE_MS);
-  });
-  events.onerror = again;
+  document.title = `${TITLES[view]} · artoveq`;
+  if (view !== "try") tryView.leave();
+  const edge = view === "edge" ? Number.parseInt(number, 10) || 0 : null;
+  if (view === "edge") edgeView.open(edge);
+  if (view === "server") serverView.open();
+  if (view === "models") modelsView.open();
+  if (view === "try") tryView.open();
+  return edge;
 }
 
-live();
+addEventListener("hashchange", () => {
+  const edge = route();
+  scrollTo(0, 0);
+  part("main").focus({ preventScroll: true });
+  if (edge !== feed.edge) feed.watch(edge);
+});
+
+// A cookie, because an event stream carries no header of ours.
+part("access").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const token = encodeURIComponent(part("token").value.trim());
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie = `artoveq_token=${token}; path=/; SameSite=Strict${secure}`;
+  feed.open();
+});
+
+explainTerms();
+feed.watch(route());

@@ -1,214 +1,166 @@
-// A picture of one's own: the server's answers, each shown when a link of that capacity would have brought its bytes.
+// A picture of one's own, and what each byte of it buys.
 
-import { answerRow, kbit, pictureOf, said } from "./words.js";
+import { metric, ms, pictureOf, rate, said } from "./words.js";
+import { answerLine, make, part, write } from "./dom.js";
+import { bytesOf, curve, frontier, manifest, metricName } from "./models-view.js";
+import { predictions } from "./predictions.js";
+import { Source } from "./source.js";
 
-const LARGEST_SIDE = 512; // what is uploaded; the encoder's input is smaller still
-const CAMERA_PAUSE_MS = 300;
-const part = (id) => document.getElementById(id);
-const onScale = (slider, low, high) => low * (high / low) ** (slider.value / 100);
-const capacity = () => onScale(part("capacity"), 2000, 512000);
-const budget = () => onScale(part("budget"), 20, 1000);
+const STEPS = 16; // of the slider; each is a point that the server answers at
+const LINES = 8;
+const LINKS = [2400, 9600, 24000, 64000, 256000, 1000000, 10000000]; // bits a second
+const JPEG_QUALITY = 0.5;
 
-let model = null;
-let answers = []; // to the picture, cheapest first; of a model that is not refinable only the one at the point that fits
-let picture = null;
-let camera = null;
-let asked = 0;
-
-export function start(described) {
-  const first = model === null;
-  model = described;
-  if (!first) return;
-  part("capacity").value = 50;
-  part("budget").value = 50;
-  for (const id of ["capacity", "budget"]) part(id).addEventListener("input", replay);
-  part("file").addEventListener("change", () => part("file").files[0] && take(part("file").files[0]));
-  const drop = part("drop");
-  for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, (e) => hover(e, true));
-  for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, (e) => hover(e, false));
-  drop.addEventListener("drop", (e) => e.dataTransfer.files[0] && take(e.dataTransfer.files[0]));
-  part("camera").addEventListener("click", () => (camera ? stopCamera() : startCamera()));
-  labels();
-}
-
-function hover(event, over) {
-  event.preventDefault();
-  part("drop").classList.toggle("over", over);
-}
-
-function verdict(text, bad = false) {
-  part("verdict").textContent = text;
-  part("verdict").classList.toggle("bad", bad);
-}
-
-function labels() {
-  const [link, allowed] = [kbit(capacity()), `${Math.round(budget())} ms`];
-  part("capacity-value").textContent = link;
-  part("budget-value").textContent = allowed;
-  part("capacity").setAttribute("aria-valuetext", link);
-  part("budget").setAttribute("aria-valuetext", allowed);
-}
-
-async function take(file) {
-  stopCamera();
-  try {
-    const bitmap = await createImageBitmap(file);
-    await send(await smaller(bitmap, bitmap.width, bitmap.height), true);
-  } catch {
-    verdict(`${file.name} is not a picture that this browser can read.`, true);
+export class TryView {
+  constructor() {
+    this.asked = 0;
+    this.answers = new Map(); // by point
+    this.source = new Source({
+      picture: (blob, still) => this.ask(blob, still),
+      unreadable: (sentence) => this.verdict(sentence, true),
+    });
+    for (const bits of LINKS) part("link").append(make("option", { value: bits, selected: bits === 24000 }, rate(bits)));
+    part("link").addEventListener("change", () => this.show());
+    part("bytes").addEventListener("input", () => this.moved());
   }
-}
 
-async function smaller(source, width, height) {
-  const scale = Math.min(1, LARGEST_SIDE / Math.min(width, height));
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.round(width * scale);
-  canvas.height = Math.round(height * scale);
-  canvas.getContext("2d").drawImage(source, 0, 0, canvas.width, canvas.height);
-  return new Promise((done) => canvas.toBlob(done, "image/png"));
-}
-
-async function send(blob, preview) {
-  const number = ++asked;
-  picture = blob;
-  if (preview) {
-    URL.revokeObjectURL(part("preview").src);
-    part("preview").src = URL.createObjectURL(blob);
-    part("preview").alt = "Your picture";
-    part("preview").hidden = false;
-    part("invite").hidden = true;
-    forget();
+  start(models) {
+    this.models = models;
+    if (!part("view-try").hidden) this.open();
   }
-  const found = await ask(blob, wanted());
-  if (found && number === asked) {
-    answers = found;
-    replay();
+
+  async open() {
+    if (this.model || this.opening || !this.models) return;
+    this.opening = true;
+    const described = await manifest(this.models[0].name);
+    this.opening = false;
+    if (!described) return this.verdict("The server does not describe its model; open this view anew.", true);
+    this.model = described;
+    const worth = frontier(described.points);
+    const count = Math.min(STEPS, worth.length);
+    this.steps = Array.from({ length: count }, (_, i) => worth[Math.round((i * (worth.length - 1)) / Math.max(1, count - 1))]);
+    part("bytes").max = count - 1;
+    part("bytes").value = Math.floor(0.6 * (count - 1));
+    this.curve = curve(part("curve"), described, part("curve-legend"));
+    this.verdict("Choose a sample, drop a picture, or use the camera.");
+    this.buys();
+    await this.source.samples();
   }
-}
 
-// What was said of another picture.
-function forget() {
-  answers = [];
-  clearTimeout(pending);
-  timers.forEach(clearTimeout);
-  part("answers").replaceChildren();
-  part("pair").hidden = true;
-  verdict("Asking the server…");
-}
-
-async function ask(blob, point) {
-  try {
-    const question = point === null ? "v1/predictions/stream?top_k=3" : `v1/predictions?top_k=3&point=${point}`;
-    const answer = await fetch(question, { method: "POST", body: blob });
-    const text = await answer.text();
-    if (!answer.ok) throw new Error(JSON.parse(text).detail);
-    if (point !== null) return [JSON.parse(text)];
-    const events = text.split("\n\n").map((event) => event.split("\n")).filter((lines) => lines.length === 3);
-    const [kind, data] = [events.at(-1)[1], events.map((lines) => JSON.parse(lines[2].slice("data: ".length)))];
-    if (kind === "event: error") throw new Error(data.at(-1).detail);
-    return data;
-  } catch (error) {
-    const text = error instanceof TypeError ? "The server cannot be reached; try again when it is back." : error.message;
-    verdict(text, true);
-    return null;
+  leave() {
+    this.source.stop();
   }
-}
 
-const carried = () => (capacity() * budget()) / 8000; // bytes
-const arrival = (row) => (8000 * row.payload_bytes) / capacity(); // in ms
-const chosen = (rows) => rows.findLast((row) => row.payload_bytes <= carried());
-
-// A refinable model gives all answers to one question; else the best point whose bytes the link carries is asked for.
-function wanted() {
-  if (model.planes.length) return null;
-  const fitting = model.points.filter((p) => (p.coded_bytes ?? p.payload_bytes) <= carried());
-  const best = fitting.reduce((a, b) => (b.metric > a.metric ? b : a), fitting[0] ?? model.points[0]);
-  return model.points.indexOf(best) + 1;
-}
-
-let timers = [];
-let pending = 0;
-
-// Slider moves come in bursts; the newest one is played.
-function replay() {
-  labels();
-  clearTimeout(pending);
-  if (answers.length) pending = setTimeout(play, camera ? 0 : 60);
-}
-
-async function play() {
-  timers.forEach(clearTimeout);
-  if (wanted() !== null && wanted() !== answers.at(-1).point) {
-    const [asking, about] = [wanted(), picture];
-    const found = await ask(about, asking);
-    if (!found || asking !== wanted() || about !== picture) return; // a newer question is on its way
-    answers = found;
+  get step() {
+    return this.steps[part("bytes").value];
   }
-  const list = part("answers");
-  const used = chosen(answers) ?? answers[0]; // the first answer is waited for even when it is late
-  const shown = answers.filter((a) => a.point <= used.point);
-  if (!camera) list.replaceChildren();
-  const appear = (answer) => {
-    const late = arrival(answer) > budget();
-    const row = answerRow(answer, { late, way: `${Math.round(arrival(answer))} ms` });
-    if (answer === shown[0]) list.replaceChildren(row);
-    else list.append(row);
-    if (answer === used) conclude(used, late);
-  };
-  timers = shown.map((answer) => setTimeout(appear, Math.min(arrival(answer), 3000), answer));
-}
 
-function conclude(used, late) {
-  const way = `point ${used.point} of ${model.points.length}, ${used.payload_bytes} bytes, ${Math.round(arrival(used))} ms on the way`;
-  verdict(`${said(used).join(", ")}: ${way}${late ? ", later than the budget" : ""}.`, late);
-  part("verdict").dataset.bytes = used.payload_bytes;
-  part("pair").hidden = !used.png;
-  if (used.png) compare(used, picture);
-}
-
-// The reconstruction beside what the encoder was given: the middle of the picture, at the side that it takes.
-async function compare(answer, about) {
-  const bitmap = await createImageBitmap(about);
-  if (about !== picture) return; // a newer one is on its way
-  const [canvas, side] = [part("original"), Math.min(bitmap.width, bitmap.height)];
-  canvas.width = canvas.height = model.preprocessing.size;
-  const context = canvas.getContext("2d");
-  context.imageSmoothingQuality = "high";
-  const corner = [(bitmap.width - side) / 2, (bitmap.height - side) / 2];
-  context.drawImage(bitmap, ...corner, side, side, 0, 0, canvas.width, canvas.height);
-  part("reconstruction").src = pictureOf(answer);
-  part("reconstruction-bytes").textContent = `${answer.payload_bytes} bytes`;
-}
-
-async function startCamera() {
-  const video = part("video");
-  try {
-    camera = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-  } catch {
-    verdict("The camera cannot be used; allow it, and open this page over https or on localhost.", true);
-    return;
+  moved() {
+    this.buys();
+    if (!this.source.camera) this.show();
   }
-  video.srcObject = camera;
-  await video.play();
-  video.hidden = false;
-  part("preview").hidden = true;
-  part("invite").hidden = true;
-  part("camera").setAttribute("aria-pressed", "true");
-  part("camera").textContent = "Stop the camera";
-  while (camera) {
-    await send(await smaller(video, video.videoWidth, video.videoHeight), false);
-    await new Promise((done) => setTimeout(done, CAMERA_PAUSE_MS));
-  }
-}
 
-function stopCamera() {
-  camera?.getTracks().forEach((track) => track.stop());
-  camera = null;
-  const video = part("video");
-  video.srcObject = null;
-  video.hidden = true;
-  part("preview").hidden = !part("preview").src;
-  part("invite").hidden = !part("preview").hidden;
-  part("camera").setAttribute("aria-pressed", "false");
-  part("camera").textContent = "Use the camera";
+  // What the bytes buy, on the pictures that the model was tested with.
+  buys() {
+    const { step, model } = this;
+    const bytes = Math.round(bytesOf(step));
+    part("bytes-value").textContent = `${bytes} bytes`;
+    const worth = metric(step.metric, model.task.metric);
+    const text = `Point ${step.number} of ${model.points.length}: ${worth} ${metricName(model.task)} on the test pictures, of ${metric(model.unquantised_metric, model.task.metric)} without any loss.`;
+    part("buys").textContent = text;
+    part("bytes").setAttribute("aria-valuetext", `${bytes} bytes, ${worth} ${metricName(model.task)}`);
+    this.curve.at(bytesOf(step), step.metric);
+  }
+
+  verdict(text, bad = false) {
+    part("verdict").classList.toggle("bad", bad);
+    write(part("verdict"), text);
+    delete part("verdict").dataset.bytes;
+  }
+
+  // A still picture is asked about at every step, one of the camera at the slider's.
+  async ask(blob, still) {
+    if (!this.model) return;
+    const number = ++this.asked;
+    this.picture = blob;
+    if (still) {
+      this.answers = new Map();
+      part("answers").replaceChildren();
+      part("pair").hidden = true;
+      this.jpeg = null;
+      part("jpeg").textContent = "";
+      this.verdict("Asking the server …");
+    }
+    const points = still ? this.steps.map((step) => step.number) : [this.step.number];
+    try {
+      this.file(blob);
+      let fresh = still;
+      for await (const answer of predictions(blob, this.model.name, points)) {
+        if (number !== this.asked) return; // a newer one is on its way
+        if (!fresh) this.answers = new Map();
+        fresh = true;
+        this.answers.set(answer.point, answer);
+        this.show();
+      }
+    } catch (error) {
+      if (number !== this.asked) return;
+      this.verdict(error instanceof TypeError ? "The server cannot be reached; try again when it is back." : error.message, true);
+    }
+  }
+
+  show() {
+    if (!this.answers.size) return;
+    const bits = Number(part("link").value);
+    const way = (bytes) => (8000 * bytes) / bits; // ms
+    const upTo = [...this.answers.values()].filter((a) => a.point <= this.step.number);
+    const [chosen] = upTo.slice(-1);
+    if (!chosen) return;
+    const every = Math.ceil(upTo.length / LINES); // of many some are shown, and always the last
+    const shown = upTo.filter((a, i) => (upTo.length - 1 - i) % every === 0);
+    part("answers").replaceChildren(
+      ...shown.map((a) => answerLine(a, { words: said(a), time: ms(way(a.payload_bytes)), chosen: a === chosen })),
+    );
+    if (chosen.point === this.step.number) {
+      this.verdict(`${said(chosen).join(", ")}: ${chosen.payload_bytes} bytes, ${ms(way(chosen.payload_bytes))} on the way.`);
+      part("verdict").dataset.bytes = chosen.payload_bytes;
+    }
+    part("pair").hidden = !chosen.png;
+    if (chosen.png) this.compare(chosen);
+    if (this.jpeg) {
+      const times = (this.jpeg / chosen.payload_bytes).toFixed(1);
+      const text = `As a JPEG file of the encoder's size the picture takes ${this.jpeg.toLocaleString()} bytes, ${times} times as much, and ${ms(way(this.jpeg))}.`;
+      write(part("jpeg"), text);
+    }
+  }
+
+  // What the encoder is given: the middle of the picture, at the side that it takes.
+  async fitted(blob) {
+    const bitmap = await createImageBitmap(blob);
+    const [size, side] = [this.model.preprocessing.size, Math.min(bitmap.width, bitmap.height)];
+    const canvas = make("canvas", { width: size, height: size });
+    const context = canvas.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    context.drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side, side, 0, 0, size, size);
+    return canvas;
+  }
+
+  async file(blob) {
+    const canvas = await this.fitted(blob);
+    canvas.toBlob((file) => {
+      if (blob !== this.picture) return;
+      this.jpeg = file.size;
+      this.show();
+    }, "image/jpeg", JPEG_QUALITY);
+  }
+
+  async compare(answer) {
+    const about = this.picture;
+    const canvas = await this.fitted(about);
+    if (about !== this.picture) return; // a newer one is on its way
+    const original = part("original");
+    original.width = original.height = canvas.width;
+    original.getContext("2d").drawImage(canvas, 0, 0);
+    part("reconstruction").src = pictureOf(answer);
+    write(part("reconstruction-bytes"), `${answer.payload_bytes} bytes`);
+  }
 }

@@ -1,12 +1,36 @@
-// Numbers as people read them, and the row of an answer.
+// Numbers, times and answers as people read them.
 
-export function kbit(bitsPerSecond) {
+export function rate(bitsPerSecond) {
   const kbits = bitsPerSecond / 1000;
+  if (kbits >= 10000) return `${(kbits / 1000).toFixed(kbits < 1e5 ? 1 : 0)} Mbit/s`;
   return `${kbits < 10 ? kbits.toFixed(1) : Math.round(kbits).toLocaleString()} kbit/s`;
 }
 
 export function percent(share) {
   return `${Math.round(100 * share)} %`;
+}
+
+export function ms(value) {
+  if (value === null || value === undefined) return "–";
+  if (value >= 10000) return `${Math.round(value / 1000)} s`;
+  return `${value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString()} ms`;
+}
+
+export function duration(seconds) {
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86400)} d`;
+}
+
+// Of a moment that many seconds ago.
+export function ago(seconds) {
+  return seconds < 2 ? "now" : `${duration(seconds)} ago`;
+}
+
+// An accuracy from a manifest: a share, or of another metric its number.
+export function metric(value, name) {
+  return name === "top1" ? `${(100 * value).toFixed(1)} %` : `${value.toFixed(1)} ${name === "psnr" ? "dB" : name}`;
 }
 
 // What an answer says, the most probable first: of classes, or, of another task, each of its keys.
@@ -20,24 +44,4 @@ export function said(answer) {
 // A reconstruction, as an image takes it.
 export function pictureOf(answer) {
   return `data:image/png;base64,${answer.png}`;
-}
-
-export function answerRow(answer, { late = false, way = "" } = {}) {
-  const row = document.createElement("li");
-  const best = answer.classes?.[0];
-  const cells = [
-    ["size", `${answer.payload_bytes} B`],
-    ["way", way],
-    ["class", best ? best.name : said(answer).join(", ")],
-    ["probability", best ? percent(best.probability) : ""],
-  ].filter(([name]) => way || name !== "way");
-  for (const [name, text] of cells) {
-    const cell = document.createElement("span");
-    cell.className = name;
-    cell.textContent = text;
-    row.append(cell);
-  }
-  row.classList.toggle("late", late);
-  row.querySelector(".class").style.setProperty("--share", `${100 * (best?.probability ?? 0)}%`);
-  return row;
 }

@@ -1,0 +1,43 @@
+"""How the server is, as the page shows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inference_server.history import KEPT, step_of
+
+if TYPE_CHECKING:
+    from inference_server.deployment import Deployment
+
+
+class Health:
+    """For one viewer: what is now, and of the hour what has not been told yet."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment, self._step = deployment, 0
+
+    def news(self, now: float) -> dict[str, Any]:
+        """As JSON values. `models`: of each decoder, its device, what waits for it, and its load."""
+        step = step_of(now)
+        since, self._step = self._step or step - KEPT, step
+        models = []
+        for model in self._deployment.models:
+            load = model.decoder.load
+            models.append(
+                {
+                    "name": model.manifest.name,
+                    "device": model.decoder.device,
+                    "waiting": model.decoder.waiting,
+                    **load.now(now),
+                    "columns": ["at", *load.history.columns],
+                    "history": load.history.since(since, step),
+                }
+            )
+        settings = self._deployment.settings
+        return {
+            "waiting": sum(one["waiting"] for one in models),
+            "queue_pictures": settings.queue_pictures,
+            "batch_pictures": settings.batch_pictures,
+            "uptime_s": round(now - self._deployment.began),
+            "models": models,
+        }

@@ -1,0 +1,155 @@
+// The models: what each is, and what its operating points cost and give.
+
+import { metric } from "./words.js";
+import { Chart } from "./chart.js";
+import { make, part } from "./dom.js";
+
+const manifests = new Map();
+
+// Of a model by its name, asked for once; null where the server does not say.
+export function manifest(name) {
+  if (!manifests.has(name)) manifests.set(name, ask(name));
+  return manifests.get(name);
+}
+
+async function ask(name) {
+  try {
+    const answer = await fetch(`v1/model?model=${encodeURIComponent(name)}`);
+    if (answer.ok) return await answer.json();
+  } catch {
+    // asked again with the next use
+  }
+  manifests.delete(name);
+  return null;
+}
+
+export const bytesOf = (point) => point.coded_bytes ?? point.payload_bytes;
+
+// The points that are worth their bytes: none that is cheaper is as good.
+export function frontier(points) {
+  const found = [];
+  points.forEach((point, i) => {
+    if (!found.length || point.metric > found.at(-1).metric) found.push({ ...point, number: i + 1 });
+  });
+  return found;
+}
+
+export const metricName = (task) => ({ top1: "right answers", psnr: "PSNR" })[task.metric] ?? task.metric;
+
+// Bytes to what answers are worth, with WebP beside it: for the eye; the table says the same.
+export function curve(parent, described, legend) {
+  const name = described.task.metric;
+  const share = name === "top1";
+  const points = frontier(described.points).map((p) => [bytesOf(p), p.metric, null, null]);
+  const files = described.codec.map((file) => [file.payload_bytes, null, file.metric, null]);
+  const rows = [...points, ...files].sort((a, b) => a[0] - b[0]);
+  const scale = (value) => (value === null ? null : share ? 100 * value : value);
+  const chart = new Chart(parent, {
+    series: [
+      { label: "this model", colour: "--accent", points: true },
+      { label: "WebP, all on the server", colour: "--bytes", points: true, dash: [5, 4] },
+      { label: "here", colour: "--ink", points: "only", quiet: true },
+    ],
+    y: { format: (t) => (share ? `${Math.round(t)} %` : metric(t, name)), most: share ? 100 : undefined },
+    x: { log: true, format: (t) => `${t} B`, legend: (t) => `at ${Math.round(t)} B` },
+    legend,
+  });
+  chart.plot.series.forEach((series, i) => i && (series.spanGaps = true));
+  const range = [rows[0][0] * 0.9, rows.at(-1)[0] * 1.1];
+  chart.at = (bytes, value) => {
+    const all = bytes === null ? rows : [...rows, [bytes, null, null, value]].sort((a, b) => a[0] - b[0]);
+    chart.draw([all.map((r) => r[0]), ...[1, 2, 3].map((i) => all.map((r) => scale(r[i])))], range);
+  };
+  chart.at(null);
+  return chart;
+}
+
+export class ModelsView {
+  start(models) {
+    this.models = models;
+    this.built = false;
+    if (!part("view-models").hidden) this.open();
+  }
+
+  async open() {
+    if (this.built || !this.models) return;
+    this.built = true;
+    part("models").replaceChildren(make("p", { className: "card empty quiet" }, "loading …"));
+    const described = await Promise.all(this.models.map((model) => manifest(model.name)));
+    part("models").replaceChildren();
+    described.forEach((one, i) => (one ? this.card(one) : this.failed(this.models[i].name)));
+    if (described.includes(null)) this.built = false;
+  }
+
+  failed(name) {
+    part("models").append(make("p", { className: "notice bad" }, `The server does not describe ${name}; open this view anew.`));
+  }
+
+  card(model) {
+    const points = frontier(model.points);
+    const [first, best] = [points[0], points.at(-1)];
+    const facts = [
+      ["Task", `${model.task.name}, ${metricName(model.task)}`],
+      ["Trained on", model.dataset],
+      ["Picture", `${model.preprocessing.size} × ${model.preprocessing.size}, ${model.preprocessing.colour}`],
+      ["Codebook", `${model.family}, up to ${model.largest_size} words`],
+      ["Points", `${model.points.length}, ${Math.round(bytesOf(first))} to ${Math.round(bytesOf(best))} bytes`],
+      ["Cheapest", `${metric(first.metric, model.task.metric)} at ${Math.round(bytesOf(first))} bytes`],
+      ["Best", `${metric(best.metric, model.task.metric)} at ${Math.round(bytesOf(best))} bytes`],
+      ["Uncompressed", metric(model.unquantised_metric, model.task.metric)],
+    ];
+    const list = make("dl", { className: "facts" }, ...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", { className: "num" }, value)]));
+    const legend = make("p", { className: "legend" });
+    const box = make("div", { className: "chart", "aria-hidden": "true" });
+    const refinable = model.planes.length
+      ? make("button", { className: "term badge good", type: "button", data: { term: "planes" } }, `${model.planes.length} planes`)
+      : make("span", { className: "badge" }, "whole points");
+    const card = make(
+      "article",
+      { className: "card model" },
+      make("div", { className: "card-head" }, make("h2", {}, model.name), refinable),
+      make("div", { className: "split" }, list, make("figure", {}, box, make("figcaption", {}, legend))),
+      table(model, points),
+      classes(model),
+      make("p", { className: "quiet small print" }, "Fingerprint ", make("code", {}, model.fingerprint)),
+    );
+    part("models").append(card);
+    curve(box, model, legend);
+  }
+}
+
+function table(model, points) {
+  const name = model.task.metric;
+  const rows = points.map((p) =>
+    make(
+      "tr",
+      {},
+      make("td", { className: "num" }, String(p.number)),
+      make("td", { className: "num" }, bytesOf(p).toFixed(0)),
+      make("td", { className: "num" }, metric(p.metric, name)),
+      make("td", { className: "mono" }, p.sizes.join(" ")),
+    ),
+  );
+  const heads = [["Point", "num"], ["Bytes", "num"], [metricName(model.task), "num"], ["Words of each segment's table", ""]];
+  return make(
+    "details",
+    {},
+    make("summary", {}, `The ${points.length} points that are worth their bytes`),
+    make(
+      "div",
+      { className: "table-wrap flat", tabIndex: 0, role: "region", "aria-label": `Points of ${model.name}` },
+      make("table", { className: "table" }, make("thead", {}, make("tr", {}, ...heads.map(([text, kind]) => make("th", { scope: "col", className: kind }, text)))), make("tbody", {}, ...rows)),
+    ),
+  );
+}
+
+function classes(model) {
+  const names = model.task.classes ?? [];
+  if (!names.length) return "";
+  return make(
+    "details",
+    {},
+    make("summary", {}, `The ${names.length.toLocaleString()} classes that it tells apart`),
+    make("ul", { className: "classes" }, ...names.slice(0, 1000).map((name) => make("li", {}, name))),
+  );
+}
