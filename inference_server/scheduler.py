@@ -12,7 +12,8 @@ from wire.exceptions import ArtoveqError, ServerOverloaded
 from wire.payload import Indices
 
 AHEAD = 2
-"""Batches that the decoder is given at once, so that it never stands still between two."""
+"""Batches that the decoder is given at once, so that it never stands still between two; one while other callers are
+about, who would wait for both."""
 PACE_WEIGHT = 0.1
 """Of the newest batch, in the mean time that a picture takes."""
 ABOUT_S = 60.0
@@ -76,6 +77,7 @@ class Scheduler:
         self._callers: OrderedDict[Hashable, _Caller] = OrderedDict()
         self._latest: Hashable = None
         self._others_until = 0.0
+        self._shared = False
         self._window_ends = 0.0
         self._in_flight = 0
         self._pace = 0.0
@@ -112,6 +114,7 @@ class Scheduler:
             self._latest = work.caller
         if caller is None:
             caller = self._callers[work.caller] = _Caller()
+        self._share(work.since)
         if queue is None:
             queue = caller.owners[owner] = {}
         queue[key] = work
@@ -149,7 +152,7 @@ class Scheduler:
 
     def due(self) -> float | None:
         """When the next batch may be taken, if nothing else happens; None: only after something else has."""
-        if self._in_flight >= AHEAD or not self.waiting:
+        if self._in_flight >= (1 if self._shared else AHEAD) or not self.waiting:
             return None
         if self.waiting >= self._most:
             return 0.0
@@ -160,12 +163,12 @@ class Scheduler:
 
         While a batch is being decoded, a second one is given out only where it is full.
         """
+        self._share(now)
         due = self.due()
         if due is None or now < due:
             return None
         batch: list[Work] = []
-        shared = len(self._callers) > 1 or now < self._others_until
-        for _ in range(self._each if shared else self._most):
+        for _ in range(self._each if self._shared else self._most):
             for name, caller in list(islice(self._callers.items(), self._most - len(batch))):
                 batch.append(caller.next())
                 if caller.waiting:
@@ -177,6 +180,9 @@ class Scheduler:
         self.waiting -= len(batch)
         self._in_flight += 1
         return batch
+
+    def _share(self, now: float) -> None:
+        self._shared = len(self._callers) > 1 or now < self._others_until
 
     def finished(self, pictures: int, seconds: float) -> None:
         """The oldest batch that was given out has been decoded; what came meanwhile waits for no window."""

@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     """Of REST; 0 takes a free one."""
     batch_pictures: int = Field(32, ge=1)
     """A batch holds at most this many pictures."""
-    caller_batch_ms: float = Field(5.0, gt=0)
+    caller_batch_ms: float = Field(2.0, gt=0)
     """How much longer one caller's pictures may make a batch while other callers are about, as measured at the start;
     one picture each goes into it anyway."""
     batch_window_ms: float = Field(0.0, ge=0)

@@ -11,6 +11,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from inference_server.access.strangers import Strangers
 from inference_server.access.tokens import Caller, Tokens
+from inference_server.access.turns import Turns
 from inference_server.settings import Settings
 from wire.exceptions import AccessDenied, ServerOverloaded
 
@@ -35,6 +36,7 @@ class Access:
     def __init__(self, settings: Settings) -> None:
         self._tokens = Tokens(settings.tokens_file, time.monotonic()) if settings.tokens_file else None
         self._strangers = Strangers(settings.stranger_requests)
+        self.turns = Turns()
         self._rate, self._most_streams = settings.rate_pictures, settings.caller_streams
         self._most_viewers, self._viewers_of_caller = settings.viewers, settings.caller_viewers
         self._allowances: OrderedDict[str, _Allowance] = OrderedDict()
@@ -79,6 +81,7 @@ class Access:
             ServerOverloaded: if nothing of it is left.
         """
         self.check(caller, now)
+        self.turns.fairness.sent_picture(caller.name, now)
         if not self._rate:
             return
         full = max(1.0, self._rate)

@@ -81,12 +81,16 @@ def page_routes(deployment: Deployment) -> APIRouter:
         return {"now": round(now, 3), "port": deployment.port, "server": health.news(now), **view.news(now)}
 
     async def events(caller: Caller, edge: int | None) -> AsyncIterator[str]:
-        (health, view), numbers = views(edge), count(1)
+        turns, (health, view), numbers = deployment.access.turns, views(edge), count(1)
         yield RETRY
         with contextlib.suppress(AccessDenied, ServerOverloaded), deployment.access.viewing(caller):
             while not deployment.draining:
-                deployment.access.check(caller, time.monotonic())
-                yield event(next(numbers), "edges", told(health, view))
+                await turns.turn(caller.name)
+                began = time.monotonic()
+                deployment.access.check(caller, began)
+                said = event(next(numbers), "edges", told(health, view))
+                turns.fairness.worked(caller.name, time.monotonic() - began)
+                yield said
                 await asyncio.sleep(INTERVAL_S if edge is None else CLOSE_INTERVAL_S)
 
     return router

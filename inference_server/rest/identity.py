@@ -17,6 +17,7 @@ from inference_server.access import Caller
 from inference_server.access.proxies import FORWARDED
 from inference_server.deployment import Deployment
 from inference_server.rest.rounds import Rounds
+from wire.exceptions import AccessDenied
 from wire.request_ids import REQUEST_ID, request_id_of
 
 COOKIE = "artoveq_token"
@@ -59,17 +60,32 @@ BEGINNINGS = ("http.response.start", "websocket.accept", "websocket.http.respons
 
 
 class Turns:
-    """Has requests begin one at a time, and those without a token wait for their turn, where tokens are wanted."""
+    """Has requests begin one at a time, in their callers' turns; of those without a token, where tokens are wanted, so
+    many a second are heard."""
 
     def __init__(self, app: ASGIApp, deployment: Deployment) -> None:
         self._app, self._deployment, self._rounds = app, deployment, Rounds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket"):
-            await self._rounds.next()
-            wait = self._deployment.access.wait(*sent_by(self._deployment, HTTPConnection(scope)), time.monotonic())
-            if wait:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        await self._rounds.next()
+        access, sent = self._deployment.access, sent_by(self._deployment, HTTPConnection(scope))
+        try:
+            caller = access.caller(*sent, time.monotonic())
+        except AccessDenied:
+            if wait := access.wait(*sent, time.monotonic()):
                 await asyncio.sleep(wait)
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] == "websocket":  # what is said on it has turns of its own
+            await access.turns.turn(caller.name)
+            await self._app(scope, receive, send)
+        else:
+            await access.turns.piece(caller.name, self._answer(scope, receive, send))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
 

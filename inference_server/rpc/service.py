@@ -50,6 +50,7 @@ class Service(RemoteInferenceServiceServicer):
 
     def __init__(self, deployment: Deployment, streams: Streams, requests: ReadRequests) -> None:
         self._deployment, self._streams, self._requests = deployment, streams, requests
+        self._turns = deployment.access.turns
         self._answers: IdempotencyCache[pb.Answer] = IdempotencyCache(
             deployment.settings.remembered_pictures, lambda answer: 1 + answer.ByteSize() // 1024
         )
@@ -71,19 +72,21 @@ class Service(RemoteInferenceServiceServicer):
     async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:
         try:
             caller = self._caller(context)
-            model = self._deployment.models.of_fingerprint(request.fingerprint)
-            self._deployment.refuse_when_draining()
-            if len(request.key) > KEY_BYTES:
-                raise ProtocolError(f"A key has at most {KEY_BYTES} bytes, not {len(request.key)}.")
-            if not request.key:
-                answer = await self._predict(request, model, caller)
-            else:
-                asked = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
-                make = lambda: self._predict(request, model, caller)  # noqa: E731 (a coroutine for each try)
-                answer = await self._answers.get(caller.name, request.key, asked, make)
+            answer = await self._turns.piece(caller.name, self._answered(request, caller))
         except ArtoveqError as error:
             await _abort(context, error)
         return pb.PredictResponse(answer=answer)
+
+    async def _answered(self, request: pb.PredictRequest, caller: Caller) -> pb.Answer:
+        model = self._deployment.models.of_fingerprint(request.fingerprint)
+        self._deployment.refuse_when_draining()
+        if len(request.key) > KEY_BYTES:
+            raise ProtocolError(f"A key has at most {KEY_BYTES} bytes, not {len(request.key)}.")
+        if not request.key:
+            return await self._predict(request, model, caller)
+        asked = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
+        make = lambda: self._predict(request, model, caller)  # noqa: E731 (a coroutine for each try)
+        return await self._answers.get(caller.name, request.key, asked, make)
 
     async def _predict(self, request: pb.PredictRequest, model: Model, caller: Caller) -> pb.Answer:
         self._deployment.admit(caller)
@@ -98,19 +101,28 @@ class Service(RemoteInferenceServiceServicer):
         try:
             first = await self._requests.first(requests, context)
             caller = self._caller(context)
-            if first is None:
-                raise ProtocolError(UNREADABLE)
-            model = self._deployment.models.named(first.fingerprint)
-            self._deployment.admit(caller)
-            with self._deployment.uploads.one(caller.name) as upload:
-                upload.add(first.picture)
-                await self._rest_of(upload, requests)
-                indices = await model.encode(caller.name, upload.file(), model.best_point)
-            decoded = await model.decoder.decode(caller.name, model.best_point, indices)
+            answer = await self._turns.piece(caller.name, self._about_picture(first, requests, caller))
         except ArtoveqError as error:
             await _let_finish(requests)
             await _abort(context, error)
-        return pb.PredictPictureResponse(answer=model.answer(decoded, first.top_k))
+        return pb.PredictPictureResponse(answer=answer)
+
+    async def _about_picture(
+        self,
+        first: pb.PredictPictureRequest | None,
+        rest: AsyncIterator[pb.PredictPictureRequest | None],
+        caller: Caller,
+    ) -> pb.Answer:
+        if first is None:
+            raise ProtocolError(UNREADABLE)
+        model = self._deployment.models.named(first.fingerprint)
+        self._deployment.admit(caller)
+        with self._deployment.uploads.one(caller.name) as upload:
+            upload.add(first.picture)
+            await self._rest_of(upload, rest)
+            indices = await model.encode(caller.name, upload.file(), model.best_point)
+        decoded = await model.decoder.decode(caller.name, model.best_point, indices)
+        return model.answer(decoded, first.top_k)
 
     async def _rest_of(self, upload: Upload, requests: AsyncIterator[pb.PredictPictureRequest | None]) -> None:
         async def read() -> None:
@@ -127,7 +139,7 @@ class Service(RemoteInferenceServiceServicer):
 
     async def DescribeModel(self, request: pb.DescribeModelRequest, context: Context) -> pb.DescribeModelResponse:
         try:
-            self._caller(context)
+            await self._turns.turn(self._caller(context).name)
             model = self._deployment.models.named(request.model)
             manifest = model.edge_file(MANIFEST)
         except ArtoveqError as error:

@@ -10,6 +10,7 @@ import grpc
 
 from inference_server import metrics
 from inference_server.access import Caller
+from inference_server.access.turns import ANSWER_S, Cost
 from inference_server.answers import Decoded
 from inference_server.caller_logs import refusals
 from inference_server.deployment import Deployment
@@ -57,7 +58,9 @@ class StreamRunner:
         trace: StreamTrace,
     ) -> None:
         self._model, self._edge, self.caller = model, edge, caller
-        self._edges = deployment.edges
+        self._edges, self._turns = deployment.edges, deployment.access.turns
+        self.cost = Cost()
+        """Of what the edge says, since it was last charged."""
         self._request_id, self._trace = request_id, trace
         self._bundles = hello.reads_bundles
         self.state = StreamState(
@@ -84,7 +87,11 @@ class StreamRunner:
         if self.refusal is not None:
             raise self.refusal
         before = self.state.received_bytes
-        self._perform(self.state.receive(request, time.monotonic()))
+        for actions, more in self.state.receive_in_parts(request, time.monotonic()):
+            self._perform(actions)
+            self._turns.fairness.worked(self.caller.name, self.cost.take())
+            if more:
+                await self._turns.turn(self.caller.name)
         metrics.RECEIVED_BYTES.inc(self.state.received_bytes - before)
         await self._room.wait()
 
@@ -169,6 +176,7 @@ class StreamRunner:
             else:
                 self._perform(self.state.failed(picture_id, outcome))
 
+        self._turns.fairness.worked(self.caller.name, ANSWER_S)
         try:
             self._model.decoder.submit(self.caller.name, self, picture_id, action.point, action.indices, deliver)
         except ArtoveqError as error:

@@ -78,8 +78,25 @@ class StreamState:
         Raises:
             ProtocolError: if the stream as a whole cannot go on.
         """
+        return [action for actions, _ in self.receive_in_parts(request, now) for action in actions]
+
+    def receive_in_parts(self, request: pb.StreamRequest, now: float) -> Iterator[tuple[list[Action], bool]]:
+        """As `receive`, one picture of a bundle after the other; other events may come between two.
+
+        Yields:
+            What is to be done, and whether there is more to come.
+        """
         self.last_activity = now
-        return [*self._received(request, now), *self._end_if_done()]
+        if request.WhichOneof("message") != "bundle":
+            yield [*self._received(request, now), *self._end_if_done()], False
+            return
+        self.received_bytes += request.ByteSize()
+        _check_given_up(request.bundle.shared)
+        *payloads, last = unbundled(request.bundle)
+        for payload in payloads:
+            yield self._payload(payload, now), True
+        actions = self._receipt(self._payload(last, now), last.picture_id, now)
+        yield [*actions, *self._end_if_done()], False
 
     def _received(self, request: pb.StreamRequest, now: float) -> list[Action]:
         kind = request.WhichOneof("message")
@@ -88,13 +105,6 @@ class StreamState:
             _check_given_up(request.payload)
             actions = self._payload(request.payload, now)
             return self._receipt(actions, request.payload.picture_id, now)
-        if kind == "bundle":
-            self.received_bytes += request.ByteSize()
-            _check_given_up(request.bundle.shared)
-            actions = []
-            for payload in unbundled(request.bundle):
-                actions += self._payload(payload, now)
-            return self._receipt(actions, payload.picture_id, now)
         if kind == "file":
             self.received_bytes += request.ByteSize()
             return self._receipt(self._file(request.file, now), request.file.picture_id, now)

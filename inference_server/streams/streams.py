@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 from inference_server import metrics
 from inference_server.access import Caller
+from inference_server.access.turns import Turns, timed
 from inference_server.caller_logs import edges
 from inference_server.deployment import Deployment
 from inference_server.greetings import UNREADABLE
@@ -62,7 +63,7 @@ class Streams:
         Raises:
             ArtoveqError: the status that the stream ends with, where it is not OK.
         """
-        model, hello = self._begun(first, caller)
+        model, hello = await self._begun(first, caller)
         edge = self._deployment.edges.join(caller.name, hello.name, host, model.manifest)
         named = {"request_id": request_id_of(sent), "caller": caller.name, "edge": edge.name}
         trace = StreamTrace(named["request_id"], sent)
@@ -70,7 +71,7 @@ class Streams:
         stream = StreamRunner(self._deployment, model, hello, edge, caller, named["request_id"], trace)
         self._open.add(stream)
         metrics.STREAMS.inc()
-        reader = asyncio.create_task(_read(requests, stream))
+        reader = asyncio.create_task(_read(requests, stream, self._deployment.access.turns))
         watchdog = asyncio.create_task(stream.drain_when_idle(self._deployment.settings.idle_seconds))
         try:
             welcome = pb.Welcome(server_version=VERSION, reads_coded=model.codec.coder is not None, reads_bundles=True)
@@ -95,21 +96,26 @@ class Streams:
             self._deployment.access.end_stream(caller)
             metrics.STREAMS.dec()
 
-    def _begun(self, first: pb.StreamRequest | None, caller: Caller) -> tuple[Model, pb.Hello]:
+    async def _begun(self, first: pb.StreamRequest | None, caller: Caller) -> tuple[Model, pb.Hello]:
         if first is None or first.WhichOneof("message") != "hello":
             raise ProtocolError("The first message of a stream must be `hello`.")
         model = self._deployment.models.of_fingerprint(first.hello.fingerprint)
+        await self._deployment.access.turns.turn(caller.name)
         self._deployment.refuse_when_draining()
         self._deployment.access.begin_stream(caller)
         return model, first.hello
 
 
-async def _read(requests: AsyncIterator[pb.StreamRequest | None], stream: StreamRunner) -> None:
-    try:
+async def _read(requests: AsyncIterator[pb.StreamRequest | None], stream: StreamRunner, turns: Turns) -> None:
+    async def read() -> None:
         async for request in requests:
             if request is None:
                 raise ProtocolError(UNREADABLE)
+            await turns.turn(stream.caller.name)
             await stream.receive(request)
+
+    try:
+        await timed(read(), stream.cost)
     except Exception:  # whatever it was, the stream ends with it
         stream.end()
         raise

@@ -63,6 +63,21 @@ def test_a_second_batch_is_given_out_only_where_it_is_full() -> None:
     assert one.idle and one.due() is None
 
 
+def test_while_others_are_about_no_batch_is_given_out_ahead() -> None:
+    one = scheduler(batch=2)
+    one.submit("stream", 0, work(caller="b"))
+    one.next_batch(0)
+    one.finished(1, 0.01)
+    for point in range(1, 9):
+        one.submit("stream", point, work(point))
+    assert points(one.next_batch(0)) == [1, 2]
+    assert one.due() is None and one.next_batch(0) is None
+    one.finished(2, 0.01)
+    assert points(one.next_batch(0)) == [3, 4]
+    one.finished(2, 0.01)
+    assert points(one.next_batch(ABOUT_S + 1)) == [5, 6] and points(one.next_batch(ABOUT_S + 1)) == [7, 8]
+
+
 def test_newer_planes_replace_a_waiting_request_and_keep_its_place() -> None:
     one = scheduler()
     older, newer = work(1), work(2)

@@ -1,4 +1,4 @@
-"""Strangers wait for their turn, where tokens are wanted: over gRPC and over HTTP; who has a token does not."""
+"""Who waits for a turn, over gRPC and over HTTP: strangers, where tokens are wanted. And what is not read before."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import grpc
 import httpx2
 import pytest
 
+from inference_server.rest.connections import DRIPS, Connection
 from inference_server.server import Server
 from inference_server.settings import read_settings
 from tests.conftest import MODEL
@@ -19,7 +20,7 @@ from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
 
 TOKEN = "a-token-that-is-long-enough"
 ASKED, RATE = 6, 4.0
-"""A second's worth at once; the last one waits for half a second."""
+"""One at once; the last one waits for more than a second."""
 
 
 @pytest.mark.slow
@@ -55,4 +56,44 @@ def test_only_strangers_wait(tmp_path: Path, token: str, waits: bool) -> None:
     assert codes == {grpc.StatusCode.UNAUTHENTICATED if waits else grpc.StatusCode.OK}
     assert statuses == {401 if waits else 200}
     if waits:
-        assert min(over_grpc, over_http) >= 2 / RATE - 0.1
+        assert min(over_grpc, over_http) >= (ASKED - 1) / RATE - 0.1
+
+
+@pytest.mark.parametrize(
+    ("first", "reads"), [(b"POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n", 1),
+                         (b"GET /healthz HTTP/1.1\r\nX-Slow: ", DRIPS + 2)]
+)  # fmt: skip
+def test_what_comes_byte_by_byte_or_before_its_callers_turn_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bytes, reads: int
+) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"someone: {TOKEN}\n")
+    settings = read_settings(
+        model=MODEL, host="127.0.0.1", port=0, http_port=0, tokens_file=tokens, stranger_requests=0.1
+    )
+    received = list[int]()
+
+    class Counting(Connection):
+        def data_received(self, data: bytes) -> None:
+            received.append(len(data))
+            super().data_received(data)
+
+    monkeypatch.setattr("inference_server.rest.connections.Connection", Counting)
+
+    async def run() -> None:
+        server = Server(settings)
+        await server.start()
+        try:
+            async with httpx2.AsyncClient(base_url=f"http://localhost:{server.http_port}") as client:
+                await client.get("/healthz")  # the only one for now
+            received.clear()
+            _, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
+            for piece in (first, *[b"x"] * 20):
+                writer.write(piece)
+                await asyncio.sleep(0.02)
+            writer.transport.abort()
+        finally:
+            await server.stop()
+
+    asyncio.run(run())
+    assert 1 <= len(received) <= reads

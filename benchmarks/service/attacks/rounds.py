@@ -1,7 +1,8 @@
 """Rounds of an attack on a server, and, in turn with them, of the same attacker's work against a sink.
 
-The server, the honest caller and the sink share one core, the attacker has the other: what the honest caller loses is
-what the service loses, and not what a busy machine would take from it anyway.
+The server and the sink share one core, the attacker has the other. The honest caller stands for a machine of its own:
+where the system lets it, it goes before both whenever it has something to do, so that what it loses is what the service
+loses.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ OURS, THEIRS = "honest-" + 24 * "0", "hostile-" + 24 * "1"
 """Tokens."""
 TOKENS, LOG = "tokens", "log"
 SINK_PATIENCE_S = 0.0
+PRIORITY = 1
+"""Of real time, the least there is."""
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -51,6 +54,20 @@ def pinned(core: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def before_all_else() -> Iterator[None]:
+    """This process, on any core, goes before those that are not of real time; what is started within would, too."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    except (AttributeError, PermissionError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 @contextlib.contextmanager
@@ -130,10 +147,13 @@ async def attacked(name: str, model: Path, rounds: int, seconds: float) -> dict[
     payloads.expect(model)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stack.enter_context(pinned(core))
-        server = stack.enter_context(server_of(model, folder))
-        sink = stack.enter_context(_sink())
-        async with Honest(server, payloads, authorized(OURS)) as honest, attacker_of(name, other) as attacker:
+        with pinned(core):
+            server = stack.enter_context(server_of(model, folder))
+            sink = stack.enter_context(_sink())
+        async with contextlib.AsyncExitStack() as running:
+            attacker = await running.enter_async_context(attacker_of(name, other))
+            running.enter_context(before_all_else())
+            honest = await running.enter_async_context(Honest(server, payloads, authorized(OURS)))
             common = {"model": str(model), "token": THEIRS}
             await attacker.round(port=sink, http_port=sink, seconds=0.0, **common)  # makes what it will send
             await honest.ask(WARM_S)

@@ -1,0 +1,110 @@
+"""Work that waits until it is its caller's turn, and is timed: what it takes of the event loop, waits left out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import types
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, TypeVar
+
+from inference_server.access.fairness import Fairness
+
+T = TypeVar("T")
+
+CALL_S = 0.001
+"""That gRPC or HTTP takes for a call beside its work, about, on one core of a small machine."""
+ANSWER_S = 0.001
+"""That decoding a picture and saying its answer on a stream take, likewise."""
+
+
+class Cost:
+    """Seconds of the event loop's time, since they were last taken."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """A step has taken so long."""
+        self._seconds += seconds
+
+    def take(self) -> float:
+        """What has come together; counts anew."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
+
+
+class Turns:
+    """In each round of the event loop one piece of work begins: the oldest of the caller whose turn it is.
+
+    It never stands still while somebody waits; and while no others are about, a caller waits for nothing.
+    """
+
+    def __init__(self) -> None:
+        self.fairness = Fairness()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._begun = False
+
+    async def turn(self, caller: str) -> None:
+        """Waits until the caller's next piece of work may begin."""
+        if not self.fairness.shared(caller, time.monotonic()):
+            self.fairness.begins(caller)
+            return
+        if not self._begun and not self._waiting:
+            self.fairness.begins(caller)
+            self._begin()
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(caller, deque()).append(turn)
+        await turn
+
+    async def piece(self, caller: str, work: Coroutine[Any, Any, T]) -> T:
+        """What `work`, one piece of the caller's, results in."""
+        cost = Cost()
+        try:
+            await self.turn(caller)
+            return await timed(work, cost)
+        finally:
+            work.close()
+            self.fairness.worked(caller, CALL_S + cost.take())
+
+    def _begin(self) -> None:
+        self._begun = True
+        asyncio.get_running_loop().call_soon(self._round)
+
+    def _round(self) -> None:
+        self._begun = False
+        while self._waiting and not self._begun:
+            caller = self.fairness.next_of(self._waiting)
+            turn = self._waiting[caller].popleft()
+            if not self._waiting[caller]:
+                del self._waiting[caller]
+            if not turn.done():  # who waited may be gone
+                self.fairness.begins(caller)
+                turn.set_result(None)
+                self._begin()
+
+
+@types.coroutine
+def timed(work: Coroutine[Any, Any, T], cost: Cost) -> Generator[Any, Any, T]:
+    """The coroutine's result; its steps are added to the cost."""
+    step: Callable[[], Any] = lambda: work.send(None)  # noqa: E731
+    while True:
+        began = time.perf_counter()
+        try:
+            waits_for = step()
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        finally:
+            cost.add(time.perf_counter() - began)
+        try:
+            yield waits_for
+        except GeneratorExit:
+            work.close()
+            raise
+        except BaseException as error:
+            thrown = error
+            step = lambda: work.throw(thrown)  # noqa: E731, B023
+        else:
+            step = lambda: work.send(None)  # noqa: E731
