@@ -25,7 +25,7 @@ from training.chain import unmeasured_point
 from training.codebooks.ops import Dequantiser
 from training.program import save_program
 from training.splice import SplicedDecoder, program_behind_quantiser
-from wire.artifact import load_artifact
+from wire.artifact import load_artifact, read_file
 from wire.exceptions import ArtifactError
 from wire.manifest import DECODER, ENCODER, MANIFEST, TABLES, TORCH_DECODER
 
@@ -76,7 +76,7 @@ def convert_files(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
             artifact = load_artifact(folder)
             made = ("format_version", "files", "fingerprint")
             values = {name: value for name, value in old.items() if name not in made}
-            return values, {name: artifact.read(name) for name in artifact.manifest.files}
+            return values, {name: read_file(folder, name) for name in artifact.manifest.files}
         c, d = old["latent_shape"][0], old["d"]
         refinable = old["prefix_consistent"]
         segments = (1,) * (c // d) if refinable else (c // d,)
