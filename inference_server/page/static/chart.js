@@ -15,7 +15,7 @@ export function colour(name, share = 1) {
 // Of a logarithmic axis 1, 2, 5, 10, … are named, of a long one 1, 10, 100, …
 function splits(u, number, low, high) {
   const found = [];
-  const leading = high / low > 200 ? [1] : [1, 2, 5];
+  const leading = high / low > 500 ? [1] : [1, 2, 5];
   for (let decade = 10 ** Math.floor(Math.log10(low)); decade <= high; decade *= 10) {
     found.push(...leading.map((digit) => digit * decade).filter((value) => value >= low && value <= high));
   }
