@@ -11,6 +11,7 @@ FROM ${BASE}
 RUN useradd --uid 10001 --no-create-home artoveq
 COPY --from=packages /venv /venv
 COPY artoveq /app/artoveq
+COPY clients/web/src /app/clients/web/src
 COPY edge_client /app/edge_client
 COPY inference_server /app/inference_server
 COPY wire /app/wire

@@ -19,6 +19,7 @@ from inference_server.access.contents import READ_AGAIN_S
 from inference_server.deployment import Deployment
 from inference_server.descriptors import connections_of, raise_limit
 from inference_server.lifetime import end_within, first_signal
+from inference_server.page.address import code, edge_address
 from inference_server.rest.app import build_app
 from inference_server.rest.connections import HttpServer, Listener
 from inference_server.rest.sockets import Socket
@@ -26,6 +27,7 @@ from inference_server.rpc.ending import EndCalls
 from inference_server.rpc.options import options
 from inference_server.rpc.requests import ReadRequests
 from inference_server.rpc.service import Service, host_of, wait_of
+from inference_server.self_signed import fingerprint_of
 from inference_server.settings import Settings
 from inference_server.streams.streams import Streams
 from wire.addresses import authority
@@ -165,9 +167,21 @@ async def serve(settings: Settings) -> None:
     )
     for one in server.deployment.models:
         print(f"Edges take {one.manifest.name} alone with --fingerprint {one.manifest.fingerprint}", flush=True)
+    if settings.tls_self_signed:
+        _invite(settings, server.http_port)
     await stopping.wait()
     end_within(settings.drain_notice_seconds + settings.drain_seconds + CLOSING_S)
     await server.stop()
+
+
+def _invite(settings: Settings, http_port: int) -> None:
+    """How phones and edges come to trust a certificate that nobody vouches for."""
+    assert settings.tls_certificate is not None
+    url, certificate = edge_address("https", "localhost", http_port), fingerprint_of(settings.tls_certificate)
+    print(f"A phone is an edge at {url}; its certificate has the SHA-256 {certificate}", flush=True)
+    print(f"Edges trust it with --tls --ca-file {settings.tls_certificate}", flush=True)
+    if sys.stdout.isatty():
+        code(url, certificate).terminal(compact=True)
 
 
 def _listen(host: str, port: int, connections: int) -> Listener:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from inference_server.self_signed import folder, own_names, self_signed
 from wire.exceptions import SettingsError
 from wire.pictures import MAX_PIXELS, memory_bytes
 
@@ -105,6 +106,8 @@ class Settings(BaseSettings):
     """PEM file of the certificate, with its chain; both ports then speak TLS alone."""
     tls_key: Path | None = None
     """PEM file of its private key."""
+    tls_self_signed: bool = False
+    """Where no certificate is named, the server makes its own, and keeps it."""
     tls_client_ca: Path | None = None
     """PEM file of the authority that edges' certificates must come from (mutual TLS); both ports then want
     one."""
@@ -158,6 +161,10 @@ def read_settings(file: Mapping[str, Any] = MappingProxyType({}), /, **given: An
             raise SettingsError("A server serves a model; name its folder with --model, or in ARTOVEQ_MODEL.") from None
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SettingsError(f"The server cannot use these settings: {faults}.") from error
+    if settings.tls_self_signed and not settings.tls_certificate:
+        made = dict(zip(("tls_certificate", "tls_key"), self_signed(folder(), own_names()), strict=True))
+        # A browser that trusts it shall not want TLS of all that runs on this host.
+        settings = settings.model_copy(update={**made, "hsts_seconds": 0})
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         raise SettingsError("TLS takes a certificate and its key; set ARTOVEQ_TLS_CERTIFICATE and ARTOVEQ_TLS_KEY.")
     if settings.tls_client_ca and not settings.tls_certificate:

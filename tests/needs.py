@@ -36,7 +36,8 @@ def _namespaces() -> bool:
 
 def _client_tools() -> bool:
     """Whether the clients in other languages can be run and built."""
-    installed = all((ROOT / folder / "node_modules").is_dir() for folder in ("clients/node", "tests/tools"))
+    folders = ("clients/node", "clients/web", "tests/tools")
+    installed = all((ROOT / folder / "node_modules").is_dir() for folder in folders)
     return installed and all(map(shutil.which, ("node", "make", "grpc_cpp_plugin")))
 
 

@@ -26,6 +26,9 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of gRPC; 0 takes a free one.")] = None,
     http_port: Annotated[int | None, typer.Option(help="Port of REST; 0 takes a free one.")] = None,
+    tls_self_signed: Annotated[
+        bool, typer.Option("--tls-self-signed", help="Speak TLS with a certificate that the server makes itself.")
+    ] = False,
     further: Annotated[
         list[str] | None,
         typer.Option(
@@ -40,6 +43,8 @@ def serve(
 
     given: dict[str, Any] = {"model": tuple(model or ()), "host": host, "port": port, "http_port": http_port}
     given = {name: value for name, value in given.items() if value not in (None, ())}
+    if tls_self_signed:
+        given["tls_self_signed"] = True
     for one in further or ():
         name, equals, value = one.partition("=")
         if not equals:

@@ -4,9 +4,10 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import ort from "onnxruntime-node";
-import { fingerprintOf } from "./edge.js";
-import { PayloadCodec, RangeEncoder } from "./payload.js";
-import { fitPicture, readPicture } from "./picture.js";
+import { fingerprintOf } from "../web/src/model.js";
+import { PayloadCodec, RangeEncoder } from "../web/src/payload.js";
+import { fitPicture } from "../web/src/picture.js";
+import { readPicture } from "./picture.js";
 
 const hex = (data) => Buffer.from(data).toString("hex");
 

@@ -5,8 +5,9 @@ import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
 import loader from "@grpc/proto-loader";
 import ort from "onnxruntime-node";
-import { PayloadCodec } from "./payload.js";
-import { fitPicture, readPicture } from "./picture.js";
+import { codecOf, fingerprintOf } from "../web/src/model.js";
+import { fitPicture } from "../web/src/picture.js";
+import { readPicture } from "./picture.js";
 
 const PROTO = fileURLToPath(new URL("../../proto/artoveq/v1/remote_inference.proto", import.meta.url));
 const OPTIONS = {
@@ -15,20 +16,6 @@ const OPTIONS = {
   "grpc.keepalive_permit_without_calls": 1,
 };
 const sha256 = (data) => createHash("sha256").update(data).digest("hex");
-
-/** The fingerprint of a manifest. */
-export function fingerprintOf(manifest) {
-  const { fingerprint: _, ...rest } = manifest;
-  return sha256(canonical(rest));
-}
-
-/** RFC 8785. */
-function canonical(value) {
-  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
-  if (value === null || typeof value !== "object") return JSON.stringify(value);
-  const keys = Object.keys(value).sort();
-  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonical(value[key])}`).join()}}`;
-}
 
 export class Edge {
   /** address: HOST:PORT. token: where the server wants one. */
@@ -43,18 +30,10 @@ export class Edge {
     edge.manifest = JSON.parse(described.manifest.toString());
     if (edge.manifest.format_version !== 2) throw new Error("The model has a format version that is not known here.");
     if (fingerprintOf(edge.manifest) !== described.fingerprint) throw new Error("The manifest is not that of its fingerprint.");
-    const { latent, segments, planes, files } = edge.manifest;
+    const { files } = edge.manifest;
     edge.encoder = await ort.InferenceSession.create(await edge.fetch("encoder.onnx"));
     const tables = files["entropy.u16"] ? await edge.fetch("entropy.u16") : null;
-    edge.codec = new PayloadCodec({
-      segments,
-      positions: latent.shape[1] * latent.shape[2],
-      planes: planes.map((plane) => plane.segments),
-      anySize: edge.manifest.any_size,
-      largest: edge.manifest.largest_size,
-      d: latent.d,
-      tables: tables && new Uint16Array(tables.buffer.slice(tables.byteOffset, tables.byteOffset + tables.length)),
-    });
+    edge.codec = codecOf(edge.manifest, tables);
     return edge;
   }
 

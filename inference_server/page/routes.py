@@ -15,6 +15,7 @@ from starlette.types import Scope
 
 from inference_server.access import Caller
 from inference_server.deployment import Deployment
+from inference_server.page.address import card
 from inference_server.page.health import Health
 from inference_server.page.view import Close, Overview
 from inference_server.rest.bodies import refused
@@ -24,6 +25,7 @@ from inference_server.rest.problems import OVERLOADED, STOPPING, TOKEN_WANTED, V
 from wire.exceptions import AccessDenied, ServerOverloaded
 
 FILES = Path(__file__).parent / "static"
+WASM = ".wasm"
 INTERVAL_S, CLOSE_INTERVAL_S = 1.0, 0.25
 """From event to event: of all edges, and of one."""
 SHOWN_EDGES = 512
@@ -35,8 +37,15 @@ EdgeNumber = Annotated[int | None, Query(ge=1, description="Of one edge, as the 
 class Page(StaticFiles):
     """The page's files. The browser asks anew each time."""
 
+    def __init__(self) -> None:
+        super().__init__(directory=FILES, html=True, follow_symlink=True)  # the link is to clients/web
+
     async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
+        if path.endswith(WASM):
+            response = await super().get_response(f"{path}.gz", scope)  # a fifth of its size, and all browsers read it
+            response.headers.update({"Content-Encoding": "gzip", "Content-Type": "application/wasm"})
+        else:
+            response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = "no-cache"
         return response
 
@@ -75,6 +84,10 @@ def page_routes(deployment: Deployment) -> APIRouter:
     def views(edge: int | None) -> tuple[Health, Overview | Close]:
         edges = deployment.edges
         return Health(deployment), Overview(edges, SHOWN_EDGES) if edge is None else Close(edges, edge)
+
+    @router.get("/edge/address", include_in_schema=False)
+    async def tell_address(request: Request, _: Annotated[Caller, Depends(caller_of(deployment))]) -> JSONResponse:
+        return JSONResponse(card(request, deployment.settings), headers={"Cache-Control": "no-store"})
 
     def told(health: Health, view: Overview | Close) -> dict[str, Any]:
         now = time.monotonic()

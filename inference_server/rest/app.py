@@ -136,10 +136,12 @@ def build_app(deployment: Deployment, streams: Streams) -> FastAPI:
     async def docs() -> FileResponse:
         return FileResponse(FILES / "docs.html")
 
+    @app.get("/edge", include_in_schema=False)
+    async def edge() -> FileResponse:
+        return FileResponse(FILES / "edge.html", headers={"Cache-Control": "no-cache"})
+
     app.include_router(page_routes(deployment))
-    app.router.default = Page(
-        directory=FILES, html=True, follow_symlink=True
-    )  # not mounted: that would take each path's other methods
+    app.router.default = Page()  # not mounted: that would take each path's other methods
     return app
 
 

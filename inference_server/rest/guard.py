@@ -20,6 +20,9 @@ POLICY = (
 )
 STREAM = "/v1/stream"
 """Where WebSockets are taken."""
+COMPUTING = f"{POLICY}; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'"
+"""Of the page that runs an encoder, and of the worker that it runs in: compiled WebAssembly, and no other code."""
+COMPUTERS = ("/edge", "/edge-worker.js")
 LOCAL = (".localhost", ".local", ".internal", ".home.arpa")
 """Ends of names that are not in the public DNS (RFC 6761, 6762, 8375; ICANN's reservation of .internal)."""
 
@@ -43,6 +46,8 @@ class Guard:
         async def guarded(message: Message) -> None:
             if message["type"] in BEGINNINGS:
                 MutableHeaders(scope=message).update(self._headers)
+                if scope["path"] in COMPUTERS:
+                    MutableHeaders(scope=message)["Content-Security-Policy"] = COMPUTING
             await send(message)
 
         refusal = self._refusal(scope)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 
@@ -13,12 +14,19 @@ from tests.conftest import PICTURES, ROOT
 from wire.artifact import Artifact
 
 pytestmark = pytest.mark.clients
+WEB = ROOT / "clients" / "web"
 FILES = [PICTURES / name for name in ("dingo.png", "dog.png", "fox.png")]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _built() -> None:
     build()
+
+
+@pytest.mark.parametrize("command", [("node", "--test"), ("node_modules/.bin/tsc", "-p", ".")])
+def test_the_package_for_browsers_holds_what_it_says(command: tuple[str, ...]) -> None:
+    done = subprocess.run(command, cwd=WEB, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("client", COMMANDS)

@@ -60,7 +60,7 @@ export class PayloadCodec {
 
   /** planes: of [sub-vector, bit]. */
   written(indices, depth, planes, coded) {
-    const packed = Buffer.concat(planes.map((plane) => packedBits(plane.map(([m, p]) => bit(indices[m], depth[m], p)))));
+    const packed = joined(planes.map((plane) => packedBits(plane.map(([m, p]) => bit(indices[m], depth[m], p)))));
     if (this.tables === null || !coded) return { data: packed, packed: this.tables !== null };
     const coder = new RangeEncoder();
     for (const [m, p] of planes.flat()) {
@@ -115,7 +115,8 @@ export class PayloadCodec {
       if (size > 1n) [number, product] = [number * size + BigInt(index), product * size];
     });
     const bytes = Math.ceil((product - 1n).toString(2).length / 8);
-    return Buffer.from(number.toString(16).padStart(2 * bytes, "0"), "hex");
+    const digits = number.toString(16).padStart(2 * bytes, "0");
+    return Uint8Array.from({ length: bytes }, (_, n) => parseInt(digits.slice(2 * n, 2 * n + 2), 16));
   }
 }
 
@@ -137,9 +138,20 @@ const shorter = (coded, packed) =>
 const bit = (index, depth, p) => (index >> (depth - p)) & 1;
 
 function packedBits(bits) {
-  const bytes = Buffer.alloc(Math.ceil(bits.length / 8));
+  const bytes = new Uint8Array(Math.ceil(bits.length / 8));
   bits.forEach((one, n) => (bytes[n >> 3] |= one << (7 - (n & 7))));
   return bytes;
+}
+
+/** Byte arrays, one behind the other. */
+export function joined(parts) {
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 const wrap = (value) => BigInt.asUintN(64, value);
@@ -183,8 +195,8 @@ export class RangeEncoder {
     if (this.held) this.settle(point < this.lower);
     this.words.push(point >> 32n);
     if (wrap(this.lower + this.range) >> 32n === point >> 32n) this.words.push(0n);
-    const bytes = Buffer.alloc(4 * this.words.length);
-    this.words.forEach((word, n) => bytes.writeUInt32LE(Number(word), 4 * n));
-    return bytes;
+    const view = new DataView(new ArrayBuffer(4 * this.words.length));
+    this.words.forEach((word, n) => view.setUint32(4 * n, Number(word), true));
+    return new Uint8Array(view.buffer);
   }
 }
