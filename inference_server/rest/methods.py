@@ -42,9 +42,9 @@ class Methods:
                 begun.set()
 
         answering = asyncio.ensure_future(self._app(scope, receive, headers))
-        heard = asyncio.create_task(begun.wait())
-        await asyncio.wait({answering, heard}, return_when=asyncio.FIRST_COMPLETED)
-        heard.cancel()
+        going = asyncio.create_task(begun.wait())
+        await asyncio.wait({answering, going}, return_when=asyncio.FIRST_COMPLETED)
+        going.cancel()
         answering.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await answering

@@ -61,13 +61,13 @@ def test_a_coroutine_is_timed_without_its_waits() -> None:
 
 
 def test_what_befalls_the_wait_befalls_the_work() -> None:
-    heard = []
+    seen = []
 
     async def work() -> None:
         try:
             await asyncio.sleep(10)
         except asyncio.CancelledError:
-            heard.append("cancelled")
+            seen.append("cancelled")
             raise
 
     async def run() -> None:
@@ -82,7 +82,7 @@ def test_what_befalls_the_wait_befalls_the_work() -> None:
         raise KeyError
 
     asyncio.run(run())
-    assert heard == ["cancelled"]
+    assert seen == ["cancelled"]
     with pytest.raises(KeyError):
         asyncio.run(Turns().piece("a", fails()))
 

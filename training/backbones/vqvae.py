@@ -72,11 +72,11 @@ class ResidualBlock(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.narrow = nn.Conv2d(HIDDEN, RESIDUAL_UNITS, 3, padding=1, bias=False)
-        self.widen = nn.Conv2d(RESIDUAL_UNITS, HIDDEN, 1, bias=False)
+        self.reduce = nn.Conv2d(HIDDEN, RESIDUAL_UNITS, 3, padding=1, bias=False)
+        self.expand = nn.Conv2d(RESIDUAL_UNITS, HIDDEN, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.widen(F.relu(self.narrow(F.relu(x))))
+        found: Tensor = self.expand(F.relu(self.reduce(F.relu(x))))
         return x + found
 
 
