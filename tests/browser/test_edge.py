@@ -23,7 +23,8 @@ from wire.pictures import open_picture
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=20000)
-FIRST_ANSWER_S = 3.0
+FIRST_ANSWER_S = 6.0
+"""On a machine that runs other tests, too; half of it where nothing else does."""
 SAMPLES = sorted(PICTURES.glob("*.png"))
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 TOKEN = "0123456789abcdef-;=ä"

@@ -157,16 +157,16 @@ def test_a_model_that_is_not_refinable_is_asked_at_every_point(browser: Browser)
         page.close()
 
 
-def test_where_nobody_is_the_page_says_what_to_do(browser: Browser, server: ServerProcess) -> None:
-    page = opened(browser, server)
-    page.get_by_role("radio", name="Gone").or_(page.locator("#hint")).first.wait_for()
-    hint = f"artoveq watch camera:0 --server {server.address} --report"
-    expect(page.locator("#hint")).to_have_text(hint)
-    page.evaluate("location.hash = '/edges/999999'")
-    expect(page.locator("#view-edge")).to_contain_text("This edge is not known")
-    page.get_by_role("link", name="All edges").click()
-    expect(page.locator("#view-edges")).to_be_visible()
-    page.close()
+def test_where_nobody_is_the_page_says_what_to_do(browser: Browser) -> None:
+    with server_process(MODEL) as server:
+        page = opened(browser, server)
+        hint = f"artoveq watch camera:0 --server {server.address} --report"
+        expect(page.locator("#hint")).to_have_text(hint)
+        page.evaluate("location.hash = '/edges/999999'")
+        expect(page.locator("#view-edge")).to_contain_text("This edge is not known")
+        page.get_by_role("link", name="All edges").click()
+        expect(page.locator("#view-edges")).to_be_visible()
+        page.close()
 
 
 def test_what_is_no_picture_is_said_to_be_none(browser: Browser, server: ServerProcess) -> None:

@@ -48,8 +48,12 @@ def page() -> Iterator[str]:
 def reports(page: str, name: str, seconds: float) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """What the page is told of an edge: each report, with the newest picture then."""
     until = time.monotonic() + seconds
-    known = httpx2.get(f"{page}/v1/edges", headers={"Accept": "application/json"}, timeout=30).json()["edges"]
-    (number,) = [edge["number"] for edge in known if edge["name"] == name]
+    number = None
+    while number is None and time.monotonic() < until:  # edges come a while after the server
+        known = httpx2.get(f"{page}/v1/edges", headers={"Accept": "application/json"}, timeout=30).json()["edges"]
+        number = next((edge["number"] for edge in known if edge["name"] == name), None)
+        time.sleep(0.2)
+    assert number is not None, known
     with httpx2.stream("GET", f"{page}/v1/edges", params={"edge": number}, timeout=30) as answer:
         for line in answer.iter_lines():
             if line.startswith("data: "):

@@ -38,7 +38,7 @@ export function codecOf({ segments, latent, planes, any_size, largest_size }, ta
     anySize: any_size,
     largest: largest_size,
     d: latent.d,
-    tables: tables && new Uint16Array(tables.slice().buffer),
+    tables: tables && new Uint16Array(Uint8Array.from(tables).buffer), // a copy: a Buffer of Node may be a part of a larger one
   });
 }
 
