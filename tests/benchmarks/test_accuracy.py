@@ -123,6 +123,7 @@ def command(*words: str) -> str:
     return subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_table_1_is_the_mean_of_the_committed_levels() -> None:
     rows = {(r["profile"], r["family"]): r for r in json.loads(command("table1", "--json"))}
     results = read()
@@ -132,6 +133,7 @@ def test_table_1_is_the_mean_of_the_committed_levels() -> None:
     assert rows["imagewoof64-compact", "progressive"]["S1"] == pytest.approx(np.mean(tops), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["table1", "mixed", "ablations", "codecs"])
 def test_every_table_prints(name: str) -> None:
     assert "imagewoof64-compact" in command(name)

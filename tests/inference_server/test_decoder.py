@@ -129,6 +129,7 @@ def test_a_callers_pictures_make_a_batch_so_much_longer(
     assert pictures_within(0.0055, Timed(), any_size.manifest, most) == found
 
 
+@pytest.mark.slow
 def test_the_runtimes_that_the_artifact_has_are_used(any_size: Artifact, tmp_path: Path) -> None:
     assert isinstance(open_decoder(any_size, 1), OnnxDecoder)
     assert isinstance(open_decoder(any_size, 1, "fastest"), OnnxDecoder)

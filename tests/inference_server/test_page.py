@@ -45,6 +45,7 @@ def test_the_page_loads_nothing_from_elsewhere(http: httpx2.Client) -> None:
     assert http.get("/page.js").headers["content-type"].startswith("text/javascript")
 
 
+@pytest.mark.slow
 def test_an_edge_is_shown_while_it_is_connected(server: Running, progressive: Artifact) -> None:
     feed = events(server)
     said: queue.Queue[pb.StreamRequest | None] = queue.Queue()
@@ -120,6 +121,7 @@ def test_the_metrics_count_points_deadlines_and_first_answers(server: Running, p
     assert [b - a for a, b in zip(before, after, strict=True)] == [3, 3, 3, 1, 3]
 
 
+@pytest.mark.slow
 def test_events_end_when_the_server_stops(progressive: Artifact) -> None:
     with serving(progressive.folder) as server:
         feed = events(server)

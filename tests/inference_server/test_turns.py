@@ -59,6 +59,7 @@ def test_only_strangers_wait(tmp_path: Path, token: str, waits: bool) -> None:
         assert min(over_grpc, over_http) >= (ASKED - 1) / RATE - 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "reads"), [(b"POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n", 1),
                          (b"GET /healthz HTTP/1.1\r\nX-Slow: ", DRIPS + 2)]

@@ -103,6 +103,7 @@ def test_one_codebook_can_serve_all_groups() -> None:
         assert (encode(codebook, same, 32) == encode(codebook, same, 32)[:, :1]).all()
 
 
+@pytest.mark.slow
 def test_where_nothing_is_sent_all_pictures_have_the_same() -> None:
     for family in FAMILIES:
         z = started(family).quantise(torch.randn(50, GROUPS, D), (1, 256))
