@@ -149,6 +149,7 @@ def test_a_model_that_is_not_refinable_does_as_well_one_shot() -> None:
     ], encoder=FakeEncoder(nested_like()))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_adapting_is_worth_more_than_any_fixed_point_where_the_link_changes() -> None:
     plan = [
         Pictures(every=0.5, budget=0.2),

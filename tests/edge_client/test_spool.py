@@ -296,6 +296,7 @@ def test_what_was_kept_for_one_model_is_encoded_anew_for_the_next(
         one.close()
 
 
+@pytest.mark.slow
 def test_a_stream_follows_the_model_that_is_served(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARTOVEQ_CACHE", str(tmp_path / "cache"))
     nested, progressive = tiny.nested(tmp_path / "nested").folder, tiny.progressive(tmp_path / "progressive").folder

@@ -179,6 +179,7 @@ def test_a_token_opens_both_ports(progressive: Artifact, tokens: Path) -> None:
                 assert answer.json()["classes"][0]["name"] == "red"
 
 
+@pytest.mark.slow
 def test_a_token_that_is_struck_out_ends_what_it_had_opened(progressive: Artifact, tokens: Path) -> None:
     """Streams and pages, although the file has the size and the times that it had; the name's other token goes on."""
     other = TOKEN[::-1]
