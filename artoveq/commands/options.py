@@ -6,7 +6,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -183,9 +183,6 @@ class Payload:
         Raises:
             UsageError: if options contradict each other, or the model has no such point.
         """
-        return self._mode(manifest, 1.0)
-
-    def _mode(self, manifest: Manifest, min_confidence: float) -> Mode:
         from edge_client import modes
         from wire.exceptions import UsageError
 
@@ -196,11 +193,7 @@ class Payload:
             if self._asked
             else None
         )
-        return (
-            modes.Progressive(min_confidence=min_confidence, point=number)
-            if self.progressive
-            else modes.OneShot(point=number)
-        )
+        return modes.Progressive(point=number) if self.progressive else modes.OneShot(point=number)
 
     @property
     def _asked(self) -> int:
@@ -215,16 +208,13 @@ class LabelPayload(Payload):
     webp: Webp = False
 
     def mode(self, manifest: Manifest) -> Mode:
-        """How pictures are sent with this model.
-
-        Raises:
-            UsageError: if options contradict each other, or the model has no such point.
-        """
-        from edge_client.modes import File
+        """As every payload's; with --webp a file."""
+        from edge_client.modes import File, Progressive
         from wire.exceptions import UsageError
 
         if not self.webp:
-            return self._mode(manifest, self.min_confidence)
+            mode = super().mode(manifest)
+            return replace(mode, min_confidence=self.min_confidence) if isinstance(mode, Progressive) else mode
         if self._asked or self.progressive:
             raise UsageError("A file has no operating point and no planes; leave --webp off, or the others.")
         return File()
