@@ -69,6 +69,7 @@ def bytes_of(page: Page) -> int:
 
 def slide(page: Page, keys: int) -> None:
     """By keyboard, as somebody without a mouse does."""
+    expect(page.locator("#bytes")).to_be_enabled()
     page.locator("#bytes").focus()
     for _ in range(abs(keys)):
         page.keyboard.press("ArrowRight" if keys > 0 else "ArrowLeft")
@@ -155,6 +156,20 @@ def test_a_model_that_is_not_refinable_is_asked_at_every_point(browser: Browser)
         expect(page.locator(".model")).to_contain_text("whole points")
         assert page.faults == []  # type: ignore[attr-defined]
         page.close()
+
+
+def test_a_picture_given_before_the_model_is_known_is_answered(browser: Browser, server: ServerProcess) -> None:
+    page = browser.new_page()
+    held: list[Route] = []
+    page.route("**/v1/model?*", lambda route: held.append(route))
+    page.goto(f"http://127.0.0.1:{server.http_port}/#/try")
+    expect(page.locator("#state")).to_have_text("live")
+    page.set_input_files("#file", PICTURES / "dingo.png")
+    expect(page.locator("#preview")).to_be_visible()
+    expect(page.locator("#bytes")).to_be_disabled()
+    held[0].continue_()
+    expect(page.locator("#verdict")).to_contain_text("dingo")
+    page.close()
 
 
 def test_where_nobody_is_the_page_says_what_to_do(browser: Browser) -> None:

@@ -14,6 +14,7 @@ const JPEG_QUALITY = 0.5;
 export class TryView {
   constructor() {
     this.asked = 0;
+    this.described = new Promise((resolve) => (this.describe = resolve)); // a picture may be given before the model is known
     this.answers = new Map(); // by point
     this.source = new Source({
       picture: (blob, still) => this.ask(blob, still),
@@ -42,8 +43,10 @@ export class TryView {
     part("bytes").max = count - 1;
     part("bytes").value = Math.floor(0.6 * (count - 1));
     this.curve = curve(part("curve"), described, part("curve-legend"));
+    part("bytes").disabled = false;
     this.verdict("Choose a sample, drop a picture, or use the camera.");
     this.buys();
+    this.describe();
     await this.source.samples();
   }
 
@@ -80,9 +83,11 @@ export class TryView {
 
   // A still picture is asked about at every step, one of the camera at the slider's.
   async ask(blob, still) {
-    if (!this.model) return;
     const number = ++this.asked;
+    await this.described;
+    if (number !== this.asked) return;
     this.picture = blob;
+    this.fit = this.fitted(blob);
     if (still) {
       this.answers = new Map();
       part("answers").replaceChildren();
@@ -145,7 +150,7 @@ export class TryView {
   }
 
   async file(blob) {
-    const canvas = await this.fitted(blob);
+    const canvas = await this.fit;
     canvas.toBlob((file) => {
       if (blob !== this.picture) return;
       this.jpeg = file.size;
@@ -155,7 +160,7 @@ export class TryView {
 
   async compare(answer) {
     const about = this.picture;
-    const canvas = await this.fitted(about);
+    const canvas = await this.fit; // the same for all of its answers, whose order stays
     if (about !== this.picture) return; // a newer one is on its way
     const original = part("original");
     original.width = original.height = canvas.width;
