@@ -12,6 +12,7 @@ import grpc
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from starlette.concurrency import run_in_threadpool
 
 from inference_server.access.access import network_of
 from inference_server.access.certificates import Certificates
@@ -157,7 +158,7 @@ async def serve(settings: Settings) -> None:
     server = Server(settings)
     stopping = first_signal()
     await server.start()
-    gc.collect()
+    await run_in_threadpool(gc.collect)  # in a thread of HTTP's, which the first request finds loaded then
     gc.freeze()  # else each full collection goes through all that was loaded, and no answer leaves for 0.1 s
     served = [f"{one.manifest.name} ({one.manifest.fingerprint[:12]})" for one in server.deployment.models]
     print(

@@ -36,7 +36,7 @@ class Access:
     def __init__(self, settings: Settings) -> None:
         self._tokens = Tokens(settings.tokens_file, time.monotonic()) if settings.tokens_file else None
         self._strangers = Strangers(settings.stranger_requests)
-        self.turns = Turns()
+        self.turns = Turns(settings.caller_share)
         self._rate, self._most_streams = settings.rate_pictures, settings.caller_streams
         self._most_viewers, self._viewers_of_caller = settings.viewers, settings.caller_viewers
         self._allowances: OrderedDict[str, _Allowance] = OrderedDict()

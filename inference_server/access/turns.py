@@ -38,45 +38,65 @@ class Cost:
 class Turns:
     """In each round of the event loop one piece of work begins: the oldest of the caller whose turn it is.
 
-    It never stands still while somebody waits; and while no others are about, a caller waits for nothing.
+    While others are about, a caller takes no more than its share; while none are, it waits for nothing.
     """
 
-    def __init__(self) -> None:
-        self.fairness = Fairness()
+    def __init__(self, share: float) -> None:
+        self.fairness = Fairness(share)
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._begun = False
+        self._later: asyncio.TimerHandle | None = None
 
     async def turn(self, caller: str) -> None:
         """Waits until the caller's next piece of work may begin."""
-        if not self.fairness.shared(caller, time.monotonic()):
+        now = time.monotonic()
+        if not self.fairness.shared(caller, now):
             self.fairness.begins(caller)
             return
-        if not self._begun and not self._waiting:
+        if not self._begun and not self._waiting and self.fairness.free_at(caller) <= now:
             self.fairness.begins(caller)
             self._begin()
             return
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(caller, deque()).append(turn)
+        if not self._begun:
+            self._round()
         await turn
+
+    def worked(self, caller: str, seconds: float) -> None:
+        """A piece of the caller's work has taken so long of the loop."""
+        self.fairness.worked(caller, seconds, time.monotonic())
 
     async def piece(self, caller: str, work: Coroutine[Any, Any, T]) -> T:
         """What `work`, one piece of the caller's, results in."""
         cost = Cost()
         try:
             await self.turn(caller)
+        except BaseException:
+            work.close()
+            raise
+        finally:
+            self.worked(caller, CALL_S)  # before its work: who begins many at once has had them
+        try:
             return await timed(work, cost)
         finally:
-            work.close()
-            self.fairness.worked(caller, CALL_S + cost.take())
+            self.worked(caller, cost.take())
 
     def _begin(self) -> None:
         self._begun = True
         asyncio.get_running_loop().call_soon(self._round)
 
     def _round(self) -> None:
-        self._begun = False
+        self._begun, now = False, time.monotonic()
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         while self._waiting and not self._begun:
-            caller = self.fairness.next_of(self._waiting)
+            caller = self.fairness.next_of(self._waiting, now)
+            if caller is None:
+                soonest = min(self.fairness.free_at(one) for one in self._waiting)
+                self._later = asyncio.get_running_loop().call_later(soonest - now, self._round)
+                return
             turn = self._waiting[caller].popleft()
             if not self._waiting[caller]:
                 del self._waiting[caller]

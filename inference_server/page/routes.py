@@ -102,7 +102,7 @@ def page_routes(deployment: Deployment) -> APIRouter:
                 began = time.monotonic()
                 deployment.access.check(caller, began)
                 said = event(next(numbers), "edges", told(health, view))
-                turns.fairness.worked(caller.name, time.monotonic() - began)
+                turns.worked(caller.name, time.monotonic() - began)
                 yield said
                 await asyncio.sleep(INTERVAL_S if edge is None else CLOSE_INTERVAL_S)
 

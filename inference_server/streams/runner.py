@@ -89,7 +89,7 @@ class StreamRunner:
         before = self.state.received_bytes
         for actions, more in self.state.receive_in_parts(request, time.monotonic()):
             self._perform(actions)
-            self._turns.fairness.worked(self.caller.name, self.cost.take())
+            self._turns.worked(self.caller.name, self.cost.take())
             if more:
                 await self._turns.turn(self.caller.name)
         metrics.RECEIVED_BYTES.inc(self.state.received_bytes - before)
@@ -176,7 +176,7 @@ class StreamRunner:
             else:
                 self._perform(self.state.failed(picture_id, outcome))
 
-        self._turns.fairness.worked(self.caller.name, ANSWER_S)
+        self._turns.worked(self.caller.name, ANSWER_S)
         try:
             self._model.decoder.submit(self.caller.name, self, picture_id, action.point, action.indices, deliver)
         except ArtoveqError as error:

@@ -11,35 +11,52 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference_server.access.fairness import ABOUT_S, CALLERS_KEPT, Fairness
+from inference_server.access.fairness import ABOUT_S, BURST_S, CALLERS_KEPT, Fairness
 from inference_server.access.turns import Cost, Turns, timed
 
 
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abcd"), st.floats(0.001, 0.1), min_size=2))
 def test_whoever_always_waits_gets_as_much_as_the_others(cost: dict[str, float]) -> None:
-    one, had = Fairness(), Counter[str]()
+    one, had = Fairness(1.0), Counter[str]()
+    now = 0.0
     for _ in range(500):
-        caller = one.next_of(cost)
+        caller = one.next_of(cost, now)
+        assert caller is not None  # together they may have all of the time
         one.begins(caller)
-        one.worked(caller, cost[caller])
+        now += cost[caller]
+        one.worked(caller, cost[caller], now)
         had[caller] += cost[caller]  # type: ignore[assignment]
     assert max(had.values()) - min(had[name] for name in cost) <= 2 * max(cost.values()) + 1e-6
 
 
 def test_nobody_saves_up_and_few_callers_are_remembered() -> None:
-    one = Fairness()
-    one.worked("a", 5.0)
+    one = Fairness(1.0)
+    one.worked("a", 5.0, 5.0)
     one.begins("a")  # nobody else waited
-    one.worked("b", 1.0)  # had nothing for long
-    assert one.next_of("ab") == "a"
+    one.worked("b", 1.0, 6.0)  # had nothing for long
+    assert one.next_of("ab", 6.0) == "a"
     for number in range(CALLERS_KEPT):
-        one.worked(str(number), 1.0)
-    assert len(one._attained) == CALLERS_KEPT
+        one.worked(str(number), 1.0, 7.0 + number)
+    assert len(one._attained) == len(one._free) == CALLERS_KEPT
+
+
+@settings(deadline=None)
+@given(st.floats(0.05, 1.0), st.lists(st.floats(0.0001, 0.05), min_size=10, max_size=200))
+def test_alone_in_waiting_a_caller_has_its_share_of_the_time(share: float, costs: list[float]) -> None:
+    one, now = Fairness(share), 10.0
+    for cost in costs:
+        now = max(now, one.free_at("a"))
+        assert one.next_of("a", now) == "a"
+        now += cost
+        one.worked("a", cost, now)
+    assert one.next_of("ab", one.free_at("a") - 0.001) == "b"
+    waited = one.free_at("a") - 10.0
+    assert sum(costs) - BURST_S * share <= waited * share + 1e-9 <= sum(costs) + 2e-9
 
 
 def test_others_are_about_for_a_while_after_their_last_picture() -> None:
-    one = Fairness()
+    one = Fairness(1.0)
     assert not one.shared("a", 0.0)
     one.sent_picture("a", 0.0)
     assert not one.shared("a", 1.0) and one.shared("b", 1.0)
@@ -71,7 +88,7 @@ def test_what_befalls_the_wait_befalls_the_work() -> None:
             raise
 
     async def run() -> None:
-        task = asyncio.create_task(Turns().piece("a", work()))
+        task = asyncio.create_task(Turns(1.0).piece("a", work()))
         await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -84,7 +101,7 @@ def test_what_befalls_the_wait_befalls_the_work() -> None:
     asyncio.run(run())
     assert seen == ["cancelled"]
     with pytest.raises(KeyError):
-        asyncio.run(Turns().piece("a", fails()))
+        asyncio.run(Turns(1.0).piece("a", fails()))
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -92,7 +109,7 @@ def test_in_each_round_of_the_loop_one_piece_of_work_begins(shared: bool) -> Non
     """Of a caller with ten, and one that comes later: it does not wait for the ten."""
 
     async def run() -> list[tuple[int, str]]:
-        turns, now, began = Turns(), [0], list[tuple[int, str]]()
+        turns, now, began = Turns(1.0), [0], list[tuple[int, str]]()
         for name in "ab" if shared else "a":
             turns.fairness.sent_picture(name, time.monotonic())
 
@@ -104,7 +121,7 @@ def test_in_each_round_of_the_loop_one_piece_of_work_begins(shared: bool) -> Non
         async def work(name: str) -> None:
             await turns.turn(name)
             began.append((now[0], name))
-            turns.fairness.worked(name, 1.0)
+            turns.worked(name, 0.001)
 
         many = [asyncio.create_task(work("a")) for _ in range(10)]
         gone = asyncio.create_task(work("a"))
