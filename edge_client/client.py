@@ -19,6 +19,7 @@ from edge_client.control import PROBE_BYTES, RateControl
 from edge_client.encoder import Encoder
 from edge_client.errors import translated
 from edge_client.modes import File, Mode, OneShot, PictureSource, Progressive, picture_of, seconds_of, top_k_of
+from edge_client.moving import Moves
 from edge_client.preparation import Preparation
 from edge_client.provision import check_pin, provision, provisioned, remember
 from edge_client.rate import RatePolicy
@@ -91,7 +92,7 @@ class AsyncClient:
         self._connection: Connection | None = None
         self._greeted = ""
         """The model of the connection."""
-        self._opening = asyncio.Lock()
+        self._opening, self._moves = asyncio.Lock(), Moves(self._open_beside)
         self._encoder: Encoder | None = None
         self.control: RateControl
 
@@ -154,6 +155,7 @@ class AsyncClient:
         self._adopt(encoder)
 
     async def __aexit__(self, *_: object) -> None:
+        await self._moves.end()
         if self._connection is not None and self._connection.broken is None:
             await self._connection.close()
         await self._channel.close()
@@ -336,10 +338,10 @@ class AsyncClient:
                 await connection.close()
             if connection is None or connection.broken is not None:
                 try:
-                    connection = await self._open()
+                    connection = await self._open(self._channel)
                 except ModelMismatch as mismatch:
                     await self._follow(mismatch)
-                    connection = await self._open()
+                    connection = await self._open(self._channel)
                 self._connection, self._greeted = connection, self.encoder.manifest.fingerprint
                 if self.capacity is None:
                     await self._measure(connection)
@@ -352,11 +354,28 @@ class AsyncClient:
             sample = await asyncio.wait_for(connection.probe(size), self.connect_timeout)
             self.control.estimator.measured(sample, _now())
 
-    async def _open(self) -> Connection:
-        transport = self._transport() if self._transport else GrpcTransport(self._channel, self.address)
-        connection = Connection(transport, self.address, self._security.metadata)
+    async def _open(self, channel: grpc.aio.Channel) -> Connection:
+        transport = self._transport() if self._transport else GrpcTransport(channel, self.address)
+        connection = Connection(transport, self.address, self._security.metadata, self._moves.begin)
         await connection.open(self.encoder.manifest.fingerprint, self.name, self.connect_timeout)
         return connection
+
+    async def _open_beside(self, old: Connection) -> grpc.aio.Channel | None:
+        """Opens a stream that takes the place of an old one, unless that has been replaced meanwhile."""
+        channel, fingerprint = self._security.open(self.address), self.encoder.manifest.fingerprint
+        try:
+            new = await self._open(channel)
+        except BaseException:
+            await channel.close()
+            raise
+        async with self._opening:
+            if self._connection is old:
+                left, self._channel = self._channel, channel
+                self._connection, self._greeted = new, fingerprint
+                return left
+        await new.close()
+        await channel.close()
+        return None
 
 
 def _warm_up(encoder: Encoder) -> float:

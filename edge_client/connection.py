@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from edge_client.errors import UNAVAILABLE, status_error
 from edge_client.rate.uplink import Sample
 from edge_client.request import Request, Send
 from edge_client.results import Answer, Result
-from edge_client.stream import PING_BYTES, Event, Failed, Part, Ponged, StreamLedger
+from edge_client.stream import PING_BYTES, Event, Failed, Part, Ponged, StreamLedger, ToldToMove
 from edge_client.tracing import StreamTrace
 from edge_client.transport.base import Metadata, Transport
 from wire.exceptions import ArtoveqError, ServerUnavailable
@@ -48,10 +48,15 @@ class Inbox:
 
 
 class Connection:
-    """Opened by `open`; fails every picture in flight when it breaks, and is then of no further use."""
+    """Opened by `open`; fails every picture in flight when it breaks, and is then of no further use.
 
-    def __init__(self, transport: Transport, address: str, metadata: Metadata) -> None:
-        self._transport, self._address = transport, address
+    told_to_move: is called when the server wants the edge to go elsewhere.
+    """
+
+    def __init__(
+        self, transport: Transport, address: str, metadata: Metadata, told_to_move: Callable[[Connection], None]
+    ) -> None:
+        self._transport, self._address, self._told_to_move = transport, address, told_to_move
         self.ledger = StreamLedger(address, transport.overhead_bytes, transport.acknowledgement_bytes)
         self.request_id = new_request_id()
         """Of the stream, in the logs of both sides."""
@@ -62,6 +67,8 @@ class Connection:
         self._waiting: list[tuple[Part, int]] = []
         self._writing = asyncio.Lock()
         self.broken: ArtoveqError | None = None
+        self._uses, self._unused = 0, asyncio.Event()
+        self._unused.set()
 
     async def open(self, fingerprint: str, name: str, timeout: float) -> None:
         """Says hello and waits for the welcome.
@@ -83,9 +90,26 @@ class Connection:
 
     async def _greet(self, fingerprint: str, name: str) -> pb.Welcome:
         await self._transport.open(self._metadata)
-        hello = pb.Hello(fingerprint=fingerprint, name=name, reads_bundles=True)
+        hello = pb.Hello(fingerprint=fingerprint, name=name, reads_bundles=True, reads_moves=True)
         await self._transport.send(pb.StreamRequest(hello=hello))
         return (await self._transport.receive()).welcome
+
+    async def finish(self) -> None:
+        """Ends the stream once the pictures that are open on it are answered."""
+        await self._unused.wait()
+        if self.broken is None:
+            await self.close()
+
+    @contextlib.contextmanager
+    def _used(self) -> Iterator[None]:
+        self._uses += 1
+        self._unused.clear()
+        try:
+            yield
+        finally:
+            self._uses -= 1
+            if not self._uses:
+                self._unused.set()
 
     async def close(self) -> None:
         """Ends the stream; pictures in flight fail with ServerUnavailable."""
@@ -109,20 +133,21 @@ class Connection:
         picture_id, inbox = self.ledger.begin(), Inbox()
         self._inboxes[picture_id] = inbox
         request: Request | None = None
-        try:
-            result.request_id = f"{self.request_id}-{picture_id}"
-            request = prepare(picture_id, self.ledger, result)
-            while (step := request.step(self._loop.time())) is not None:
-                if isinstance(step, Send):
-                    await self._send(step.part, step.planes)
-                elif (event := await inbox.get(step.until)) is not None:
-                    answer = request.receive(event, self._loop.time())
-                    if answer is not None and on_answer is not None:
-                        on_answer(answer)
-            return request
-        finally:
-            del self._inboxes[picture_id]
-            self.ledger.end(picture_id, give_up=request is not None and request.give_up)
+        with self._used():
+            try:
+                result.request_id = f"{self.request_id}-{picture_id}"
+                request = prepare(picture_id, self.ledger, result)
+                while (step := request.step(self._loop.time())) is not None:
+                    if isinstance(step, Send):
+                        await self._send(step.part, step.planes)
+                    elif (event := await inbox.get(step.until)) is not None:
+                        answer = request.receive(event, self._loop.time())
+                        if answer is not None and on_answer is not None:
+                            on_answer(answer)
+                return request
+            finally:
+                del self._inboxes[picture_id]
+                self.ledger.end(picture_id, give_up=request is not None and request.give_up)
 
     async def _send(self, part: Part, planes: int) -> None:
         """Sends a part of a picture, up to so many planes, with others that are ready at the same time.
@@ -158,8 +183,9 @@ class Connection:
 
     async def report(self, report: pb.Report) -> None:
         """Tells the server's page how a picture went; returns when it has arrived, and the link is free again."""
-        await self._write(pb.StreamRequest(report=report))
-        await (await self._ping(0))
+        with self._used():
+            await self._write(pb.StreamRequest(report=report))
+            await (await self._ping(0))
 
     async def _ping(self, size: int) -> asyncio.Future[float]:
         number, message = self.ledger.ping(size)
@@ -190,9 +216,11 @@ class Connection:
         except ArtoveqError as error:
             self._break(error)
 
-    def _sort(self, events: Sequence[Event]) -> None:
+    def _sort(self, events: Sequence[Event | ToldToMove]) -> None:
         for event in events:
-            if isinstance(event, Ponged):
+            if isinstance(event, ToldToMove):
+                self._told_to_move(self)
+            elif isinstance(event, Ponged):
                 pong = self._pinged.get(event.number)
                 if pong is not None and not pong.done():
                     pong.set_result(event.received_s)

@@ -57,7 +57,13 @@ class Ponged:
     received_s: float
 
 
+@dataclass(frozen=True)
+class ToldToMove:
+    """The server wants the edge to go elsewhere."""
+
+
 Event = Arrived | Answered | Failed | Ponged
+"""About a picture, or a ping."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +184,7 @@ class StreamLedger:
         seconds = now - max(oldest.left, self._last_activity) - max(self.round_trip, overhead_s)
         return Sample(oldest.bits, seconds, back_to_back=True) if seconds > SHORTEST_SAMPLE_S else None
 
-    def receive(self, response: pb.StreamResponse, now: float) -> Iterator[Event]:
+    def receive(self, response: pb.StreamResponse, now: float) -> Iterator[Event | ToldToMove]:
         """What a response means."""
         self._last_activity = now
         for one in response.bundle.responses or (response,):
@@ -193,6 +199,8 @@ class StreamLedger:
                 yield Failed(said.picture_id, error)
             elif kind == "pong":
                 yield from self._ponged(one.pong, now)
+            elif kind == "move":
+                yield ToldToMove()
 
     def _ponged(self, pong: pb.Pong, now: float) -> Iterator[Event]:
         number, left, bits = self._sync

@@ -12,6 +12,7 @@ from inference_server.model import Model
 from inference_server.page.edges import Edges
 from inference_server.registry import ModelRegistry
 from inference_server.settings import Settings
+from inference_server.streams.status import STOPPING
 from inference_server.uploads import Uploads
 from wire.exceptions import ServerUnavailable
 
@@ -53,4 +54,4 @@ class Deployment:
     def refuse_when_draining(self) -> None:
         """Raises ServerUnavailable once the server is stopping."""
         if self.draining:
-            raise ServerUnavailable("The server is stopping and takes no new work; try another one.")
+            raise ServerUnavailable(STOPPING)

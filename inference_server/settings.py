@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     limit."""
     idle_seconds: float = Field(600, gt=0)
     """A stream that says nothing for so long is ended; an edge opens it anew when it has a picture."""
+    stream_age_seconds: float = Field(0, ge=0)
+    """After so long, or up to a fifth earlier, an edge is told to open its stream anew, so that streams spread over
+    servers that came later; 0: it may stay. An edge that does not understand that stays, too."""
     remembered_pictures: int = Field(8192, ge=1)
     """Answers that are kept for pictures that may be sent again, one of more than 1 KiB counting for each it has; where
     there are more, the caller that has most of them loses its oldest."""

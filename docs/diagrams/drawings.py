@@ -319,7 +319,7 @@ def draining() -> Diagram:
     said = (
         "/readyz 200\nSERVING",
         "/readyz 503\nNOT_SERVING\nnew work is taken",
-        "new work is refused,\nwhat was begun is\nanswered",
+        "new work is refused,\nedges are told to move,\nwhat was begun is answered",
         "the rest: UNAVAILABLE\nor 503, and a sentence",
     )
     for (name, (column, width, colour)), words in zip(columns.items(), said, strict=True):

@@ -23,6 +23,8 @@ OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 2000),
     # Its probes of the bandwidth would take bytes of the uplink, for windows that our messages never fill.
     ("grpc.http2.bdp_probe", 0),
+    # Else a second channel to an address shares the first one's connection, and so its server.
+    ("grpc.use_local_subchannel_pool", 1),
 ]
 
 
@@ -49,7 +51,7 @@ class Security:
         return f"Security(tls={self.tls}, token={'…' if self.token else None})"
 
     def open(self, address: str) -> grpc.aio.Channel:
-        """A channel to HOST:PORT.
+        """A channel to HOST:PORT, over a connection of its own.
 
         Raises:
             SettingsError: if the address is none, a file cannot be read, or the files do not belong together.

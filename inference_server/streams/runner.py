@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 
 import grpc
@@ -56,6 +57,7 @@ class StreamRunner:
         caller: Caller,
         request_id: str,
         trace: StreamTrace,
+        age_s: float,
     ) -> None:
         self._model, self._edge, self.caller = model, edge, caller
         self._edges, self._turns = deployment.edges, deployment.access.turns
@@ -66,16 +68,21 @@ class StreamRunner:
         self.state = StreamState(
             model.codec,
             model.task,
-            admit=lambda now: deployment.admit(caller, now),
+            admit=lambda now: deployment.access.spend(caller, now),
             most_pictures=deployment.settings.stream_pictures,
             bundles=hello.reads_bundles,
+            moves=hello.reads_moves,
+            idle_s=deployment.settings.idle_seconds,
+            age_s=age_s,
+            now=time.monotonic(),
         )
-        self.state.last_activity = time.monotonic()
         self.refusal: ArtoveqError | None = None
         self._outbox: asyncio.Queue[pb.StreamResponse | None] = asyncio.Queue()
         self._room = asyncio.Event()
         self._room.set()
         self._encoding: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._wait()
 
     async def receive(self, request: pb.StreamRequest) -> None:
         """Takes one message after the hello; returns when there is room for the next one.
@@ -100,14 +107,21 @@ class StreamRunner:
         self._perform(self.state.input_ended())
 
     def drain(self) -> None:
-        """Ends the stream once its pictures are answered."""
-        self._perform(self.state.drain())
+        """Ends the stream once its pictures are answered; where the edge can go elsewhere, it is told to."""
+        self._perform(self.state.drain(time.monotonic()))
+        self._wait()
 
-    async def drain_when_idle(self, seconds: float) -> None:
-        """Waits until the edge has said nothing for so long, then ends the stream."""
-        while (left := self.state.last_activity + seconds - time.monotonic()) > 0:  # noqa: ASYNC110 (it moves)
-            await asyncio.sleep(left)
-        self.drain()
+    def _wait(self) -> None:
+        """For what is due with time."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if (due := self.state.due) < math.inf:
+            self._timer = asyncio.get_running_loop().call_later(due - time.monotonic(), self._time_passed)
+
+    def _time_passed(self) -> None:
+        self._perform(self.state.time_passed(time.monotonic()))
+        self._wait()
 
     def end(self) -> None:
         """Nothing more is said than what lies ready."""
@@ -122,6 +136,8 @@ class StreamRunner:
 
     def close(self) -> None:
         """The stream is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._perform(self.state.close())
 
     async def next_response(self) -> pb.StreamResponse | None:

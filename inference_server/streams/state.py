@@ -6,6 +6,7 @@ Events come in with their time, of any one monotonic clock, in seconds; what is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 from inference_server.answers import Decoded, answer_message
@@ -23,13 +24,15 @@ from inference_server.streams.actions import (
     Respond,
     Withdraw,
 )
-from inference_server.streams.status import UnknownPicture, status_of
+from inference_server.streams.status import STOPPING, UnknownPicture, status_of
 from wire.bundles import MOST, unbundled
-from wire.exceptions import ArtoveqError, ProtocolError, ServerOverloaded
+from wire.exceptions import ArtoveqError, ProtocolError, ServerOverloaded, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.payload import Indices, PayloadCodec
 from wire.tasks import Task
 
+QUIET_S = 0.25
+"""While a server stops: what an edge sent before it read `move` is here by then, on most links."""
 UNKNOWN = "Picture {} was not begun, or is done with; begin a new one with plane 1, or a block, and a higher number."
 
 
@@ -47,7 +50,8 @@ class StreamState:
     """What a stream has begun and not yet answered.
 
     admit: takes a picture at a time, or raises why it is not taken. most_pictures: that may be unfinished.
-    bundles: whether the edge reads bundles of responses.
+    bundles, moves: whether the edge reads bundles of responses, and `move`. idle_s: a stream on which nothing is said
+    for so long ends. age_s: after so long the edge is told to move, and again after as long. now: when it begins.
     """
 
     def __init__(
@@ -58,16 +62,22 @@ class StreamState:
         admit: Callable[[float], None],
         most_pictures: int,
         bundles: bool,
+        moves: bool = False,
+        idle_s: float = math.inf,
+        age_s: float = math.inf,
+        now: float = 0.0,
     ) -> None:
         self._codec, self._manifest, self._task = codec, codec.manifest, task
         self._admit, self._most, self._bundles = admit, most_pictures, bundles
         self._pictures: dict[int, _Picture] = {}
         self._highest = 0
         self._held: list[Respond] = []
-        self._input_ended = self._ended = False
+        self._input_ended = self._ended = self._draining = False
+        self._moves, self._quiet_s, self._age_s = moves, idle_s, age_s if moves else math.inf
+        self._move_at = now + self._age_s
         self.received_bytes = 0
         """Of messages that are counted in receipts."""
-        self.last_activity = 0.0
+        self.last_activity = now
         """When the edge last said something."""
 
     # What comes from the edge, in the order in which it usually comes.
@@ -158,10 +168,36 @@ class StreamState:
 
     # How it ends.
 
-    def drain(self) -> list[Action]:
-        """Ends the stream once its pictures are answered."""
+    @property
+    def due(self) -> float:
+        """When `time_passed` will have something to do; later, if the edge says something meanwhile."""
+        return math.inf if self._input_ended else min(self._move_at, self.last_activity + self._quiet_s)
+
+    def time_passed(self, now: float) -> list[Action]:
+        """It is so late now."""
+        if self._input_ended:
+            return []
+        actions = self._tell_to_move(now) if now >= self._move_at else []
+        if now >= self.last_activity + self._quiet_s:
+            self._input_ended = True
+            actions += self._end_if_done()
+        return actions
+
+    def drain(self, now: float) -> list[Action]:
+        """The server stops: ends the stream once its pictures are answered.
+
+        An edge that can go elsewhere is told to, and may finish what it began before it knew.
+        """
+        self._draining = True
+        if self._moves and not self._input_ended:
+            self.last_activity, self._quiet_s = now, min(self._quiet_s, QUIET_S)
+            return self._tell_to_move(now)
         self._input_ended = True
         return list(self._end_if_done())
+
+    def _tell_to_move(self, now: float) -> list[Action]:
+        self._move_at = math.inf if self._draining else now + self._age_s
+        return self._respond(pb.StreamResponse(move=pb.Move()))
 
     def close(self) -> list[Action]:
         """The stream is gone: nothing of it is worked on any more."""
@@ -193,6 +229,8 @@ class StreamState:
         if picture_id <= self._highest:
             raise UnknownPicture(UNKNOWN.format(picture_id))
         self._highest = picture_id
+        if self._draining and self._input_ended:
+            raise ServerUnavailable(STOPPING)
         self._admit(now)
         if len(self._pictures) >= self._most:
             raise ServerOverloaded(f"{len(self._pictures)} pictures are unfinished on this stream; wait for answers.")

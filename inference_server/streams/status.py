@@ -15,6 +15,8 @@ from wire.exceptions import (
     ServerUnavailable,
 )
 
+STOPPING = "The server is stopping and takes no new work; try another one."
+
 
 class UnknownPicture(ProtocolError):
     """A payload for a picture that was never begun, or is done with."""

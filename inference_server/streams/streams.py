@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
@@ -20,6 +22,8 @@ from wire.generated import remote_inference_pb2 as pb
 from wire.request_ids import request_id_of
 
 VERSION = "1"
+AGE_JITTER = 0.2
+"""Of a stream's greatest age: by so much of it an edge may be told earlier."""
 
 
 class Streams:
@@ -31,7 +35,7 @@ class Streams:
         self._changes = 0
 
     def drain(self) -> None:
-        """Ends every stream once its pictures are answered; new streams are refused."""
+        """Ends every stream once its pictures are answered, edges that can go elsewhere first; new ones are refused."""
         for stream in self._open:
             stream.drain()
 
@@ -68,11 +72,10 @@ class Streams:
         named = {"request_id": request_id_of(sent), "caller": caller.name, "edge": edge.name}
         trace = StreamTrace(named["request_id"], sent)
         edges.info("Edge %s has come.", edge.name, extra=named)
-        stream = StreamRunner(self._deployment, model, hello, edge, caller, named["request_id"], trace)
+        stream = StreamRunner(self._deployment, model, hello, edge, caller, named["request_id"], trace, self._age_s())
         self._open.add(stream)
         metrics.STREAMS.inc()
         reader = asyncio.create_task(_read(requests, stream, self._deployment.access.turns))
-        watchdog = asyncio.create_task(stream.drain_when_idle(self._deployment.settings.idle_seconds))
         try:
             welcome = pb.Welcome(server_version=VERSION, reads_coded=model.codec.coder is not None, reads_bundles=True)
             yield pb.StreamResponse(welcome=welcome)
@@ -86,7 +89,6 @@ class Streams:
                 raise ServerUnavailable("The server is stopping.")
         finally:
             reader.cancel()
-            watchdog.cancel()
             self._open.discard(stream)
             stream.close()
             trace.end()
@@ -95,6 +97,11 @@ class Streams:
             self._deployment.edges.leave(edge)
             self._deployment.access.end_stream(caller)
             metrics.STREAMS.dec()
+
+    def _age_s(self) -> float:
+        """How old a stream may become; streams that began together do not move together."""
+        most = self._deployment.settings.stream_age_seconds
+        return most * random.uniform(1 - AGE_JITTER, 1) if most else math.inf
 
     async def _begun(self, first: pb.StreamRequest | None, caller: Caller) -> tuple[Model, pb.Hello]:
         if first is None or first.WhichOneof("message") != "hello":

@@ -14,6 +14,7 @@ with a decoder that takes a fixed time. What is random is drawn from a seed.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -135,8 +136,13 @@ class Seen:
 class Server:
     """A peer for `MemoryTransport`: the server's pure core in the loop's time, with one decoder for all streams."""
 
-    def __init__(self, codec: PayloadCodec, *, decode_s: float = 0.002, most_pictures: int = 256) -> None:
-        self._codec, self._decode_s, self._most = codec, decode_s, most_pictures
+    def __init__(
+        self, codec: PayloadCodec, *, decode_s: float = 0.002, most_pictures: int = 256, age_s: float = math.inf
+    ) -> None:
+        self._codec, self._decode_s, self._most, self._age_s = codec, decode_s, most_pictures, age_s
+        self.answered: list[tuple[int, int]] = []
+        """Stream and number of each picture that had its last answer."""
+        self._numbers: dict[StreamState, int] = {}
         self._task, self._manifest = task_of(codec.manifest), codec.manifest
         self._scheduler = Scheduler(batch_pictures=64, caller_pictures=64, window=0.0, queue_pictures=1024)
         self.messages = 0
@@ -148,9 +154,20 @@ class Server:
     def __call__(self, respond: Respond) -> Callable[[pb.StreamRequest | None], None]:
         self._loop = asyncio.get_running_loop()
         self.streams.append(respond)
+        moves = self._age_s < math.inf
         state = StreamState(
-            self._codec, self._task, admit=lambda now: None, most_pictures=self._most, bundles=True
-        )  # fmt: skip
+            self._codec,
+            self._task,
+            admit=lambda now: None,
+            most_pictures=self._most,
+            bundles=True,
+            moves=moves,
+            age_s=self._age_s,
+            now=self._now(),
+        )
+        self._numbers[state] = len(self.streams)
+        if moves:
+            self._loop.call_later(self._age_s, self._time_passed, state, respond)
 
         def receive(request: pb.StreamRequest | None) -> None:
             if request is None:
@@ -164,6 +181,11 @@ class Server:
 
         return receive
 
+    def _time_passed(self, state: StreamState, respond: Respond) -> None:
+        self._perform(state, respond, state.time_passed(self._now()))
+        if (due := state.due) < math.inf:
+            self._loop.call_later(due - self._now(), self._time_passed, state, respond)
+
     def _now(self) -> float:
         return self._loop.time() + CLOCK_OFFSET_S
 
@@ -174,6 +196,8 @@ class Server:
                 self._decode(state, respond, action)
             elif isinstance(action, actions.Withdraw):
                 self._scheduler.withdraw(CALLER, state, action.picture_id)
+            elif isinstance(action, actions.Completed):
+                self.answered.append((self._numbers[state], action.picture_id))
             elif isinstance(action, actions.End):
                 respond(ServerUnavailable("The server ended the stream."))
         if len(responses) == 1:

@@ -34,8 +34,10 @@ OUTPUT = np.array([0.25, 0.75], np.float32)
 class Stream:
     """A stream's state with a decoder that waits to be told, and what must hold of them."""
 
-    def __init__(self, codec: PayloadCodec, bundles: bool, patience: int) -> None:
-        self.state = StreamState(codec, task_of(codec.manifest), admit=self._admit, most_pictures=MOST, bundles=bundles)
+    def __init__(self, codec: PayloadCodec, bundles: bool, moves: bool, patience: int) -> None:
+        self.state = StreamState(
+            codec, task_of(codec.manifest), admit=self._admit, most_pictures=MOST, bundles=bundles, moves=moves
+        )
         self.now, self.ended, self._patience, self._admitted = 0.0, False, patience, 0
         self.decoding: dict[int, int] = {}
         self.encoding: dict[int, int] = {}
@@ -85,7 +87,7 @@ class Stream:
 
     def _checked(self, response: pb.StreamResponse) -> None:
         kind = response.WhichOneof("message")
-        assert kind in ("answer", "failure", "pong", "receipt"), kind
+        assert kind in ("answer", "failure", "move", "pong", "receipt"), kind
         if kind == "receipt":
             assert response.receipt.received_bytes >= self._received
             self._received = response.receipt.received_bytes
@@ -101,7 +103,8 @@ class Stream:
 def check(data: bytes) -> None:
     given = Cursor(data)
     codec = CODECS[given.number() % len(CODECS)]
-    stream = Stream(codec, bundles=bool(given.number() & 1), patience=given.number() % 8)
+    can = given.number()
+    stream = Stream(codec, bundles=bool(can & 1), moves=bool(can & 2), patience=given.number() % 8)
     while given and not stream.ended:
         stream.now += 0.001
         kind = given.number() % 6
@@ -123,7 +126,10 @@ def check(data: bytes) -> None:
             stream.step(stream.state.input_ended)
             break
         elif kind == DRAIN:
-            stream.step(stream.state.drain)
+            stream.step(stream.state.drain, stream.now)
+            stream.now += given.number() % 2
+            if not stream.ended:
+                stream.step(stream.state.time_passed, stream.now)
     if not stream.ended:
         stream.step(stream.state.input_ended)
     while stream.encoding:

@@ -26,20 +26,26 @@ class StreamRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., payload: _Optional[_Union[Payload, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., bundle: _Optional[_Union[PayloadBundle, _Mapping]] = ..., file: _Optional[_Union[PictureFile, _Mapping]] = ...) -> None: ...
 
 class StreamResponse(_message.Message):
-    __slots__ = ("welcome", "answer", "failure", "receipt", "pong", "bundle")
+    __slots__ = ("welcome", "answer", "failure", "receipt", "pong", "bundle", "move")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     ANSWER_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     PONG_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    MOVE_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     answer: Answer
     failure: Failure
     receipt: Receipt
     pong: Pong
     bundle: ResponseBundle
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., bundle: _Optional[_Union[ResponseBundle, _Mapping]] = ...) -> None: ...
+    move: Move
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., bundle: _Optional[_Union[ResponseBundle, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ...) -> None: ...
+
+class Move(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class ResponseBundle(_message.Message):
     __slots__ = ("responses",)
@@ -48,14 +54,16 @@ class ResponseBundle(_message.Message):
     def __init__(self, responses: _Optional[_Iterable[_Union[StreamResponse, _Mapping]]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("fingerprint", "name", "reads_bundles")
+    __slots__ = ("fingerprint", "name", "reads_bundles", "reads_moves")
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     READS_BUNDLES_FIELD_NUMBER: _ClassVar[int]
+    READS_MOVES_FIELD_NUMBER: _ClassVar[int]
     fingerprint: str
     name: str
     reads_bundles: bool
-    def __init__(self, fingerprint: _Optional[str] = ..., name: _Optional[str] = ..., reads_bundles: bool = ...) -> None: ...
+    reads_moves: bool
+    def __init__(self, fingerprint: _Optional[str] = ..., name: _Optional[str] = ..., reads_bundles: bool = ..., reads_moves: bool = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("server_version", "reads_coded", "reads_bundles")
