@@ -6,6 +6,8 @@ import time
 
 from inference_server.access import Access, Caller
 from inference_server.access.proxies import Proxies
+from inference_server.access.turns import ANSWER_S
+from inference_server.answers import Decoded
 from inference_server.greetings import Greetings
 from inference_server.memory import MemoryBudget
 from inference_server.model import Model
@@ -15,6 +17,7 @@ from inference_server.settings import Settings
 from inference_server.streams.status import STOPPING
 from inference_server.uploads import Uploads
 from wire.exceptions import ServerUnavailable
+from wire.payload import Indices
 
 
 class Deployment:
@@ -50,6 +53,15 @@ class Deployment:
         """
         self.refuse_when_draining()
         self.access.spend(caller, time.monotonic() if now is None else now)
+
+    async def decode(self, model: Model, caller: Caller, point: int, indices: Indices) -> Decoded:
+        """What the decoder makes of indices at a point; it counts for the caller's share of the time.
+
+        Raises:
+            ServerOverloaded: if the decoder's queue has no room for it.
+        """
+        self.access.turns.worked(caller.name, ANSWER_S)
+        return await model.decoder.decode(caller.name, point, indices)
 
     def refuse_when_draining(self) -> None:
         """Raises ServerUnavailable once the server is stopping."""

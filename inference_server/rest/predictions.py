@@ -86,7 +86,7 @@ def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], Cal
             check_reconstructs(served.manifest)
         deployment.admit(caller)
         indices = await served.encode(caller.name, picture, chosen)
-        body = await _answered(served, caller.name, indices, chosen, top_k, last=True)
+        body = await _answered(deployment, served, caller, indices, chosen, top_k, last=True)
         return Response(b64decode(body["png"]), media_type=PNG) if as_file else body
 
     @router.post(
@@ -139,7 +139,7 @@ def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], Cal
             try:
                 deployment.access.check(caller, time.monotonic())
                 indices = await _derived(served, caller.name, picture, first, points[0], point)
-                body = await _answered(served, caller.name, indices, point, top_k, last, min_confidence)
+                body = await _answered(deployment, served, caller, indices, point, top_k, last, min_confidence)
             except ArtoveqError as error:
                 yield event(number, "error", body_of(kind_of(error), str(error)))
                 return
@@ -173,8 +173,9 @@ async def _derived(model: Model, caller: str, picture: bytes, first: Indices, fi
 
 
 async def _answered(
+    deployment: Deployment,
     model: Model,
-    caller: str,
+    caller: Caller,
     indices: Indices,
     point: int,
     top_k: int,
@@ -182,7 +183,7 @@ async def _answered(
     min_confidence: float | None = None,
 ) -> dict[str, Any]:
     """The answer to indices at a point, with what an edge would have sent; `final` if it is the last, or so sure."""
-    decoded = await model.decoder.decode(caller, point, indices)
+    decoded = await deployment.decode(model, caller, point, indices)
     value = model.task.read(answer_message(decoded, model.task, model.manifest, top_k))
     final = last or (min_confidence is not None and model.task.confidence(value) >= min_confidence)
     if final:

@@ -92,7 +92,7 @@ class Service(RemoteInferenceServiceServicer):
         self._deployment.admit(caller)
         arrived = PlaneAccumulator(model.codec, request.point, by_planes=False)
         arrived.add_block(request.data, request.packed)
-        decoded = await model.decoder.decode(caller.name, arrived.point, arrived.indices)
+        decoded = await self._deployment.decode(model, caller, arrived.point, arrived.indices)
         return model.answer(decoded, request.top_k)
 
     async def PredictPicture(
@@ -121,7 +121,7 @@ class Service(RemoteInferenceServiceServicer):
             upload.add(first.picture)
             await self._rest_of(upload, rest)
             indices = await model.encode(caller.name, upload.file(), model.best_point)
-        decoded = await model.decoder.decode(caller.name, model.best_point, indices)
+        decoded = await self._deployment.decode(model, caller, model.best_point, indices)
         return model.answer(decoded, first.top_k)
 
     async def _rest_of(self, upload: Upload, requests: AsyncIterator[pb.PredictPictureRequest | None]) -> None:
