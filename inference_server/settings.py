@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     """Pictures a second that one caller may send; 0 is without limit."""
     caller_streams: int = Field(1024, ge=1)
     """Streams that one caller may have open: one token, or, without tokens, one host."""
-    caller_share: float = Field(0.25, gt=0, le=1)
+    caller_share: float = Field(0.2, gt=0, le=1)
     """Of the event loop's time, what one caller may take while others are about; 1: all that they leave."""
     stranger_requests: float = Field(50, ge=0)
     """Requests and calls a second of one host without a token, where tokens are wanted; further ones wait. 0: without
