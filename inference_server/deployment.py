@@ -26,7 +26,7 @@ class Deployment:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.access = Access(settings)
-        self.proxies = Proxies(settings.proxies)
+        self.proxies = Proxies(settings.proxies, settings.proxy_certificate_header)
         self.greetings = Greetings(settings)
         self.uploads = Uploads(
             most_of_file=settings.max_upload_bytes,

@@ -7,6 +7,7 @@ import gc
 import logging
 import socket
 import sys
+import time
 
 import grpc
 import uvicorn
@@ -27,7 +28,7 @@ from inference_server.rest.sockets import Socket
 from inference_server.rpc.ending import EndCalls
 from inference_server.rpc.options import options
 from inference_server.rpc.requests import ReadRequests
-from inference_server.rpc.service import Service, host_of, wait_of
+from inference_server.rpc.service import Service, sender_of
 from inference_server.self_signed import fingerprint_of
 from inference_server.settings import Settings
 from inference_server.streams.streams import Streams
@@ -55,8 +56,8 @@ class Server:
         requests = ReadRequests(
             SERVICE_NAME,
             self.deployment.greetings,
-            lambda context: network_of(host_of(context, self.deployment.proxies)),
-            lambda context: wait_of(context, self.deployment),
+            lambda context: network_of(sender_of(context, self.deployment.proxies).host),
+            lambda context: self.deployment.access.wait(sender_of(context, self.deployment.proxies), time.monotonic()),
             host_watches=settings.host_watches,
         )
         service = Service(self.deployment, self._streams, requests)

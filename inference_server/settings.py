@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     """Clients may ping this often; a connection that pings more often is closed."""
     proxies: Annotated[tuple[str, ...], NoDecode] = ()
     """Addresses or networks, separated by commas, of proxies whose X-Forwarded-For is believed."""
+    proxy_certificate_header: Literal["", "client-cert", "x-forwarded-client-cert"] = ""
+    """The header in which those proxies name the certificate that their caller showed them, which is then the caller;
+    they must take away what callers send in it."""
     picture_memory_bytes: int = Field(512 * 1024 * 1024, ge=1)
     """Memory of all picture files that are being read at once; what finds no room waits."""
     http_hosts: Annotated[tuple[str, ...], NoDecode] = ()

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
+from inference_server.access.forwarded_certificates import subject_of
+from inference_server.access.proxies import Sender
 from inference_server.access.strangers import Strangers
 from inference_server.access.tokens import Caller, Tokens
 from inference_server.access.turns import Turns
@@ -28,7 +30,7 @@ class _Allowance:
 
 
 class Access:
-    """Callers by the names of their tokens, or, without tokens, by the hosts they come from.
+    """Callers by the names of their tokens, or, without tokens, by certificates, or the hosts they come from.
 
     Times are the monotonic clock's, in seconds.
     """
@@ -43,22 +45,24 @@ class Access:
         self._streams: Counter[str] = Counter()
         self._viewers: Counter[str] = Counter()
 
-    def caller(self, authorization: str | None, host: str, now: float) -> Caller:
-        """Who calls, from the value of an `authorization` header.
+    def caller(self, sender: Sender, now: float) -> Caller:
+        """Who calls: by its token where the server wants one, else by the certificate that a proxy names, or its host.
 
         Raises:
-            AccessDenied: if the server wants a token, and this is none of its own.
+            AccessDenied: if the server wants a token, and this is none of its own; or a proxy names no certificate.
         """
-        return self._tokens.caller(authorization, now) if self._tokens else Caller(network_of(host))
+        if self._tokens:
+            return self._tokens.caller(sender.authorization, now)
+        return Caller(subject_of(sender.certificate) if sender.certificate else network_of(sender.host))
 
-    def wait(self, authorization: str | None, host: str, now: float) -> float:
+    def wait(self, sender: Sender, now: float) -> float:
         """Seconds for which a request waits: none with a token of ours, or where none is wanted."""
         if not self._tokens:
             return 0.0
         try:
-            self._tokens.caller(authorization, now)
+            self._tokens.caller(sender.authorization, now)
         except AccessDenied:
-            return self._strangers.wait(network_of(host), now)
+            return self._strangers.wait(network_of(sender.host), now)
         return 0.0
 
     def check(self, caller: Caller, now: float) -> None:

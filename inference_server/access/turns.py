@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 from inference_server.access.fairness import Fairness
+from inference_server.access.rounds import Rounds
 
 T = TypeVar("T")
 
@@ -35,16 +36,16 @@ class Cost:
         return seconds
 
 
-class Turns:
+class Turns(Rounds):
     """In each round of the event loop one piece of work begins: the oldest of the caller whose turn it is.
 
     While others are about, a caller takes no more than its share; while none are, it waits for nothing.
     """
 
     def __init__(self, share: float) -> None:
+        super().__init__()
         self.fairness = Fairness(share)
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        self._begun = False
         self._later: asyncio.TimerHandle | None = None
 
     async def turn(self, caller: str) -> None:
@@ -82,28 +83,24 @@ class Turns:
         finally:
             self.worked(caller, cost.take())
 
-    def _begin(self) -> None:
-        self._begun = True
-        asyncio.get_running_loop().call_soon(self._round)
-
-    def _round(self) -> None:
-        self._begun, now = False, time.monotonic()
+    def _chosen(self) -> asyncio.Future[None] | None:
+        now = time.monotonic()
         if self._later is not None:
             self._later.cancel()
             self._later = None
-        while self._waiting and not self._begun:
+        while self._waiting:
             caller = self.fairness.next_of(self._waiting, now)
             if caller is None:
                 soonest = min(self.fairness.free_at(one) for one in self._waiting)
                 self._later = asyncio.get_running_loop().call_later(soonest - now, self._round)
-                return
+                return None
             turn = self._waiting[caller].popleft()
             if not self._waiting[caller]:
                 del self._waiting[caller]
-            if not turn.done():  # who waited may be gone
+            if not turn.done():
                 self.fairness.begins(caller)
-                turn.set_result(None)
-                self._begin()
+                return turn
+        return None
 
 
 @types.coroutine

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -20,7 +20,7 @@ from inference_server.page.health import Health
 from inference_server.page.view import Close, Overview
 from inference_server.rest.bodies import refused
 from inference_server.rest.events import MEDIA_TYPE, RETRY, event, schema
-from inference_server.rest.identity import caller_of
+from inference_server.rest.identity import Known
 from inference_server.rest.problems import OVERLOADED, STOPPING, TOKEN_WANTED, VALUE_IMPOSSIBLE
 from wire.exceptions import AccessDenied, ServerOverloaded
 
@@ -71,9 +71,7 @@ def page_routes(deployment: Deployment) -> APIRouter:
         },
         tags=["watch"],
     )
-    async def watch_edges(
-        request: Request, caller: Annotated[Caller, Depends(caller_of(deployment))], edge: EdgeNumber = None
-    ) -> Response:
+    async def watch_edges(request: Request, caller: Known, edge: EdgeNumber = None) -> Response:
         """The edges that are connected: newest answers, operating points, capacities, deadlines."""
         deployment.refuse_when_draining()
         deployment.access.may_view(caller)
@@ -86,7 +84,7 @@ def page_routes(deployment: Deployment) -> APIRouter:
         return Health(deployment), Overview(edges, SHOWN_EDGES) if edge is None else Close(edges, edge)
 
     @router.get("/edge/address", include_in_schema=False)
-    async def tell_address(request: Request, _: Annotated[Caller, Depends(caller_of(deployment))]) -> JSONResponse:
+    async def tell_address(request: Request, _: Known) -> JSONResponse:
         return JSONResponse(card(request, deployment.settings), headers={"Cache-Control": "no-store"})
 
     def told(health: Health, view: Overview | Close) -> dict[str, Any]:

@@ -1,16 +1,15 @@
 """The HTTP interface of a deployment: predictions, models, health, metrics, and the page."""
 
 import logging
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from inference_server.access import Caller
 from inference_server.caller_logs import refusals
 from inference_server.deployment import Deployment
 from inference_server.page.routes import FILES, Page, page_routes
@@ -18,7 +17,7 @@ from inference_server.rest import problems
 from inference_server.rest.bodies import BINARY, Health, ModelName, ModelSummary, refused
 from inference_server.rest.description import TAGS, Api
 from inference_server.rest.guard import Guard
-from inference_server.rest.identity import RequestIds, Turns, caller_of
+from inference_server.rest.identity import Known, RequestIds, Turns
 from inference_server.rest.methods import Methods, allowed
 from inference_server.rest.predictions import prediction_routes
 from inference_server.rest.streaming import stream_routes
@@ -61,10 +60,8 @@ def build_app(deployment: Deployment, streams: Streams) -> FastAPI:
     app.add_exception_handler(ArtoveqError, _refuse)
     app.add_exception_handler(RequestValidationError, _explain)
     app.add_exception_handler(HTTPException, _miss)
-    caller = caller_of(deployment)
-    app.include_router(prediction_routes(deployment, caller))
+    app.include_router(prediction_routes(deployment))
     app.include_router(stream_routes(deployment, streams))
-    Known = Annotated[Caller, Depends(caller)]  # noqa: N806
 
     @app.get("/v1/models", response_model=list[ModelSummary], responses=UNASKED, tags=["model"])
     async def list_models(_: Known) -> list[ModelSummary]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from base64 import urlsafe_b64decode
-from collections.abc import Callable
+from typing import Annotated, Any
 from urllib.parse import unquote
 
-from fastapi import Request
+from fastapi import Depends
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference_server.access import Caller
-from inference_server.access.proxies import FORWARDED
+from inference_server.access.proxies import Sender, joined
+from inference_server.access.rounds import Rounds
 from inference_server.deployment import Deployment
-from inference_server.rest.rounds import Rounds
 from wire.exceptions import AccessDenied
 from wire.request_ids import REQUEST_ID, request_id_of
 
@@ -27,25 +27,36 @@ BEARER = "artoveq.bearer."
 no cookie to other origins."""
 
 
-def caller_of(deployment: Deployment) -> Callable[[Request], Caller]:
-    """A dependency that gives the caller, and refuses those that are nobody we know."""
+def caller_of(connection: HTTPConnection) -> Caller:
+    """Who calls, as `Turns` has found out.
 
-    def caller(request: Request) -> Caller:
-        return deployment.access.caller(*sent_by(deployment, request), time.monotonic())
+    Raises:
+        AccessDenied: if that is nobody we know.
+    """
+    found: Caller | AccessDenied = connection.state.caller
+    if isinstance(found, AccessDenied):
+        raise found
+    return found
 
-    return caller
+
+Known = Annotated[Caller, Depends(caller_of)]
+"""The caller, in a route that refuses those that are nobody we know."""
 
 
-def sent_by(deployment: Deployment, connection: HTTPConnection) -> tuple[str | None, str]:
-    """The value of an `authorization` header, or what stands for it, and the host that it comes from."""
-    forwarded = ",".join(connection.headers.getlist(FORWARDED))
-    host = deployment.proxies.host(connection.client.host if connection.client else "", forwarded)
+def sender_of(deployment: Deployment, connection: HTTPConnection) -> Sender:
+    """Whose a request is, by proxies of ours or by itself."""
+    peer = connection.client.host if connection.client else ""
+    return deployment.proxies.sender(peer, joined(connection.headers.items()), _authorization(connection))
+
+
+def _authorization(connection: HTTPConnection) -> str | None:
+    """The value of an `authorization` header, or what stands for it."""
     if authorization := connection.headers.get("authorization"):
-        return authorization, host
+        return authorization
     cookie, offered = connection.cookies.get(COOKIE), connection.scope.get("subprotocols", ())
     tokens = [_decoded(one[len(BEARER) :]) for one in offered if one.startswith(BEARER)]
     tokens += [unquote(cookie)] if cookie else []
-    return (f"Bearer {tokens[0]}" if tokens else None), host
+    return f"Bearer {tokens[0]}" if tokens else None
 
 
 def _decoded(token: str) -> str:
@@ -61,7 +72,7 @@ BEGINNINGS = ("http.response.start", "websocket.accept", "websocket.http.respons
 
 class Turns:
     """Has requests begin one at a time, in their callers' turns; of those without a token, where tokens are wanted, so
-    many a second are heard."""
+    many a second are heard. `state.caller` is who calls, or why that is nobody; `state.host` where it comes from."""
 
     def __init__(self, app: ASGIApp, deployment: Deployment) -> None:
         self._app, self._deployment, self._rounds = app, deployment, Rounds()
@@ -71,11 +82,14 @@ class Turns:
             await self._app(scope, receive, send)
             return
         await self._rounds.next()
-        access, sent = self._deployment.access, sent_by(self._deployment, HTTPConnection(scope))
+        access, sender = self._deployment.access, sender_of(self._deployment, HTTPConnection(scope))
+        found: dict[str, Any] = scope.setdefault("state", {})
+        found["host"] = sender.host
         try:
-            caller = access.caller(*sent, time.monotonic())
-        except AccessDenied:
-            if wait := access.wait(*sent, time.monotonic()):
+            found["caller"] = caller = access.caller(sender, time.monotonic())
+        except AccessDenied as error:
+            found["caller"] = error
+            if wait := access.wait(sender, time.monotonic()):
                 await asyncio.sleep(wait)
             await self._app(scope, receive, send)
             return

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from base64 import b64decode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -31,6 +31,7 @@ from inference_server.rest.bodies import (
 )
 from inference_server.rest.events import MEDIA_TYPE, RETRY, event, schema
 from inference_server.rest.forms import picture_in
+from inference_server.rest.identity import Known
 from inference_server.rest.problems import NOT_ACCEPTABLE, NotAcceptable, body_of, kind_of
 from inference_server.uploads import Upload, UploadTooSlow
 from wire.exceptions import ArtoveqError, PictureError, PointError
@@ -50,11 +51,9 @@ PREDICTED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def prediction_routes(deployment: Deployment, caller_of: Callable[[Request], Caller]) -> APIRouter:
+def prediction_routes(deployment: Deployment) -> APIRouter:
     """/v1/predictions and its stream."""
     router = APIRouter(tags=["predict"])
-
-    Known = Annotated[Caller, Depends(caller_of)]  # noqa: N806
 
     async def body(request: Request, caller: Known) -> AsyncIterator[bytes]:
         """The picture in the request; what is longer, or comes too late, is not read to its end."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -14,7 +13,7 @@ from inference_server.caller_logs import refusals
 from inference_server.deployment import Deployment
 from inference_server.greetings import or_none
 from inference_server.rest.guard import STREAM
-from inference_server.rest.identity import sent_by
+from inference_server.rest.identity import caller_of
 from inference_server.streams.runner import FAILURE_LEVELS
 from inference_server.streams.state import failure_of
 from inference_server.streams.status import status_of
@@ -38,12 +37,12 @@ def stream_routes(deployment: Deployment, streams: Streams) -> APIRouter:
 
     @router.websocket(STREAM)
     async def stream(socket: WebSocket) -> None:
-        authorization, host = sent_by(deployment, socket)
+        host: str = socket.state.host
         sent = {**socket.headers, REQUEST_ID: socket.state.request_id}
         await socket.accept(PROTOCOL if PROTOCOL in socket.scope["subprotocols"] else None)
         with contextlib.suppress(WebSocketDisconnect):  # nobody is there to be told anything
             try:
-                caller = deployment.access.caller(authorization, host, time.monotonic())
+                caller = caller_of(socket)
                 requests = _requests(socket)
                 first = await deployment.greetings.first(requests, network_of(host))
                 said = streams.responses(first, requests, caller, host, sent)

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import grpc
 
 from inference_server.access import Caller
-from inference_server.access.proxies import FORWARDED, Proxies
+from inference_server.access.proxies import Proxies, Sender, joined
 from inference_server.caller_logs import refusals
 from inference_server.deployment import Deployment
 from inference_server.greetings import UNREADABLE
@@ -61,8 +61,9 @@ class Service(RemoteInferenceServiceServicer):
         """The first message is read before anybody is refused: a refusal in the midst of its writing would be lost."""
         try:
             first = await self._requests.first(requests, context)
-            caller, host = self._caller(context), self._host(context)
-            said = self._streams.responses(first, requests, caller, host, _metadata(context))
+            sender = sender_of(context, self._deployment.proxies)
+            caller = self._deployment.access.caller(sender, time.monotonic())
+            said = self._streams.responses(first, requests, caller, sender.host, _metadata(context))
             async with contextlib.aclosing(said) as responses:
                 async for response in responses:
                     yield response
@@ -166,11 +167,7 @@ class Service(RemoteInferenceServiceServicer):
         Raises:
             AccessDenied: if that is nobody we know.
         """
-        authorization = _metadata(context).get("authorization")
-        return self._deployment.access.caller(authorization, self._host(context), time.monotonic())
-
-    def _host(self, context: Context) -> str:
-        return host_of(context, self._deployment.proxies)
+        return self._deployment.access.caller(sender_of(context, self._deployment.proxies), time.monotonic())
 
 
 async def _let_finish(requests: AsyncIterator[pb.PredictPictureRequest | None]) -> None:
@@ -184,15 +181,10 @@ async def _let_finish(requests: AsyncIterator[pb.PredictPictureRequest | None]) 
         await asyncio.wait_for(read(), LINGER_S)
 
 
-def host_of(context: Context, proxies: Proxies) -> str:
-    """The host that a call comes from, by proxies of ours or by itself."""
-    return proxies.host(peer_host(context.peer()), _metadata(context).get(FORWARDED))
-
-
-def wait_of(context: Context, deployment: Deployment) -> float:
-    """Seconds for which a call is to wait for its turn."""
-    authorization = _metadata(context).get("authorization")
-    return deployment.access.wait(authorization, host_of(context, deployment.proxies), time.monotonic())
+def sender_of(context: Context, proxies: Proxies) -> Sender:
+    """Whose a call is, by proxies of ours or by itself."""
+    sent = _metadata(context)
+    return proxies.sender(peer_host(context.peer()), sent, sent.get("authorization"))
 
 
 def peer_host(peer: str) -> str:
@@ -201,7 +193,7 @@ def peer_host(peer: str) -> str:
 
 
 def _metadata(context: Context) -> dict[str, str]:
-    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    return joined((key, value) for key, value in context.invocation_metadata() or () if isinstance(value, str))
 
 
 async def _abort(context: Context, error: ArtoveqError) -> NoReturn:

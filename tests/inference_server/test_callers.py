@@ -10,6 +10,7 @@ import pytest
 from inference_server.access import Access
 from inference_server.access.access import network_of
 from inference_server.access.contents import READ_AGAIN_S
+from inference_server.access.proxies import Sender
 from inference_server.access.tokens import Caller, Tokens, read_tokens
 from inference_server.rpc.service import peer_host
 from inference_server.settings import Settings, read_settings
@@ -93,31 +94,31 @@ def test_a_tokens_file_that_changes_is_read_again(
 ) -> None:
     monkeypatch.setattr("inference_server.access.access.time.monotonic", lambda: 0.0)
     one, other = access(tokens_file=tokens), "another-long-token"
-    gate = one.caller(f"Bearer {TOKEN}", "host", 0.0)
+    gate = one.caller(Sender("host", f"Bearer {TOKEN}"), 0.0)
     one.spend(gate, 0.0)
     with pytest.raises(AccessDenied, match="does not know"):
-        one.caller(f"Bearer {other}", "host", 0.1)
+        one.caller(Sender("host", f"Bearer {other}"), 0.1)
     tokens.write_text(f"drone: {other}\n")
     with pytest.raises(AccessDenied, match="does not know"):
-        one.caller(f"Bearer {other}", "host", 0.2)  # it is looked at now and then
+        one.caller(Sender("host", f"Bearer {other}"), 0.2)  # it is looked at now and then
     assert one.changes(0.2) == 0
-    assert one.caller(f"Bearer {other}", "host", LATER).name == "drone"
+    assert one.caller(Sender("host", f"Bearer {other}"), LATER).name == "drone"
     assert one.changes(LATER) == 1
     with pytest.raises(AccessDenied, match="does not know"):
-        one.caller(f"Bearer {TOKEN}", "host", LATER)
+        one.caller(Sender("host", f"Bearer {TOKEN}"), LATER)
     with pytest.raises(AccessDenied, match="no longer has this token of gate"):
         one.spend(gate, LATER)  # on a stream that is open
     tokens.write_text("drone\n")
-    assert one.caller(f"Bearer {other}", "host", 2 * LATER).name == "drone"
+    assert one.caller(Sender("host", f"Bearer {other}"), 2 * LATER).name == "drone"
     assert "stay as they were" in caplog.text and other not in caplog.text
 
 
 def test_no_token_is_ever_shown(tokens: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     one = access(tokens_file=tokens)
-    assert one.caller(f"Bearer {TOKEN}", "host", 0.0).name == "gate"
+    assert one.caller(Sender("host", f"Bearer {TOKEN}"), 0.0).name == "gate"
     with pytest.raises(AccessDenied) as refused:
-        one.caller(f"Bearer {TOKEN}x", "host", 0.0)
+        one.caller(Sender("host", f"Bearer {TOKEN}x"), 0.0)
     shown = [str(refused.value), repr(vars(one)), repr(vars(one._tokens)), caplog.text]
     assert not any(TOKEN in text for text in shown)
 
@@ -136,6 +137,6 @@ def test_half_of_tls_is_refused(given: dict[str, str], said: str) -> None:
 
 
 def test_callers_without_tokens_are_their_hosts() -> None:
-    assert peer_host("ipv4:10.0.0.7:50123") == "10.0.0.7" == access().caller(None, "10.0.0.7", 0.0).name
+    assert peer_host("ipv4:10.0.0.7:50123") == "10.0.0.7" == access().caller(Sender("10.0.0.7"), 0.0).name
     assert peer_host("ipv6:[::1]:50123") == "::1" == peer_host("ipv6:%5B::1%5D:50123")
     assert peer_host("ipv6:%5B::ffff:10.0.0.7%5D:50123") == "10.0.0.7"

@@ -116,6 +116,30 @@ def test_a_header_says_who_calls_only_where_a_proxy_of_ours_sent_it(
                 assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and status == 429
 
 
+def test_a_proxy_of_ours_names_its_callers_certificates(progressive: Artifact) -> None:
+    """On both ports, and to nobody's use who is no proxy, or where the operator did not say that proxies do so."""
+    subject = {"x-forwarded-client-cert": 'By=spiffe://gate;Subject="CN=gate,O=farm"'}
+    other = {"x-forwarded-client-cert": 'Subject="CN=forged",Hash=ab;Subject="CN=drone"'}
+
+    def statuses(**settings: str) -> list[int]:
+        with serving(progressive.folder, rate_pictures=0.01, **settings) as server:
+            url = f"{server.url}/v1/predictions"
+            found = [httpx2.post(url, content=RED, headers=sent).status_code for sent in (subject, other)]
+            with grpc.insecure_channel(server.address) as channel, pytest.raises(grpc.RpcError) as refused:
+                Stub(channel).PredictPicture(iter([pb.PredictPictureRequest(picture=RED)]), metadata=[*subject.items()])
+            assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert ("CN=gate,O=farm may" in refused.value.details()) == (found == [200, 200])
+            if found == [200, 200]:
+                lied = httpx2.post(url, content=RED, headers={"x-forwarded-client-cert": 'Subject="CN=gate'})
+                assert lied.status_code == 401 and "set the header anew" in lied.json()["detail"]
+        return found
+
+    header = "x-forwarded-client-cert"
+    assert statuses(proxies="127.0.0.1", proxy_certificate_header=header) == [200, 200]
+    assert statuses(proxies="127.0.0.1") == [200, 429]
+    assert statuses(proxies="192.0.2.1", proxy_certificate_header=header) == [200, 429]
+
+
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
 def test_headers_that_do_not_come_end_the_connection(progressive: Artifact, sent: bytes) -> None:
     with serving(progressive.folder, greeting_seconds=0.3) as server, connected(server, sent) as connection:

@@ -14,7 +14,6 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from inference_server.access.proxies import Proxies
 from inference_server.caller_logs import MOST
 from inference_server.descriptors import RESERVED, connections_of
 from inference_server.uploads import Uploads, UploadTooLarge
@@ -22,7 +21,7 @@ from tests.inference_server.conftest import png
 from tests.inference_server.serving import serving
 from tests.raw_http2 import GOAWAY, HEADERS, MAX_CONCURRENT_STREAMS, Http2, message
 from wire.artifact import Artifact
-from wire.exceptions import ServerOverloaded, SettingsError
+from wire.exceptions import ServerOverloaded
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub as Stub
 
@@ -183,28 +182,6 @@ def test_uploads_are_limited_by_file_by_caller_and_in_all() -> None:
                 fourth.add(b"x")
         assert first.file() == bytes(100) and uploads.held == 150
     assert uploads.held == 0
-
-
-@pytest.mark.parametrize(
-    ("peer", "forwarded", "host"),
-    [
-        ("192.0.2.1", "198.51.100.7", "192.0.2.1"),
-        ("10.0.0.7", None, "10.0.0.7"),
-        ("10.0.0.7", "198.51.100.7", "198.51.100.7"),
-        ("10.0.0.7", "203.0.113.5, 198.51.100.7, 10.1.2.3", "198.51.100.7"),
-        ("10.0.0.7", "invented", "10.0.0.7"),
-        ("::ffff:10.0.0.7", "198.51.100.7", "198.51.100.7"),
-        ("[fd00::1]", "2001:db8::2", "2001:db8::2"),
-        ("unix", "198.51.100.7", "unix"),
-    ],
-)
-def test_a_proxy_of_ours_names_the_host_that_calls(peer: str, forwarded: str | None, host: str) -> None:
-    assert Proxies(("10.0.0.0/8", "fd00::1")).host(peer, forwarded) == host
-
-
-def test_a_proxy_that_is_no_address_is_refused() -> None:
-    with pytest.raises(SettingsError, match="address or a network"):
-        Proxies(("everybody",))
 
 
 def test_some_descriptors_are_kept_for_what_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:

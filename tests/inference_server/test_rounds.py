@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-from inference_server.rest.rounds import Rounds
+from inference_server.access.rounds import Rounds
 
 
 def test_in_each_round_of_the_loop_one_begins_whoever_is_gone() -> None:
