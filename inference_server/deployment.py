@@ -14,6 +14,7 @@ from inference_server.model import Model
 from inference_server.page.edges import Edges
 from inference_server.registry import ModelRegistry
 from inference_server.settings import Settings
+from inference_server.shared_answers import shared_answers
 from inference_server.streams.status import STOPPING
 from inference_server.uploads import Uploads
 from wire.exceptions import ServerUnavailable
@@ -36,6 +37,7 @@ class Deployment:
         memory = MemoryBudget(settings.picture_memory_bytes)
         self.models = ModelRegistry([Model(folder, settings, memory) for folder in settings.model])
         self.edges = Edges(settings.reporting_edges)
+        self.shared_answers = shared_answers(settings)
         self.port = settings.port
         """Of gRPC, as it is in use."""
         self.began = time.monotonic()

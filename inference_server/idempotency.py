@@ -12,6 +12,8 @@ from wire.exceptions import ProtocolError
 
 T = TypeVar("T")
 
+OTHER = "This key has been used for another picture; take a new key for each picture."
+
 
 @dataclass(frozen=True, slots=True)
 class _Entry(Generic[T]):
@@ -44,7 +46,7 @@ class IdempotencyCache(Generic[T]):
             entry = self._making[caller, key] = _Entry(asked, asyncio.create_task(make()))
             entry.answer.add_done_callback(lambda _: self._finish(caller, key))
         elif entry.asked != asked:
-            raise ProtocolError("This key has been used for another picture; take a new key for each picture.")
+            raise ProtocolError(OTHER)
         # A caller that goes away leaves its answer to the next one who asks.
         return await asyncio.shield(entry.answer)
 

@@ -21,4 +21,5 @@ POINT_SELECTED = Counter(
     ["model", "point"],
 )
 DEADLINE_MISSED = Counter("artoveq_deadline_missed", "Reported pictures whose first answer came after the budget.")
+STORE_AWAY = Counter("artoveq_store_away", "Times that the store of answers did not answer, or not in time.")
 REPORTED = Counter("artoveq_reported", "Pictures that edges reported, to compare with the missed deadlines.")

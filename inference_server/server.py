@@ -149,6 +149,8 @@ class Server:
             self._http.end(self._http_task, settings.drain_seconds),
         )
         ending = [asyncio.create_task(model.stop()) for model in self.deployment.models]
+        if self.deployment.shared_answers is not None:
+            ending.append(asyncio.create_task(self.deployment.shared_answers.close()))
         await asyncio.wait(ending, timeout=LAST_S)
 
 

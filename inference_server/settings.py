@@ -133,6 +133,16 @@ class Settings(BaseSettings):
     remembered_pictures: int = Field(8192, ge=1)
     """Answers that are kept for pictures that may be sent again, one of more than 1 KiB counting for each it has; where
     there are more, the caller that has most of them loses its oldest."""
+    store: str = ""
+    """redis://HOST:PORT/0 of Redis 7 or Valkey, in which several servers remember answers together; empty: each on its
+    own. May have a user and a password."""
+    store_seconds: float = Field(0.25, gt=0)
+    """A store that does not answer for so long is away."""
+    store_keeps_seconds: float = Field(3600, gt=0)
+    """How long the store keeps an answer."""
+    store_away: Literal["refuse", "answer"] = "refuse"
+    """What becomes of a picture with a key while the store is away: it is refused with UNAVAILABLE, to be sent again
+    later; or answered, and perhaps counted twice."""
     drain_notice_seconds: float = Field(0.0, ge=0)
     """How long a stopping server still takes new work while its health says NOT_SERVING, for load balancers."""
     drain_seconds: float = Field(2.0, ge=0)

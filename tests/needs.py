@@ -56,6 +56,10 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
         lambda: all(map(shutil.which, ("prometheus", "promtool", "systemd-analyze"))),
         "This test needs Debian's packages prometheus and systemd; scripts/setup installs them.",
     ),
+    "redis": (
+        lambda: shutil.which("redis-server") is not None,
+        "This test needs Debian's package redis-server; scripts/setup installs it.",
+    ),
     "faketime": (
         lambda: Path(FAKETIME).is_file(),
         "This test steps clocks, which needs libfaketime; scripts/setup installs it.",

@@ -29,6 +29,9 @@ def serve(
     tls_self_signed: Annotated[
         bool, typer.Option("--tls-self-signed", help="Speak TLS with a certificate that the server makes itself.")
     ] = False,
+    store: Annotated[
+        str | None, typer.Option(help="redis://HOST:PORT/0, where several servers remember answers together.")
+    ] = None,
     further: Annotated[
         list[str] | None,
         typer.Option(
@@ -42,6 +45,7 @@ def serve(
     from inference_server.settings import Settings, read_settings
 
     given: dict[str, Any] = {"model": tuple(model or ()), "host": host, "port": port, "http_port": http_port}
+    given["store"] = store
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if tls_self_signed:
         given["tls_self_signed"] = True

@@ -1,0 +1,73 @@
+"""`shared_answers.Store` in Redis 7 or Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar, cast
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from inference_server.shared_answers import StoreAway
+from wire.exceptions import SettingsError
+from wire.shown import shown, without_secrets
+
+T = TypeVar("T")
+
+PREFIX = b"artoveq:answer:"
+CONNECTIONS = 64
+RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end"
+
+
+class RedisStore:
+    """At a URL: redis://, rediss:// or unix://. seconds: that it may take for an answer.
+
+    Raises:
+        SettingsError: if the URL is none.
+    """
+
+    def __init__(self, url: str, seconds: float) -> None:
+        self._seconds = seconds
+        try:
+            pool = BlockingConnectionPool.from_url(
+                url,
+                max_connections=CONNECTIONS,
+                timeout=seconds,
+                socket_timeout=seconds,
+                socket_connect_timeout=seconds,
+                retry=Retry(NoBackoff(), 1),  # for a connection that was lost while nobody used it
+            )
+        except ValueError as error:
+            raise SettingsError(
+                f"{without_secrets(url)!r} is no store of answers; write redis://HOST:PORT/0, rediss:// or unix://."
+            ) from error
+        self._redis = Redis(connection_pool=pool)
+
+    async def claim(self, key: bytes, value: bytes, seconds: float) -> bytes | None:
+        """SET NX GET: one way there and back."""
+        found = self._redis.set(PREFIX + key, value, nx=True, get=True, px=round(1000 * seconds))
+        return cast("bytes | None", await self._answer(found))
+
+    async def put(self, key: bytes, value: bytes, seconds: float) -> None:
+        """SET."""
+        await self._answer(self._redis.set(PREFIX + key, value, px=round(1000 * seconds)))
+
+    async def release(self, key: bytes, value: bytes) -> None:
+        """As a script, so that nothing comes between."""
+        await self._answer(self._redis.eval(RELEASE, 1, PREFIX + key, value))
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+    async def _answer(self, question: Awaitable[T]) -> T:
+        try:
+            return await asyncio.wait_for(question, self._seconds)
+        except asyncio.TimeoutError:
+            raise StoreAway(f"no answer in {self._seconds:g} s") from None
+        except (RedisError, OSError) as error:
+            raise StoreAway(shown(without_secrets(str(error)))) from error
