@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from bisect import bisect
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -86,12 +85,12 @@ def decoded_points(model: RateModel, largest: int) -> list[Sizes]:
     return [highest, lower[0] if torch.rand(()) < 0.5 else lower[int(torch.randint(len(lower), ()))]]
 
 
-def _parts(count: int, points: Sequence[Sizes], shared: bool) -> list[slice]:
-    """Which of `count` pictures are decoded at each point: all, or a share."""
-    if not shared:
+def _parts(count: int, points: Sequence[Sizes], halved: bool) -> list[slice]:
+    """Which of `count` pictures are decoded at each point: all, or the two halves in turn."""
+    if not halved:
         return [slice(count)] * len(points)
-    ends = [count * n // len(points) for n in range(len(points) + 1)]
-    return [slice(*pair) for pair in pairwise(ends)]
+    halves = [slice(count // 2), slice(count // 2, count)]
+    return [halves[number % 2] for number in range(len(points))]
 
 
 def segment_distortion(model: RateModel, batches: list[Batch], sizes: Sequence[int]) -> Tensor:

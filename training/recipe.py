@@ -106,7 +106,7 @@ class QuantisedStageRecipe(StageRecipe):
     """Points that each step decodes: the highest and one lower, or every one as the algorithms state.
 
     The lower one is the lowest half of the time, else any; "skewed" prefers the lower ones, for many points.
-    With "any size" the pictures share four lower ones: size 2, any size for all segments, and two points."""
+    With "any size" four are lower, each with half of the pictures: size 2, any size for all segments, two points."""
     distil: bool = True
     """Lower points also learn from the highest one's answers."""
 
