@@ -64,7 +64,8 @@ def options(
         typer.Option(envvar=configuration.FILE, metavar="FILE", help="TOML: a table of options for each command."),
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it, and end.")
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, allow_from_autoenv=False, help="Say it, and end."),
     ] = False,
 ) -> None:
     """Remote inference over links that keep changing. An option --NAME of COMMAND is ARTOVEQ_COMMAND_NAME, too."""
@@ -88,7 +89,6 @@ def _option(parameter: Any) -> str:
 
 def main() -> None:
     """Runs the command; an expected error is one sentence on standard error and exit code 1."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it says of a connection, an error of ours says in a sentence
     try:
         set_up()
         app()

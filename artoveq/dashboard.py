@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import ssl
 import urllib.error
@@ -18,6 +17,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from artoveq.pages import FAULTS, no_page
 from wire.exceptions import AccessDenied, ServerError, ServerUnavailable, UsageError
 from wire.shown import shown, without_secrets
 
@@ -47,8 +47,8 @@ def events(url: str, token: str | None, ca_file: Path | None) -> Iterator[dict[s
         with error:
             detail = json.loads(error.read() or b"{}").get("detail", error.reason)
         raise (AccessDenied if error.code == 401 else ServerError)(f"{url}: {shown(str(detail))}") from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise ServerUnavailable(f"No page answers at {url} ({error}); write http://HOST:8080.") from error
+    except FAULTS as error:
+        raise ServerUnavailable(no_page(url, error)) from error
     raise ServerUnavailable(f"The server at {url} has stopped.")
 
 

@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from artoveq.demo.camera import SAMPLE
+from artoveq.pages import FAULTS, no_page
 from edge_client import Client, Security
 from edge_client.cache import cache_folder
 from edge_client.encoder import Encoder
@@ -160,8 +161,8 @@ def _clock(page: str, security: Security) -> str:
         context = _context(security) if page.startswith("https:") else None
         with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as answer:
             theirs = parsedate_to_datetime(answer.headers["Date"]).timestamp()
-    except (OSError, ValueError) as error:
-        raise Fault(f"No page answers at {page} ({error}); write http://HOST:8080.") from error
+    except FAULTS as error:
+        raise Fault(no_page(page, error)) from error
     apart = (began + time.time()) / 2 - theirs
     if abs(apart) > APART_S:
         raise Fault(f"It is {apart:+.0f} s from the server's; set both by NTP: certificates and logs go by it.")

@@ -7,6 +7,8 @@ import os
 
 # ONNX Runtime would report its use over the very link that is to be saved; it asks this when it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# What gRPC would log of a connection, an error of ours says in a sentence; it asks this when it is imported, too.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from edge_client.blocking import Client
 from edge_client.client import AsyncClient

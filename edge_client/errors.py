@@ -20,11 +20,9 @@ from wire.shown import shown, without_secrets
 CANCELLED, INVALID_ARGUMENT, DEADLINE_EXCEEDED, PERMISSION_DENIED = 1, 3, 4, 7
 RESOURCE_EXHAUSTED, FAILED_PRECONDITION, UNAVAILABLE, UNAUTHENTICATED = 8, 9, 14, 16
 NO_CONNECTION = ("failed to connect", "errors resolving")
+HTTP_PORT = "{0} is a port of HTTP, not of gRPC; `artoveq serve` says both when it starts."
 CAUSES = (
-    (
-        r"http1\.x|missing selected ALPN",
-        "{0} is a port of HTTP, not of gRPC; `artoveq serve` says both when it starts.",
-    ),
+    (r"http1\.x|missing selected ALPN", HTTP_PORT),
     ("WRONG_VERSION_NUMBER", "{0} does not speak TLS; come without, or give the server a certificate."),
     ("has expired|not yet valid", "The certificate of {0} is not valid today; renew it, or set this machine's clock."),
     (
@@ -33,6 +31,7 @@ CAUSES = (
     ),
     ("Hostname Verification", "The certificate of {0} is for another name; ask for the server by the one that it has."),
     ("hostname lookup error", "There is no host of the name in {0}; check the address."),
+    ("No route|unreachable", "No way leads to {0} from here; check the address, and this machine's network."),
     ("refused", "No server answers at {0}: nobody listens there; check host and port, and that `artoveq serve` runs."),
     (
         "Socket closed|reset by peer",
@@ -66,8 +65,8 @@ def _cause(details: str, address: str) -> str:
             if re.search(said, details):
                 return sentence.format(address)
     return (
-        f"No server answers at {address} ({details or 'no connection'}); check the address, and that "
-        "`artoveq serve` runs there."
+        f"No server answers at {address} ({details or 'no connection'}); check that `artoveq serve` runs there, "
+        "and has this port for gRPC."
     )
 
 

@@ -9,11 +9,13 @@ import grpc
 from edge_client.cache import ModelCache, cache_bytes, cache_folder
 from edge_client.errors import DEADLINE_EXCEEDED, translated
 from edge_client.transport.base import Metadata
+from edge_client.transport.greeting import why_silent
 from wire.artifact import Artifact, check_file, largest
 from wire.exceptions import ArtifactError, ModelMismatch, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
 from wire.manifest import MANIFEST, Manifest, parse_manifest
+from wire.shown import without_secrets
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,8 @@ async def provision(
             files = {name: await _fetch(stub, address, manifest, name, metadata) for name in manifest.edge_files}
             artifact = cache.store(manifest.fingerprint, {MANIFEST: described.manifest, **files})
     except grpc.RpcError as error:
+        if isinstance(error, grpc.aio.AioRpcError) and error.code().value[0] == DEADLINE_EXCEEDED:
+            raise ServerUnavailable(await why_silent(without_secrets(address), timeout)) from error
         raise translated(error, address) from error
     return artifact
 

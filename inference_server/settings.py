@@ -176,7 +176,10 @@ def read_settings(file: Mapping[str, Any] = MappingProxyType({}), /, **given: An
         settings = Settings(**{**left, **given})
     except ValidationError as error:
         if any(e["loc"] == ("model",) and e["type"] == "missing" for e in error.errors()):
-            raise SettingsError("A server serves a model; name its folder with --model, or in ARTOVEQ_MODEL.") from None
+            raise SettingsError(
+                "A server serves a model; name its folder with --model, or in ARTOVEQ_MODEL. `artoveq demo` says at "
+                "its end where its own lies."
+            ) from None
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SettingsError(f"The server cannot use these settings: {faults}.") from error
     if settings.tls_self_signed and not settings.tls_certificate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import sys
 import time
 from collections import deque
@@ -108,6 +109,7 @@ def run_demo(model: Path, trace: Path | None, budget: float, length: float, cons
             _watch(screen, CapacityTrace.read(trace or DEFAULT_TRACE), server.port, model, budget, length)
         )
     print_summary(console, results, budget)
+    console.print(f"\nServe this model yourself: artoveq serve --model {shlex.quote(str(model))}", soft_wrap=True)
 
 
 async def _watch(
@@ -122,7 +124,8 @@ async def _watch(
         assert edge.stdout is not None
         began, row = time.monotonic(), None
         try:
-            with Live(get_renderable=screen.table, console=screen.console, transient=True, refresh_per_second=12):
+            drawn = Live(get_renderable=screen.table, console=screen.console, transient=True, auto_refresh=False)
+            with drawn:
                 async for line in edge.stdout:
                     event = json.loads(line)
                     if event["kind"] == "ready":
@@ -139,6 +142,7 @@ async def _watch(
                         screen.line(row)
                     elif event["kind"] == "error":
                         raise ServerError(event["message"])
+                    drawn.refresh()  # here, and in no thread that would meet a row half written
             if await edge.wait() or not results:
                 raise ServerError("The edge stopped before it had an answer; see its message above.")
         finally:

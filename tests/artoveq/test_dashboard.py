@@ -42,8 +42,8 @@ def test_where_there_is_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(UsageError, match="with --token") as refused:
         next(events("http://me:secret@127.0.0.1:1", None, None))
     assert "secret" not in str(refused.value)
-    for url in ("http://127.0.0.1:1", "localhost:8080"):
-        with pytest.raises(ServerUnavailable, match="No page answers"):
+    for url, said in (("http://127.0.0.1:1", "refused"), ("localhost:8080", "unknown url type")):
+        with pytest.raises(ServerUnavailable, match=rf"No page answers.*{said}.*write http://HOST"):
             next(events(url, None, None))
     (tmp_path / "tokens").write_text("me: 0123456789abcdef\n")
     monkeypatch.setenv("ARTOVEQ_TOKENS_FILE", str(tmp_path / "tokens"))

@@ -50,7 +50,8 @@ def test_all_is_well_over_tls(tmp_path: Path) -> None:
         found = looked(address, page, tls=True, ca_file=file)
         assert [one.name for one in found.values() if one.fault] == []
         assert "days more" in found["certificate"].said and "a picture is answered" in found["link"].said
-        stranger = looked(address, "", tls=True)
+        stranger = looked(address, f"http://{address}", tls=True)
+        assert "speaks no HTTP" in stranger["clock"].fault or "No page answers" in stranger["clock"].fault
         assert "TLS does not come about" in stranger["certificate"].fault and "--ca-file" in stranger["model"].fault
 
 
