@@ -16,7 +16,8 @@ from rich.table import Table
 from benchmarks.command import SHIPPED
 from benchmarks.command import run as run_command
 from benchmarks.link import traces
-from benchmarks.results import Bar, write_results
+from benchmarks.results import Bar, read_results, write_results
+from wire.exceptions import UsageError
 from wire.pictures import Picture
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -89,6 +90,16 @@ def rules(
 
     rows = run(model, [ms / 1000 for ms in deadline or (30, 100, 500)])
     sys.exit(write_results("link", "rules", {"rows": rows}, bars(rows)))
+
+
+@app.command()
+def figures() -> None:
+    """Draw the plot of the deadlines from the committed results."""
+    from benchmarks.link.figures import draw
+
+    if (result := read_results("link", "deadlines")) is None:
+        raise UsageError("There are no results of the deadlines yet; run `python -m benchmarks.link deadlines` first.")
+    print(draw(result["figures"]["rows"]))
 
 
 def _before_all_else() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise, product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from benchmarks.link.drive import AROUND_BYTES, METHODS, Tick, method_of, period
 from benchmarks.link.families import Sent, by_family, compare, unused_share
 from benchmarks.link.kernel import kernel
 from benchmarks.link.rules import rules
+from benchmarks.results import read_results
 from benchmarks.service.load import sample_crops
 from edge_client import Answer, Result
 from edge_client.transport.emulated import CapacityTrace
@@ -194,3 +196,18 @@ def test_every_family_follows_a_trace_at_the_same_time() -> None:
     assert [row["method"] for row in rows] == [one.name for one in sent]
     assert all(row["pictures"] == 8 and row["accuracy"] > 0 and 0 <= row["unused"] < 100 for row in rows)
     assert [row["points"] for row in by_family(rows)] == [8, 69]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of matplotlib's dependencies
+def test_the_plot_shows_every_method_on_every_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import benchmarks.link.figures as figures
+
+    result = read_results("link", "deadlines")
+    assert result is not None
+    rows = result["figures"]["rows"]
+    said = {figures.LABELS.get(row["method"], row["method"]) for row in rows} | {row["trace"] for row in rows}
+    committed = (figures.FIGURES / "deadlines.svg").read_text()
+    monkeypatch.setattr(figures, "FIGURES", tmp_path)
+    for drawn in (committed, figures.draw(rows).read_text()):
+        assert all(f"<!-- {words} -->" in drawn for words in said)
