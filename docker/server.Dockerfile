@@ -7,6 +7,14 @@ COPY ${REQUIREMENTS} /requirements.txt
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --no-compile --require-hashes -r /requirements.txt \
     && /venv/bin/pip uninstall -y pip setuptools
 
+# What a browser computes with, out of the package that clients/web/package-lock.json pins; Node is there for npm alone.
+FROM ${BASE} AS web
+COPY docker/requirements-web.txt /requirements.txt
+RUN python -m venv /node && /node/bin/pip install --no-cache-dir --no-compile --require-hashes -r /requirements.txt
+COPY clients/web/package.json clients/web/package-lock.json /app/clients/web/
+COPY scripts/web /app/scripts/
+RUN PATH=/node/bin:$PATH NODE_OPTIONS=--use-system-ca /app/scripts/web
+
 FROM ${BASE}
 RUN useradd --uid 10001 --no-create-home artoveq
 COPY --from=packages /venv /venv
@@ -14,6 +22,7 @@ COPY artoveq /app/artoveq
 COPY clients/web/src /app/clients/web/src
 COPY edge_client /app/edge_client
 COPY inference_server /app/inference_server
+COPY --from=web /app/inference_server/page/static/vendor/ort /app/inference_server/page/static/vendor/ort
 COPY wire /app/wire
 COPY models /models
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1

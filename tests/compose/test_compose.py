@@ -63,6 +63,11 @@ def reports(page: str, name: str, seconds: float) -> Iterator[tuple[dict[str, An
                 return
 
 
+def test_browsers_can_be_edges(page: str) -> None:
+    for name in ("edge", "web/index.js", "vendor/ort/ort.wasm.min.mjs", "vendor/ort/ort-wasm-simd-threaded.wasm"):
+        assert httpx2.get(f"{page}/{name}", timeout=30).status_code == 200, name
+
+
 def test_the_answer_sharpens_run_by_run(page: str) -> None:
     """Not every picture has time for a second answer."""
     pictures = (edge["picture"] for _, edge in reports(page, "drone", 60) if edge["picture"])
