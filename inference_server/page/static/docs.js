@@ -1,9 +1,16 @@
 // The calls of the OpenAPI document, to be read: what each takes, what it answers, and a command that makes it.
 
+// text: what stands between backticks is code.
 function element(name, text, ...children) {
   const made = document.createElement(name);
-  if (text) made.textContent = text;
+  text.split("`").forEach((part, i) => made.append(i % 2 ? element("code", part) : part));
   made.append(...children);
+  return made;
+}
+
+function facts(rows) {
+  const made = element("dl", "", ...rows.flatMap(([name, said]) => [element("dt", name), element("dd", said)]));
+  made.className = "facts";
   return made;
 }
 
@@ -13,14 +20,13 @@ function parameters(list) {
   const rows = list.map((one) => {
     const [schema, about] = [one.schema, one.description ?? one.schema.description ?? ""];
     const preset = schema.default === undefined ? "" : `, ${JSON.stringify(schema.default)} if left out`;
-    return [element("dt", one.name), element("dd", `${typeOf(schema)}${preset}. ${about}`)];
+    return [one.name, `${typeOf(schema)}${preset}. ${about}`];
   });
-  return element("dl", "", ...rows.flat());
+  return facts(rows);
 }
 
 function answers(responses) {
-  const rows = Object.entries(responses).map(([status, one]) => [element("dt", status), element("dd", one.description)]);
-  return element("dl", "", ...rows.flat());
+  return facts(Object.entries(responses).map(([status, one]) => [status, one.description]));
 }
 
 function command(path, method, call) {
@@ -32,7 +38,7 @@ function command(path, method, call) {
 
 function card(path, method, call) {
   const made = element("section", "", element("h2", `${method.toUpperCase()} ${path}`));
-  made.className = "card";
+  made.className = "card stack";
   made.append(element("p", call.description ?? call.summary), command(path, method, call));
   if (call.requestBody) made.append(element("p", `Body: ${call.requestBody.description}`));
   if (call.parameters) made.append(element("h3", "Parameters"), parameters(call.parameters));

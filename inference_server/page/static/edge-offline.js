@@ -4,12 +4,12 @@ const KEPT = "artoveq-edge";
 const FOR_GOOD = /\/v1\/models\/[0-9a-f]{64}\/files\//; // never change
 const OURS = /\/(edge[^/]*|[^/]*\.css|words\.js|icon\.svg|web\/[^/]+|vendor\/ort\/[^/]+|v1\/models(\/.*)?)$/;
 
-const PAGE = ["edge", "edge.js", "edge-shown.js", "edge-worker.js", "words.js", "icon.svg", "page.css", "figures.css", "controls.css", "marks.css", "edge.css"];
-const PACKAGE = ["index", "edge", "link", "messages", "model", "payload", "picture", "plan", "sha256", "stream"];
+const PAGE = ["edge", "edge.js", "edge-shown.js", "edge-worker.js", "words.js", "icon.svg", "page.css", "layout.css", "figures.css", "controls.css", "marks.css", "edge.css"];
+const PACKAGE = ["index", "edge", "link", "messages", "model", "payload", "picture", "plan", "sha256", "stream"].map((name) => `web/${name}.js`);
 
 self.addEventListener("install", (event) => {
   self.skipWaiting();
-  event.waitUntil(caches.open(KEPT).then((kept) => kept.addAll([...PAGE, ...PACKAGE.map((name) => `web/${name}.js`)])));
+  event.waitUntil(caches.open(KEPT).then((kept) => kept.addAll([...PAGE, ...PACKAGE])));
 });
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
 

@@ -87,13 +87,13 @@ export class ModelsView {
 
   card(model) {
     const points = frontier(model.points);
-    const [first, best] = [points[0], points.at(-1)];
+    const [first, best, bytes] = [points[0], points.at(-1), model.points.map(bytesOf)];
     const facts = [
       ["Task", `${model.task.name}, ${metricName(model.task)}`],
       ["Trained on", model.dataset],
       ["Picture", `${model.preprocessing.size} × ${model.preprocessing.size}, ${model.preprocessing.colour}`],
       ["Codebook", `${model.family}, up to ${model.largest_size} words`],
-      ["Points", `${model.points.length}, ${Math.round(bytesOf(first))} to ${Math.round(bytesOf(best))} bytes`],
+      ["Points", `${bytes.length}, ${Math.round(Math.min(...bytes))} to ${Math.round(Math.max(...bytes))} bytes`],
       ["Cheapest", `${metric(first.metric, model.task.metric)} at ${Math.round(bytesOf(first))} bytes`],
       ["Best", `${metric(best.metric, model.task.metric)} at ${Math.round(bytesOf(best))} bytes`],
       ["Uncompressed", metric(model.unquantised_metric, model.task.metric)],

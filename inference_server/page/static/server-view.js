@@ -5,6 +5,7 @@ import { AGO, Chart, samples } from "./chart.js";
 import { Tile, make, part } from "./dom.js";
 
 const HOUR_S = 3600;
+const FEW_S = 300;
 const STEP_S = 10;
 const perSecond = (value) => (value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString());
 
@@ -116,7 +117,7 @@ export class ServerView {
     for (let t = Math.max(begin, Math.min(...at.keys(), this.now)); t + STEP_S <= this.now; t += STEP_S) rows.push([t - this.now, at.get(t)]);
     const x = rows.map(([t]) => t);
     const column = (of) => rows.map(([, row]) => (row ? of(row) : null));
-    const range = [-HOUR_S, 0];
+    const range = [Math.min(-FEW_S, x[0] ?? 0), 0]; // what a young server has seen fills the chart
     this.charts.rate.draw([x, rows.map(([, row]) => (row ? row.pictures / STEP_S : 0))], range);
     this.charts.time.draw([x, column((r) => r.p99_ms), column((r) => r.p50_ms)], range);
     this.charts.batch.draw([x, column((r) => r.pictures / r.batches), column((r) => r.waiting)], range);
