@@ -49,6 +49,7 @@ def bench(client: Client, mode: Mode, budget: float, folder: Path | None, most: 
         "mode": repr(mode),
         "budget_ms": round(1000 * budget, 2),
         "pictures": len(answers),
+        "answered_by_the_edge": sum(one.local for one in answers),
         "answered_in_time": sum(one.deadline_met for one in answers),
         "accuracy": round(sum(one.best.name == label for label, one in labelled) / len(labelled), 4)
         if labelled
@@ -57,11 +58,11 @@ def bench(client: Client, mode: Mode, budget: float, folder: Path | None, most: 
         "capacity_bits_per_second": None if client.capacity is None else round(client.capacity),
         "round_trip_ms": round(1000 * min(one.round_trip for one in answers), 2),
         "latency_ms": {
-            "first_answer": _spread([1000 * one.answers[0].after for one in answers]),
+            "first_answer": _spread([1000 * one.timed.after for one in answers]),
             "last_answer": _spread([1000 * one.latency for one in answers]),
             "encode": _spread([1000 * one.encode for one in answers]),
-            "queue": _spread([1000 * one.answers[0].queue for one in answers]),
-            "decode": _spread([1000 * one.answers[0].decode for one in answers]),
+            "queue": _spread([1000 * one.timed.queue for one in answers]),
+            "decode": _spread([1000 * one.timed.decode for one in answers]),
             "link": _spread([1000 * _on_the_link(one) for one in answers]),
         },
         "bytes": {
@@ -86,7 +87,7 @@ def _labelled(folder: Path | None, most: int) -> Iterator[tuple[str, Picture]]:
 
 def _on_the_link(result: Result) -> float:
     """What passed before the first answer beside the two halves' work, in seconds."""
-    first = result.answers[0]
+    first = result.timed
     return max(0.0, first.after - result.encode - first.queue - first.decode)
 
 

@@ -32,6 +32,7 @@ for command in (
     training.train,
     training.export,
     training.convert,
+    training.local_head,
     training.adapt,
     training.evaluate,
     server.demo,

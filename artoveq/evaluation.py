@@ -158,6 +158,29 @@ def held_out(manifest: Manifest, train: Split) -> Split:
     return hold_out(train, manifest.recipe["hold_out_every"], manifest.recipe["seed"])[1]
 
 
+def local_figures(artifact: Artifact, train: Split, test: Split) -> dict[str, float]:
+    """What the manifest says of a local head: its metric on `test`, and the temperature that was fitted as others are.
+
+    The artifact's own temperature of it must be 1.
+    """
+    held, temperature = held_out(artifact.manifest, train), 1.0
+    if len(held):
+        temperature = fit_temperature(locally_answered(artifact, held), held.labels)
+    return {"metric": scores(locally_answered(artifact, test), test.labels).top1, "temperature": temperature}
+
+
+def locally_answered(artifact: Artifact, split: Split) -> Outputs:
+    """The edge's own answers (N, classes) for all pictures of the split.
+
+    Raises:
+        PointError: if the model has no local head.
+        DataError: if the data set has other classes than the artifact.
+    """
+    check_classes(artifact, split)
+    encoder = Encoder(artifact)
+    return np.concatenate([encoder.answer_batch(pictures)[1] for pictures in fitted(encoder, split)])
+
+
 def codec_figures(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
     """Per point of `edge_client.codec`: side, quality, mean payload_bytes and metric, with both halves here."""
     encoder, decoder, manifest = Encoder(artifact), OnnxDecoder(artifact), artifact.manifest

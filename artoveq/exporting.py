@@ -20,6 +20,7 @@ from artoveq.evaluation import (
     fitted,
     folded_tables,
     largest_counts,
+    local_figures,
     temperatures,
 )
 from edge_client import Encoder
@@ -30,17 +31,20 @@ from training.convert import convert_files
 from training.data import Split, hold_out
 from training.export import export_files, fitted_batches, folded_codewords, manifest_values, unquantised_metric
 from training.interpolation import between
+from training.local_head import with_local_head
 from training.losses import segment_distortion
-from training.recipe import Recipe
+from training.recipe import LocalHeadRecipe, Recipe
 from training.stages import trained_model
 from training.tasks import TASKS
-from wire.artifact import Artifact, write_artifact
-from wire.manifest import TABLES
+from wire.artifact import Artifact, read_file, write_artifact
+from wire.manifest import ENCODER, TABLES
 from wire.pictures import Picture
 
 CHAIN_PICTURES, CHAIN_TEMPERATURE = 650, 1.3
 """Training pictures that the order of the planes, or the sizes of segments, are chosen on; and how soft the answers
 are that are compared."""
+UNMEASURED = {"metric": 0.0, "temperature": 1.0}
+"""A local head's figures before there are any."""
 WORTH_CODING = 0.03
 """Entropy coding is left out of an artifact that it makes less than this much smaller."""
 console = Console(stderr=True)
@@ -55,7 +59,10 @@ def export_measured(recipe: Recipe, runs: Path, train: Split, test: Split, folde
         model.codebook.share_bits(lambda sizes: segment_distortion(model, batches, sizes))
     values = manifest_values(model, recipe, minutes, test.classes)
     values["unquantised_metric"] = round(unquantised_metric(model, test), 6)
-    return write_measured(values, export_files(model), train, test, folder, folded_codewords(model))
+    artifact = write_measured(values, export_files(model), train, test, folder, folded_codewords(model))
+    if recipe.local_head is None:
+        return artifact
+    return give_local_head(artifact, train, test, folder, recipe.local_head)
 
 
 def convert_measured(old: Path, train: Split, test: Split, folder: Path) -> Artifact:
@@ -75,6 +82,32 @@ def adapt_measured(old: Artifact, points: Sequence[Sizes], train: Split, test: S
     books = regrouped(old, used, {size for point in points for size in point})
     values, files = adapted(old, books, points)
     return write_measured({**values, "name": folder.name}, files, train, test, folder)
+
+
+def give_local_head(old: Artifact, train: Split, test: Split, folder: Path, recipe: LocalHeadRecipe) -> Artifact:
+    """Gives an artifact an answer of its own for the edge, in place of the one that it may have; all else stays.
+
+    Raises:
+        UsageError: if its task has no classes.
+    """
+    values = old.manifest.model_dump(
+        mode="json", exclude={"format_version", "files", "fingerprint"}, exclude_unset=True
+    )
+    files = {name: read_file(old.folder, name) for name in old.manifest.files}
+    return write_artifact(folder, *_headed(values, files, train, test, recipe))
+
+
+def _headed(
+    values: dict[str, Any], files: dict[str, bytes], train: Split, test: Split, recipe: LocalHeadRecipe
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """An artifact's values and files with a local head that was trained on `train`, and measured on `test`."""
+    trained = {**values["recipe"], "local_head": recipe.model_dump(mode="json")}
+    values = {**values, "recipe": trained, "local_head": UNMEASURED}
+    with tempfile.TemporaryDirectory() as scratch:
+        bare = write_artifact(Path(scratch) / "bare", {**values, "local_head": None}, files)
+        files = {**files, ENCODER: with_local_head(bare, train, recipe)}
+        headed = write_artifact(Path(scratch) / "headed", values, files)
+        return {**values, "local_head": local_figures(headed, train, test)}, files
 
 
 def write_measured(
@@ -102,6 +135,8 @@ def write_measured(
             coded_files[TABLES] = tables
         coded = write_artifact(Path(scratch) / "coded", unfitted(values), coded_files)
         warmth, rows = temperatures(coded, train), evaluate(coded, test)
+        if values.get("local_head"):
+            values = {**values, "local_head": local_figures(coded, train, test)}
         if not values.get("codec"):
             values = {**values, "codec": codec_figures(coded, test)}
     saved = 0.0
@@ -126,7 +161,8 @@ def write_measured(
 
 def unfitted(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values with every temperature 1, as it is fitted and measured from."""
-    return {**values, "points": [{**point, "temperature": 1.0} for point in values["points"]]}
+    points = [{**point, "temperature": 1.0} for point in values["points"]]
+    return {**values, "points": points, "local_head": UNMEASURED if values.get("local_head") else None}
 
 
 def ordered(artifact: Artifact, values: Mapping[str, Any], train: Split) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from edge_client.connection import Connection
 from edge_client.control import PROBE_BYTES, RateControl
 from edge_client.encoder import Encoder
 from edge_client.errors import translated
+from edge_client.local import alone, answered_locally
 from edge_client.modes import File, Mode, OneShot, PictureSource, Progressive, picture_of, seconds_of, top_k_of
 from edge_client.moving import Moves
 from edge_client.preparation import Preparation
@@ -32,7 +33,7 @@ from edge_client.transport.base import OpenTransport
 from edge_client.transport.grpc import GrpcTransport
 from edge_client.transport.security import PLAIN, Security
 from wire.artifact import load_artifact
-from wire.exceptions import ModelMismatch, ServerError, ServerUnavailable, UsageError
+from wire.exceptions import ModelMismatch, ServerError, ServerOverloaded, ServerUnavailable, UsageError
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
 from wire.payload import PayloadCodec
@@ -190,7 +191,8 @@ class AsyncClient:
             picture: a path, the bytes of a file, a PIL image, or an array of uint8 (height, width, 3).
             mode: `OneShot`: the one answer is waited for even when it is late. `Progressive`: answers come in until the
                 last plane, the deadline, or one that is sure enough; the first is waited for even when it is late.
-                `File`: a small WebP file.
+                `File`: a small WebP file. Where the edge has an answer of its own, that comes first, and stands where
+                no other comes before the deadline.
             budget: the latency that is allowed, in seconds or as "50ms".
             top_k: classes that are named.
             on_answer: called with each answer as it comes.
@@ -199,8 +201,9 @@ class AsyncClient:
             UsageError: if an argument cannot be used.
             PictureError: if the picture cannot be read.
             PointError: if the model does not have what is asked for, or planned by a policy.
-            ServerUnavailable: if the connection fails, once more after one reconnect.
-            ServerOverloaded: if the server has no room now.
+            ServerUnavailable: if the connection fails, once more after one reconnect; unless the edge has an answer of
+                its own, which stands then, with the reason as `Result.error`.
+            ServerOverloaded: if the server has no room now; with the same exception.
             ModelMismatch: if the server has no such model.
             ProtocolError: if the server finds a fault in what was sent.
         """
@@ -208,25 +211,33 @@ class AsyncClient:
         if not isinstance(mode, (OneShot, Progressive, File)):
             raise UsageError(f"A mode is OneShot(), Progressive() or File(), not {mode!r}.")
         allowed, classes, pixels = seconds_of(budget), top_k_of(top_k), picture_of(picture)
-        answers: list[Answer] = []
+        local, answers = answered_locally(self.encoder, self._task, pixels, mode, classes, began, _now), list[Answer]()
+        if local is not None:
+            answers.append(local.answer)
+            if on_answer is not None:
+                on_answer(local.answer)
+            if local.answer.final:
+                return alone(answers, allowed, self.capacity, local.encode_s)
 
         def prepare(picture_id: int, ledger: StreamLedger, result: Result) -> Request:
-            of_picture = (pixels, mode, classes, began, picture_id, ledger, result)
-            encoder = self.encoder
-            request = Preparation(encoder, self.control, self.policy, self._task, _now, *of_picture).request()
-            result.sizes = encoder.manifest.point(result.point).sizes
-            return request
+            of_picture = (pixels, mode, classes, began, picture_id, ledger, result, local)
+            return Preparation(self.encoder, self.control, self.policy, self._task, _now, *of_picture).request()
 
         for attempt in range(ATTEMPTS):
             try:
-                connection = await self._connected()
+                connection = await self._connected_by(None if local is None else began + allowed)
                 result = self._result(connection.ledger, allowed, answers)
                 request = await connection.ask(prepare, result, on_answer)
-            except ServerUnavailable:
-                if attempt + 1 == ATTEMPTS:
+            except (ServerUnavailable, ServerOverloaded) as error:
+                if isinstance(error, ServerUnavailable) and attempt + 1 < ATTEMPTS:
+                    continue
+                if local is None:
                     raise
-                continue
+                return alone(answers, allowed, self.capacity, local.encode_s, error)
             now = _now()
+            if not result.payload_bytes:
+                result.point = 0
+            result.sizes = self.encoder.manifest.point(result.point).sizes if result.point else ()
             connection.trace.record("artoveq.predict", now - began, request_id=result.request_id, point=result.point)
             with contextlib.suppress(ServerError):
                 if self.control.learn(request, now, again=attempt > 0):
@@ -346,6 +357,21 @@ class AsyncClient:
                 if self.capacity is None:
                     await self._measure(connection)
             return connection
+
+    async def _connected_by(self, deadline: float | None) -> Connection:
+        """As `_connected`; what is not open by the deadline goes on being opened, for pictures to come.
+
+        Raises:
+            ServerUnavailable: at the deadline, too.
+        """
+        if deadline is None:
+            return await self._connected()
+        opening = asyncio.ensure_future(self._connected())
+        opening.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody waits any more
+        await asyncio.wait({opening}, timeout=max(0.0, deadline - _now()))
+        if not opening.done():
+            raise ServerUnavailable(f"{self.address} has not answered within the budget; the edge's own answer stands.")
+        return opening.result()
 
     async def _measure(self, connection: Connection) -> None:
         """Fills a link that nothing is known of with as much as a picture may take, so that the first one knows it."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edge_client.rate.estimator import LinkEstimator
 from edge_client.rate.points import RatedPoints
-from edge_client.rate.policy import Completed, Plan
+from edge_client.rate.policy import NOTHING, Completed, Plan
 from edge_client.request import Request
 from edge_client.stream import StreamLedger
 from wire.entropy import WORD_BITS
@@ -39,6 +39,8 @@ class RateControl:
         self._planes = np.zeros(len(points), np.intp)
         self._chain = np.array(self.manifest.chain, np.intp) - 1
         self._planes[self._chain] = np.arange(1, len(self._chain) + 1)
+        local = self.manifest.local_head
+        self._local_metric = 0.0 if local is None else utility(local.metric)
         self._files = tuple((file.side, file.quality) for file in files)
         self._file_bytes = np.array([file.payload_bytes for file in files])
         self._file_metric = np.array([utility(file.metric) for file in files])
@@ -66,7 +68,8 @@ class RateControl:
     def chain(self, points: RatedPoints, until: int | None) -> RatedPoints:
         """Those of `points` that are the chain, as far as point `until`, or as it takes no more bytes than that.
 
-        Without it, as far as any plane gives more than what came before.
+        Without it, as far as any plane gives more than what came before. What gives less than the edge's own answer
+        is left out.
 
         Raises:
             PointError: if the model is not refinable.
@@ -81,9 +84,14 @@ class RateControl:
         else:
             most = self.manifest.point(until).payload_bytes
             rows = self._chain[: max(1, np.count_nonzero(self._packed_bytes[self._chain] <= most))]
-        return RatedPoints(
-            points.number[rows], points.bits[rows], points.metric[rows], points.encode_s[rows], points.planes[rows]
-        )
+        return self.better(points.rows(rows))
+
+    def better(self, points: RatedPoints) -> RatedPoints:
+        """Those that give more than the edge's own answer, where it has one; else the last one."""
+        if self.manifest.local_head is None:
+            return points
+        better = np.flatnonzero(points.metric > self._local_metric)
+        return points.rows(better if len(better) else np.array([len(points) - 1]))
 
     def files(self, ledger: StreamLedger) -> RatedPoints:
         """The files that a picture could be sent as; none where the server or the manifest does not know them."""
@@ -109,6 +117,10 @@ class RateControl:
             PointError: if the model does not have what it plans.
         """
         name, last = self.manifest.name, len(self.manifest.points)
+        if plan == NOTHING:
+            if self.manifest.local_head is None:
+                raise PointError(f"The policy planned point 0; {name} has no local head, and points from 1 to {last}.")
+            return plan
         if plan.file is None and not 1 <= plan.point <= last:
             raise PointError(f"The policy planned point {plan.point}; the points of {name} are 1 to {last}.")
         return plan
@@ -119,13 +131,19 @@ class RateControl:
         again: it was sent on an earlier stream, too, so that its own time cannot be told.
         """
         result, sample = request.result, request.sample
-        answers = tuple((answer.point, request.began + answer.after) for answer in result.answers)
+        answers = tuple((answer.point, request.began + answer.after) for answer in result.served)
         deadline = request.began + result.budget
         link = request.ledger.link(self.estimator)
-        request.policy.observe(Completed(now, request.plan, deadline, answers, link, sample))
+        request.policy.observe(Completed(now, request.plan, deadline, answers, link, sample, request.sent_bytes))
+        if not result.served:  # in time: the edge's own answer stands
+            if sample is not None:
+                others_s = result.budget - result.encode - (request.first_seconds or result.budget)
+                overhead_s = max(others_s, self.estimator.overhead_s(link.round_trip))
+                self.estimator.learn(sample, overhead_s, result.capacity, now)
+            return False
         if again or request.first_seconds is None:  # or it was sent together with others
             return False
-        overhead_s = max(0.0, result.answers[0].after - result.encode - request.first_seconds)
+        overhead_s = max(0.0, result.served[0].after - result.encode - request.first_seconds)
         if result.file is not None:  # the server encodes it, too; that belongs to files alone
             extra = max(0.0, overhead_s - self.estimator.overhead_s(overhead_s))
             self._file_encode_s, overhead_s = result.encode + extra, overhead_s - extra

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from wire.artifact import Artifact
 from wire.entropy import open_coder
-from wire.manifest import ENCODER, Manifest
+from wire.local_head import local_head_of, local_outputs
+from wire.manifest import ENCODER, LOCAL_LOGITS, Manifest
 from wire.payload import Indices, PayloadCodec
 from wire.pictures import Picture, fit_picture
 from wire.sessions import GraphSession
+from wire.tasks import Output
 
 log = logging.getLogger(__name__)
 
@@ -87,3 +89,17 @@ class Encoder:
         """
         found = self._session.run("indices", {"picture": pictures, "sizes": sizes})
         return self.codec.checked(found, len(pictures), sizes)
+
+    def answer_batch(self, pictures: Picture) -> tuple[Indices, Output]:
+        """Indices (B, M) at the finest point, and the edge's own answers (B, classes), of pictures (B, S, S, 3).
+
+        Raises:
+            PointError: if the model has no local head.
+            ArtifactError: as `encode_sizes`.
+        """
+        local_head_of(self.manifest)
+        sizes = self.codec.sizes(self.finest)
+        outputs = ("indices", LOCAL_LOGITS)
+        indices, logits = self._session.run_both(outputs, {"picture": pictures, "sizes": sizes})
+        count = len(pictures)
+        return self.codec.checked(indices, count, sizes), local_outputs(self.manifest, logits, count)

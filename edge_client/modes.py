@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from wire.exceptions import UsageError
+from wire.local_head import local_head_of
 from wire.manifest import Manifest
 from wire.pictures import Picture, from_image, read_picture
 
@@ -26,17 +27,25 @@ PictureSource = str | os.PathLike[str] | bytes | Image.Image | Picture
 
 @dataclass(frozen=True)
 class OneShot:
-    """All of a picture's payload at once, one answer. point: None lets the policy choose, by what arrives in time."""
+    """All of a picture's payload at once, one answer.
+
+    point: None lets the policy choose, by what arrives in time; where the edge has an answer of its own (a local head),
+    that one comes first, and stands where no other comes in time. 0 is that one alone: no byte is sent. A point from 1
+    on is waited for.
+    """
 
     point: int | None = None
 
     def __post_init__(self) -> None:
-        _check_point(self.point)
+        _check_point(self.point, least=0)
 
 
 @dataclass(frozen=True)
 class Progressive:
     """Plane after plane, an answer after each run, until `point`, the deadline, or an answer of `min_confidence`.
+
+    The edge's own answer is the first, where it has one (a local head): nothing is sent where that is sure enough.
+    Below 1, `min_confidence` makes it a cascade: each run waits for the answer to the one before, while time allows.
 
     point: None is the chain as far as it gives anything; a point that is no part of it, as much of the chain as takes
     no more bytes.
@@ -78,6 +87,7 @@ def point_for(
 ) -> int:
     """The number of the operating point that one of these names.
 
+    point: 0 for the edge's own answer.
     max_bytes: of the packed payload; where even the cheapest point takes more, it is that, and a warning says so.
 
     Raises:
@@ -87,7 +97,10 @@ def point_for(
     if sum(choice is not None for choice in (point, level, max_bytes)) != 1:
         raise UsageError("Name an operating point in one way: by its number, its level, or the bytes it may take.")
     if point is not None:
-        manifest.point(point)
+        if point == 0:
+            local_head_of(manifest)
+        else:
+            manifest.point(point)
         return point
     if level is not None:
         return manifest.point_of_level(level)
@@ -151,9 +164,9 @@ def picture_of(source: PictureSource) -> Picture:
     return source
 
 
-def _check_point(point: int | None) -> None:
-    if point is not None and not (_whole(point) and point >= 1):
-        raise UsageError(f"An operating point is a number from 1, not {point!r}.")
+def _check_point(point: int | None, least: int = 1) -> None:
+    if point is not None and not (_whole(point) and point >= least):
+        raise UsageError(f"An operating point is a number from {least}, not {point!r}.")
 
 
 def _whole(value: object) -> bool:

@@ -8,8 +8,19 @@ from dataclasses import dataclass
 from edge_client.codec import write_webp
 from edge_client.control import RateControl
 from edge_client.encoder import Encoder
+from edge_client.local import Local
 from edge_client.modes import Mode, OneShot, Progressive
-from edge_client.rate import AdaptiveOneShot, AdaptiveProgressive, FixedFile, FixedPoint, Plan, RatedPoints, RatePolicy
+from edge_client.rate import (
+    NOTHING,
+    AdaptiveOneShot,
+    AdaptiveProgressive,
+    Cascade,
+    FixedFile,
+    FixedPoint,
+    Plan,
+    RatedPoints,
+    RatePolicy,
+)
 from edge_client.request import ProgressiveRequest, Refinement, Request
 from edge_client.results import Result
 from edge_client.stream import Part, StreamLedger
@@ -25,7 +36,8 @@ class Preparation:
     """One picture, before anything of it is sent.
 
     policy: the caller's own, or None. began: when the picture was handed over, in seconds of `clock`, which is
-    monotonic. result: gets the seconds that encoding takes, and what is sent.
+    monotonic. result: gets the seconds that encoding takes, and what is sent. local: the edge's own answer, where it
+    has one, and what came with it.
     """
 
     encoder: Encoder
@@ -40,6 +52,7 @@ class Preparation:
     picture_id: int
     ledger: StreamLedger
     result: Result
+    local: Local | None = None
 
     def request(self) -> Request:
         """What is to be said about the picture.
@@ -57,6 +70,8 @@ class Preparation:
             plan = self._plan(policy, points)
             if plan.file is not None:
                 return self._file(policy, plan, plan.file)
+            if plan == NOTHING:
+                return self._nothing(policy)
             return self._block(policy, plan, self._encode(plan.point))
         if points.files or isinstance(policy, FixedFile):
             plan = self._plan(policy, points)
@@ -65,13 +80,15 @@ class Preparation:
         indices = self._encode(self.encoder.finest)
         points = self._offered(self.control.points_of(indices, self.ledger))
         plan = self._plan(policy, points)
+        if plan == NOTHING:
+            return self._nothing(policy)
         return self._refining(policy, plan, points, indices) if plan.runs else self._block(policy, plan, indices)
 
     def _policy(self) -> RatePolicy:
         """The mode, where it says all; else the caller's policy, or ours."""
         mode = self.mode
         if isinstance(mode, Progressive):
-            return self.policy or AdaptiveProgressive()
+            return self.policy or (AdaptiveProgressive() if mode.min_confidence == 1 else Cascade())
         if isinstance(mode, OneShot):
             return self.policy or AdaptiveOneShot() if mode.point is None else FixedPoint(mode.point)
         return AdaptiveOneShot() if mode.side is None or mode.quality is None else FixedFile(mode.side, mode.quality)
@@ -82,23 +99,34 @@ class Preparation:
             return self._offered(self.control.points(self.ledger))
         files = self.control.files(self.ledger)
         if isinstance(self.mode, OneShot):
-            return self.control.points(self.ledger) + files
+            return self._offered(self.control.points(self.ledger) + files)
         if not self.ledger.reads_bundles or not (files or self.mode.side):
             raise PointError("This model's figures for files are not known, or its server is too old; use OneShot().")
         return files
 
     def _offered(self, points: RatedPoints) -> RatedPoints:
-        return self.control.chain(points, self.mode.point) if isinstance(self.mode, Progressive) else points
+        if isinstance(self.mode, Progressive):
+            return self.control.chain(points, self.mode.point)
+        return points if self.local is None else self.control.better(points)
 
     def _plan(self, policy: RatePolicy, points: RatedPoints) -> Plan:
         link, deadline = self.ledger.link(self.control.estimator), self.began + self.result.budget
         return self.control.checked(policy.plan(points, link, deadline, self.clock()))
 
     def _encode(self, point: int) -> Indices:
+        known = self.local is not None and self.local.fingerprint == self.encoder.manifest.fingerprint
+        if self.local is not None and known and point == self.encoder.finest:
+            self.result.encode = self.control.encode_s = self.local.encode_s
+            return self.local.indices
         began = self.clock()
         indices = self.encoder.encode(self.picture, point)
         self.result.encode = self.control.encode_s = self.clock() - began
         return indices
+
+    def _nothing(self, policy: RatePolicy) -> Request:
+        request = Request(self.picture_id, self.ledger, self.task, self.result, self.began, policy, NOTHING, None)
+        request.complete = True
+        return request
 
     def _file(self, policy: RatePolicy, plan: Plan, file: tuple[int, int]) -> Request:
         began = self.clock()
@@ -119,10 +147,11 @@ class Preparation:
         return Request(self.picture_id, self.ledger, self.task, self.result, self.began, policy, plan, part)
 
     def _refining(self, policy: RatePolicy, plan: Plan, points: RatedPoints, indices: Indices) -> Request:
-        if isinstance(self.mode, Progressive):
-            min_confidence = self.mode.min_confidence
-        else:  # a policy of the caller's that streams
-            min_confidence, points = 1.0, self.control.chain(points, plan.point)
+        min_confidence = self.mode.min_confidence if isinstance(self.mode, Progressive) else 1.0
+        if plan.min_confidence is not None:
+            min_confidence = plan.min_confidence
+        if not isinstance(self.mode, Progressive):  # a policy of the caller's that streams
+            points = self.control.chain(points, plan.point)
         self.result.point = int(points.number[-1])
         codec, estimator = self.control.codec(self.ledger), self.control.estimator
         refinement = Refinement(indices, codec, points, estimator, min_confidence, self.top_k)

@@ -31,7 +31,8 @@ def report_of(
     spread: tuple[float, float] | None = None,
     true_capacity: float | None = None,
 ) -> pb.Report:
-    """A result as a report. size: of the encoder's input.
+    """A result as a report. size: of the encoder's input. Its times are those of the server's first answer; of the
+    edge's own, where no other came.
 
     capacity, true_capacity: bits per second, as measured and where they are known. spread: what pictures are expected
     to find, with a capacity that was measured.
@@ -39,7 +40,7 @@ def report_of(
     fitted = fit_picture(picture, size)
     small = file_bytes(fit_picture(fitted, THUMBNAIL_SIDE), "WebP", THUMBNAIL_QUALITY) if thumbnail else b""
     low, high = spread if spread and capacity else (0.0, 0.0)
-    first = result.answers[0]
+    first = result.timed
     return pb.Report(
         point=result.answers[-1].point,
         payload_bytes=result.payload_bytes,

@@ -44,7 +44,8 @@ class Wait:
 class Request:
     """A picture whose payload goes at once, as a block or a file; one answer.
 
-    part: its message. result: filled; answers that are in it came over a stream that broke, and are not repeated.
+    part: its message. result: filled; answers that are in it are the edge's own, or came over a stream that broke, and
+    are not repeated. Where there are any, no other one is waited for beyond the deadline.
     began: when the picture was handed over.
     """
 
@@ -63,6 +64,7 @@ class Request:
         self.policy, self.plan = policy, plan
         self._task, self._part = task, part
         self._before, self._answer_bytes = len(result.answers), 0
+        self._deadline = began + result.budget
         self.complete = False
         """Whether the final answer is there."""
         self.arrived = 0
@@ -70,6 +72,8 @@ class Request:
         """What the picture told about the link."""
         self.first_seconds: float | None = None
         """How long its first message was on the link, where that could be told."""
+        self.sent_bytes = 0.0
+        """On the link, with what is around payloads."""
 
     @property
     def payload(self) -> bytes:
@@ -84,11 +88,16 @@ class Request:
         Raises:
             ServerUnavailable: if no answer has come for too long.
         """
+        if self.complete:
+            return None
+        if self._too_late(now):
+            self._count_overdue(now)
+            return None
         if self._part is not None:
-            self.result.payload_bytes += len(self.payload)
+            self._spent(len(self.payload), self.ledger.around_bytes)
             part, self._part = self._part, None
             return Send(part, 0)
-        return None if self.complete else self._patience(now)
+        return self._wait(now)
 
     def receive(self, event: Event, now: float) -> Answer | None:
         """Something has come; an answer that the caller does not know yet.
@@ -115,12 +124,32 @@ class Request:
             self.result.point = answer.point
         return answer
 
+    def _spent(self, payload_bytes: int, around_bytes: int) -> None:
+        self.result.payload_bytes += payload_bytes
+        self.sent_bytes += payload_bytes + around_bytes
+
+    def _too_late(self, now: float) -> bool:
+        """Whether the answer that is there stands."""
+        return bool(self.result.answers) and now >= self._deadline
+
+    def _count_overdue(self, now: float) -> None:
+        """What has not arrived by now says something about the link, too."""
+        overdue = self._overdue(now)
+        if overdue is not None and (self.sample is None or overdue.capacity < self.sample.capacity):
+            self._count(overdue)
+
+    def _overdue(self, now: float) -> Sample | None:
+        return self.ledger.overdue(0.0, now)
+
     @property
     def give_up(self) -> bool:
         """Whether an answer may still come that is of no use any more."""
         return not self.complete
 
-    def _patience(self, now: float) -> Wait:
+    def _wait(self, now: float) -> Wait:
+        """For an answer: until the deadline where one is there, else with patience."""
+        if self.result.answers:
+            return Wait(self._deadline)
         until = self.began + max(PATIENCE_S, self.result.budget)
         if now >= until:
             raise ServerUnavailable(f"No answer came within {PATIENCE_S:g} s; the link or the server has stalled.")
@@ -168,22 +197,17 @@ class ProgressiveRequest(Request):
     ) -> None:
         super().__init__(picture_id, ledger, task, result, began, policy, plan, None)
         self._refinement = refinement
-        self._deadline = began + result.budget
         self._planes, self._runs = 0, deque(plan.runs)
 
     def step(self, now: float) -> Send | Wait | None:
-        """What to do now; None once it is over. The first run always goes: late is better than nothing."""
+        """What to do now; None once it is over. Without any answer the first run goes however late it is."""
         answers = self.result.answers
         sure = bool(answers) and answers[-1].confidence >= self._refinement.min_confidence
-        if self.complete or sure or (answers and now >= self._deadline):
-            overdue = self._overdue(now)
-            if overdue is not None and (self.sample is None or overdue.capacity < self.sample.capacity):
-                self._count(overdue)
+        if self.complete or sure or self._too_late(now):
+            self._count_overdue(now)
             return None
         until = self._next(now)
-        if until is not None:
-            return self._send(until)
-        return Wait(self._deadline) if answers else self._patience(now)
+        return self._wait(now) if until is None else self._send(until)
 
     def _next(self, now: float) -> int | None:
         """Up to which plane the next message goes, where one is due."""
@@ -195,10 +219,17 @@ class ProgressiveRequest(Request):
                 self._runs.clear()
             elif not self._runs and self._planes < needs.points.planes[-1]:
                 link = self.ledger.link(needs.estimator)
-                progress = Progress(now, needs.points, link, self._deadline, self._planes, self.arrived)
+                sent = self._planes, self.arrived, self._answered
+                progress = Progress(now, needs.points, link, self._deadline, *sent)
                 plan = self.policy.observe(progress)
                 self._runs = deque(plan.runs if plan else ())
         return self._runs.popleft() if self._runs else None
+
+    @property
+    def _answered(self) -> int:
+        """From how many planes the newest answer was made."""
+        points, served = self._refinement.points, self.result.served
+        return int(points.planes[points.number == served[-1].point].max(initial=0)) if served else 0
 
     def _send(self, until: int) -> Send:
         needs, first = self._refinement, self._planes + 1
@@ -206,7 +237,7 @@ class ProgressiveRequest(Request):
         if not first <= until <= most:
             raise PointError(f"The policy planned planes {first} to {until}; they go from {first} to {most}.")
         data, packed = needs.codec.write_run(needs.indices, first, until - first + 1)
-        self.result.payload_bytes += len(data)
+        self._spent(len(data), self.ledger.message_bytes if self._planes else self.ledger.around_bytes)
         payload = pb.Payload(
             picture_id=self.picture_id,
             point=int(needs.points.number[-1]),

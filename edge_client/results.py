@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from wire.exceptions import UsageError
+from wire.exceptions import ServerError, UsageError
 from wire.generated import remote_inference_pb2 as pb
 from wire.pictures import Picture
 from wire.shown import shown
@@ -26,6 +26,7 @@ class Answer:
         decode: seconds on the server.
         payload_bytes: sent for the picture until then.
         partial: further parts of this same answer will come.
+        local: the edge itself gave it (point 0): no byte was sent for it.
     """
 
     point: int
@@ -36,6 +37,7 @@ class Answer:
     decode: float = 0.0
     payload_bytes: int = 0
     partial: bool = False
+    local: bool = False
     task: Task = field(default_factory=ClassificationTask, repr=False, compare=False)
 
     @classmethod
@@ -54,7 +56,7 @@ class Answer:
             message.decode_us / 1e6,
             payload_bytes,
             message.partial,
-            task,
+            task=task,
         )
 
     @property
@@ -99,6 +101,7 @@ class Answer:
         """As JSON values: times in milliseconds."""
         return {
             **self.headline(),
+            "local": self.local,
             "point": self.point,
             "payload_bytes": self.payload_bytes,
             "after_ms": round(self.after * 1000, 2),
@@ -114,10 +117,11 @@ class Answer:
 
 @dataclass
 class Result:
-    """Everything about one picture. `answers` holds one, or in progressive mode one for each state that was decoded.
+    """Everything about one picture. `answers` holds one, or in progressive mode one for each state that was decoded;
+    before them the edge's own, where it has one.
 
     Attributes:
-        point: what was sent for it at most; with a file, what the server made of it.
+        point: what was sent for it at most, 0 for nothing; with a file, what the server made of it.
         budget: seconds.
         capacity: bits per second as measured when the point was chosen, None before any measurement.
         round_trip: seconds, the shortest of late.
@@ -127,6 +131,7 @@ class Result:
         request_id: names the picture in the server's log, too.
         sizes: of its segments' codebooks.
         answers: in the order in which they came.
+        error: why no server answers, where the edge's own answer stands because of that.
     """
 
     point: int
@@ -139,6 +144,22 @@ class Result:
     request_id: str = ""
     sizes: tuple[int, ...] = ()
     answers: list[Answer] = field(default_factory=list)
+    error: ServerError | None = None
+
+    @property
+    def local(self) -> bool:
+        """Whether the newest answer, which stands, is the edge's own."""
+        return self.answers[-1].local
+
+    @property
+    def served(self) -> list[Answer]:
+        """The server's answers."""
+        return [answer for answer in self.answers if not answer.local]
+
+    @property
+    def timed(self) -> Answer:
+        """The answer whose times tell about link and server: the first of the server's, else the edge's own."""
+        return (self.served or self.answers)[0]
 
     @property
     def best(self) -> ClassProbability:
@@ -165,6 +186,7 @@ class Result:
         return {
             "request_id": self.request_id,
             **self.answers[-1].headline(),
+            "local": self.local,
             "point": self.point,
             "sizes": list(self.sizes),
             "file": None if self.file is None else {"side": self.file[0], "quality": self.file[1]},
@@ -174,6 +196,7 @@ class Result:
             "deadline_met": self.deadline_met,
             "capacity_bits_per_second": None if self.capacity is None else round(self.capacity),
             "answers": [answer.as_record() for answer in self.answers],
+            **({} if self.error is None else {"unanswered": str(self.error)}),
         }
 
 

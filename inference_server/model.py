@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
+from numpy.typing import NDArray
 from prometheus_client import Counter
 
 from inference_server import metrics
@@ -22,11 +25,12 @@ from wire.artifact import Artifact, load_artifact, read_file
 from wire.entropy import open_coder
 from wire.exceptions import PictureError
 from wire.generated import remote_inference_pb2 as pb
+from wire.local_head import local_head_of
 from wire.manifest import MANIFEST
 from wire.payload import Indices, PayloadCodec
-from wire.pictures import open_picture
+from wire.pictures import OpenPicture, open_picture
 from wire.shown import shown
-from wire.tasks import task_of
+from wire.tasks import Output, task_of
 
 
 class _ByPoint(dict[int, Counter]):
@@ -64,7 +68,7 @@ class Model:
         self.decoder = DecoderRunner(self.manifest, decoder, scheduler)
         self._encoder = PictureEncoder(self.artifact, threads=settings.decoder_threads)
         self._memory = memory
-        self._encodings: Encodings[Indices] = Encodings(
+        self._encodings: Encodings[NDArray[Any]] = Encodings(
             most=settings.encoding_pictures, most_of_caller=settings.caller_encodings, threads=os.cpu_count() or 1
         )
         self._settings = settings
@@ -96,16 +100,28 @@ class Model:
             PictureError: if it is no picture, or too large.
             ServerOverloaded: if too many are being read.
         """
+        return cast(Indices, await self._read(caller, file, partial(self._encoder.encode, point=point)))
+
+    async def answer_locally(self, caller: str, file: bytes) -> Output:
+        """As `encode`: what an edge would answer to a caller's picture without us, (classes,).
+
+        Raises:
+            PointError: if the model has no local head.
+        """
+        local_head_of(self.manifest)
+        return cast(Output, await self._read(caller, file, self._encoder.answer))
+
+    async def _read(self, caller: str, file: bytes, use: Callable[[OpenPicture], NDArray[Any]]) -> NDArray[Any]:
         limit = self._settings.max_upload_bytes
         if len(file) > limit:
             raise PictureError(f"The picture file has {len(file):,} bytes, more than the limit of {limit:,}.")
-        return await self._encodings.run(caller, partial(self._read, file, point))
 
-    def _read(self, file: bytes, point: int) -> Indices:
-        """In a thread of the readers."""
-        picture = open_picture(file, max_pixels=self._settings.max_pixels)
-        with self._memory.hold(picture.memory_bytes):
-            return self._encoder.encode(picture, point)
+        def in_thread() -> NDArray[Any]:
+            picture = open_picture(file, max_pixels=self._settings.max_pixels)
+            with self._memory.hold(picture.memory_bytes):
+                return use(picture)
+
+        return await self._encodings.run(caller, in_thread)
 
     async def stop(self) -> None:
         """Decodes what waits, then ends; picture files that nobody has begun to read are left."""

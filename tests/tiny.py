@@ -22,7 +22,7 @@ from tests.wire.manifests import values_of
 from wire.artifact import Artifact, write_artifact
 from wire.entropy import count_tables
 from wire.folded import count_rows, folded_bytes
-from wire.manifest import DECODER, ENCODER, TABLES
+from wire.manifest import DECODER, ENCODER, LOCAL_LOGITS, TABLES
 
 SIDE, POSITIONS, GROUPS = 8, 16, 2
 """Of the encoder's input; of the latent; red and green."""
@@ -30,6 +30,7 @@ SUB_VECTORS = POSITIONS * GROUPS
 CLASSES = {"black": (0, 0, 0), "red": (255, 0, 0), "green": (0, 255, 0), "yellow": (255, 255, 0)}
 SIGNS = np.array([[-1, 1, -1, 1], [-1, -1, 1, 1]], np.float32)
 """Of red and green in the logits of the classes."""
+WEIGHTS = np.tile(SIGNS * np.float32(8 / POSITIONS), (POSITIONS, 1))
 OPSET = 18
 CHAIN = ((0,), (0,), (1,), (0,), (1,), (1,), (0,), (1,))
 """Of `progressive`: its last point is level 4, level 3 is its sixth; levels 1 and 2 stand beside it."""
@@ -38,9 +39,12 @@ NESTED = ((2,), (4,), (8,), (16,))
 ANY_SIZE = ((3, 1), (3, 3), (5, 3), (8, 8), (11, 7), (40, 25), (300, 150))
 
 
-def progressive(folder: Path, *, coded: bool = False) -> Artifact:
-    """Refinable: ten points of two segments, eight of which are the chain's; with entropy tables where `coded`."""
-    return _write(folder, (1, 1), PROGRESSIVE, largest=16, chain=CHAIN, coded=coded)
+def progressive(folder: Path, *, coded: bool = False, local: bool = False) -> Artifact:
+    """Refinable: ten points of two segments, eight of which are the chain's; with entropy tables where `coded`.
+
+    local: with a local head, which sees the picture's red and green as they are.
+    """
+    return _write(folder, (1, 1), PROGRESSIVE, largest=16, chain=CHAIN, coded=coded, local=local)
 
 
 def nested(folder: Path, *, coded: bool = False) -> Artifact:
@@ -98,6 +102,7 @@ def _write(
     chain: Sequence[Sequence[int]] = (),
     any_size: bool = False,
     coded: bool = False,
+    local: bool = False,
 ) -> Artifact:
     values = values_of(segments, points, positions=POSITIONS, chain=chain, largest=largest, any_size=any_size)
     for key in ("format_version", "files", "fingerprint"):
@@ -111,7 +116,9 @@ def _write(
     for number, point in enumerate(values["points"], 1):
         point |= {"metric": round(0.5 + 0.4 * number / len(points), 3), "temperature": 1 + 0.1 * number}
         point |= {"coded_bytes": 0.9 * point["payload_bytes"]} if coded else {}
-    files = {ENCODER: _encoder(segments), DECODER: _decoder(segments)}
+    if local:
+        values["local_head"] = {"metric": 0.6, "temperature": 2.0}
+    files = {ENCODER: _encoder(segments, local), DECODER: _decoder(segments)}
     if coded:
         files[TABLES] = _folded(largest) if any_size else _tables(len(segments), bool(chain))
     return write_artifact(folder, values, files)
@@ -130,7 +137,7 @@ def _folded(largest: int) -> bytes:
     return folded_bytes(count_rows(found, GROUPS, largest), rows)
 
 
-def _encoder(segments: Sequence[int]) -> bytes:
+def _encoder(segments: Sequence[int], local: bool = False) -> bytes:
     nodes = [
         helper.make_node("Cast", ["picture"], ["samples"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["samples"], ["channels"], perm=[0, 3, 1, 2]),
@@ -153,8 +160,16 @@ def _encoder(segments: Sequence[int]) -> bytes:
         helper.make_tensor_value_info("picture", TensorProto.UINT8, ["batch", SIDE, SIDE, 3]),
         helper.make_tensor_value_info("sizes", TensorProto.INT32, [len(segments)]),
     ]
-    output = helper.make_tensor_value_info("indices", TensorProto.INT32, ["batch", SUB_VECTORS])
-    return _graph(nodes, constants, inputs, output)
+    outputs = [helper.make_tensor_value_info("indices", TensorProto.INT32, ["batch", SUB_VECTORS])]
+    if local:
+        nodes += [
+            helper.make_node("Reshape", ["chosen", "shape"], ["flat"]),
+            helper.make_node("Sub", ["flat", "middle"], ["centred"]),
+            helper.make_node("MatMul", ["centred", "weights"], [LOCAL_LOGITS]),
+        ]
+        constants |= {"middle": np.array(127.5, np.float32), "weights": WEIGHTS / np.float32(256)}
+        outputs.append(helper.make_tensor_value_info(LOCAL_LOGITS, TensorProto.FLOAT, ["batch", len(CLASSES)]))
+    return _graph(nodes, constants, inputs, *outputs)
 
 
 def _decoder(segments: Sequence[int]) -> bytes:
@@ -170,7 +185,7 @@ def _decoder(segments: Sequence[int]) -> bytes:
     constants = {
         "segment_of_sub_vector": np.tile(_segment_of_group(segments), POSITIONS),
         "half": np.array(0.5, np.float32),
-        "weights": np.tile(SIGNS * np.float32(8 / POSITIONS), (POSITIONS, 1)),
+        "weights": WEIGHTS,
     }
     inputs = [
         helper.make_tensor_value_info("indices", TensorProto.INT32, ["batch", SUB_VECTORS]),
@@ -242,10 +257,10 @@ def _graph(
     nodes: Sequence[onnx.NodeProto],
     constants: dict[str, NDArray[np.generic]],
     inputs: Sequence[onnx.ValueInfoProto],
-    output: onnx.ValueInfoProto,
+    *outputs: onnx.ValueInfoProto,
 ) -> bytes:
     held = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "tiny", inputs, [output], held)
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, held)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString()

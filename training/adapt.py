@@ -20,10 +20,18 @@ from training.chain import unmeasured_point
 from training.codebooks.ops import Dequantiser, distances, segment_of_group
 from training.program import BATCH, save_onnx, save_program
 from training.regrouping import dkm, ikm
-from training.splice import SplicedDecoder, at_quantiser, before_quantiser, joined, program_behind_quantiser
+from training.splice import (
+    SplicedDecoder,
+    at_quantiser,
+    before_quantiser,
+    branch_of,
+    branched,
+    joined,
+    program_behind_quantiser,
+)
 from wire.artifact import Artifact
 from wire.exceptions import UsageError
-from wire.manifest import DECODER, ENCODER, TORCH_DECODER, Manifest
+from wire.manifest import DECODER, ENCODER, LOCAL_LOGITS, TORCH_DECODER, Manifest
 
 LARGEST = 1024
 """Codewords that IKM makes at most."""
@@ -126,12 +134,14 @@ def adapted(artifact: Artifact, books: Regrouped, points: Iterable[Sizes]) -> tu
 
 
 def _encoder(artifact: Artifact, books: Regrouped, sizes: Tensor) -> bytes:
-    head, name = before_quantiser(artifact.read(ENCODER))
+    encoder = artifact.read(ENCODER)
+    head, name = before_quantiser(encoder)
     latent = artifact.manifest.latent
     vectors = torch.zeros(2 * latent.positions, latent.groups, latent.d)
     axes = ({0: latent.positions * torch.export.Dim("batch")}, None)
     tail = save_onnx(NearestOf(books, artifact.manifest), (vectors, sizes), ["vectors", "sizes"], "indices", axes)
-    return joined(head, onnx.load_from_string(tail), (name, "vectors"))
+    adapted = joined(head, onnx.load_from_string(tail), (name, "vectors"))
+    return adapted if artifact.manifest.local_head is None else branched(adapted, branch_of(encoder, LOCAL_LOGITS))
 
 
 def _decoder(artifact: Artifact, dequantiser: Dequantiser, received: tuple[Tensor, Tensor]) -> bytes:

@@ -49,6 +49,7 @@ def recipe_for(split: Split, name: str, *, pretrained: bool) -> Recipe:
         "codebook": {"family": "progressive"},
         "stage1": {"epochs": epochs, **rates},
         "stage3": {"epochs": max(1, epochs // 2), **{k: v * 2 / 3 for k, v in rates.items()}},
+        "local_head": {},
     }
     if pretrained and count >= WITH_TEACHER:
         values["teacher"] = {"view": max(160, round(1.5 * side))}

@@ -111,6 +111,19 @@ class QuantisedStageRecipe(StageRecipe):
     """Lower points also learn from the highest one's answers."""
 
 
+class LocalHeadRecipe(_Strict):
+    """The edge's own answer (`training.local_head`), trained once all the rest is: AdamW, one cosine cycle."""
+
+    epochs: int = Field(15, ge=1)
+    views: int = Field(6, ge=1)
+    """Random crops made of every training picture."""
+    channels: tuple[int, int] = (64, 96)
+    """Of its two convolutions."""
+    rate: float = Field(4e-3, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    seed: int = 0
+
+
 class Recipe(_Strict):
     """One artifact. Every default is visible in this file."""
 
@@ -132,6 +145,7 @@ class Recipe(_Strict):
     teacher: TeacherRecipe | None = None
     stage1: StageRecipe
     stage3: QuantisedStageRecipe
+    local_head: LocalHeadRecipe | None = None
 
     @model_validator(mode="after")
     def _members_agree(self) -> Recipe:
@@ -162,11 +176,11 @@ class Recipe(_Strict):
 
     def stage1_key(self) -> str:
         """What stage 1 depends on; recipes that differ in the codebook alone share it."""
-        return _digest(self.model_dump(mode="json", exclude={"name", "codebook", "stage3"}))
+        return _digest(self.model_dump(mode="json", exclude={"name", "codebook", "stage3", "local_head"}))
 
     def key(self) -> str:
-        """Identifies the whole recipe; a checkpoint of another recipe is refused by it."""
-        return _digest(self.model_dump(mode="json"))
+        """Identifies the recipe of what stages 1 to 3 make; a checkpoint of another recipe is refused by it."""
+        return _digest(self.model_dump(mode="json", exclude={"local_head"}))
 
 
 def _digest(values: dict[str, Any]) -> str:

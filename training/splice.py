@@ -12,6 +12,9 @@ from torch import Tensor, fx, nn
 from training.codebooks.ops import Dequantiser
 from wire.exceptions import ArtifactError
 
+INDICES = "indices"
+"""The encoder's output."""
+
 
 def before_quantiser(encoder: bytes) -> tuple[onnx.ModelProto, str]:
     """encoder.onnx from its picture to the sub-vectors, and what they are called in it.
@@ -25,6 +28,37 @@ def before_quantiser(encoder: bytes) -> tuple[onnx.ModelProto, str]:
         if node.op_type == "Reshape" and node.input[0] in makes and makes[node.input[0]].op_type == "Transpose":
             return _part(model, ["picture"], [node.output[0]]), node.output[0]
     raise ArtifactError("The encoder has no sub-vectors that can be told from the rest; export the model again.")
+
+
+def branched(encoder: bytes, head: onnx.ModelProto) -> bytes:
+    """encoder.onnx with a head's output beside its own; the head's one input are the sub-vectors.
+
+    All that was there stays as it is, but for an output of the head's name.
+
+    Raises:
+        ArtifactError: as `before_quantiser`.
+    """
+    model = onnx.load_from_string(encoder)
+    (output,) = head.graph.output
+    if any(one.name == output.name for one in model.graph.output):
+        model = _part(model, [one.name for one in model.graph.input], [INDICES])
+    _, vectors = before_quantiser(model.SerializeToString())
+    apart = compose.add_prefix(head, "local.", rename_outputs=False).graph
+    for node in apart.node:
+        node.input[:] = [vectors if value == apart.input[0].name else value for value in node.input]
+    model.graph.node.extend(apart.node)
+    model.graph.initializer.extend(apart.initializer)
+    model.graph.output.append(output)
+    model.graph.output[-1].type.tensor_type.shape.dim[0].CopyFrom(model.graph.output[0].type.tensor_type.shape.dim[0])
+    onnx.checker.check_model(model, full_check=True)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def branch_of(encoder: bytes, output: str) -> onnx.ModelProto:
+    """From the sub-vectors of encoder.onnx to an output beside its own: what `branched` takes."""
+    _, vectors = before_quantiser(encoder)
+    return _part(onnx.load_from_string(encoder), [vectors], [output])
 
 
 def at_quantiser(decoder: bytes) -> tuple[onnx.ModelProto, onnx.ModelProto, str]:

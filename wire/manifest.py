@@ -22,6 +22,8 @@ DECODER = "decoder.onnx"
 TORCH_DECODER = "decoder.pt2"
 TABLES = "entropy.u16"
 """Where payloads are entropy-coded: probabilities of bits (`wire.entropy`), or counts of indices (`wire.folded`)."""
+LOCAL_LOGITS = "local_logits"
+"""The output of the encoder that is the edge's own answer, where the manifest has a `local_head`."""
 LARGEST_SIZE = 65536
 MOST_SUB_VECTORS = 1 << 16
 MOST_SIZES = 1 << 23
@@ -99,6 +101,14 @@ class OperatingPoint(_Strict):
         return float(self.payload_bytes) if self.coded_bytes is None else self.coded_bytes
 
 
+class LocalHead(_Strict):
+    """Point 0: what the edge itself answers, `LOCAL_LOGITS` of encoder.onnx, on the whole test set. No byte is sent."""
+
+    metric: Metric
+    temperature: float = Field(1.0, gt=0)
+    """As a point's."""
+
+
 class Plane(_Strict):
     """A link of the chain: one further bit for each sub-vector of these segments (numbered from 0)."""
 
@@ -143,6 +153,8 @@ class Manifest(_Strict):
     """Numbered from 1, cheapest first."""
     planes: tuple[Plane, ...] = Field((), max_length=1 << 12)
     """The chain: its first n planes are a point, for every n. Empty where the model is not refinable."""
+    local_head: LocalHead | None = None
+    """Where the edge has an answer of its own."""
     task: Task
     backbone: dict[str, Any]
     preprocessing: Preprocessing
@@ -165,6 +177,8 @@ class Manifest(_Strict):
             raise ValueError(f"{len(self.points)} points of {self.sub_vectors} sub-vectors are too many")
         for number, point in enumerate(self.points, 1):
             self._check_point(number, point)
+        if self.local_head is not None and not self.task.classes:
+            raise ValueError(f"a local head answers with a class, and the task {self.task.name} has none")
         costs = [point.payload_bytes for point in self.points]
         if costs != sorted(costs):
             raise ValueError("the points are not in the order of their bytes, cheapest first")

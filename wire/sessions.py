@@ -59,11 +59,18 @@ class GraphSession:
         Raises:
             ArtifactError: if it cannot be run.
         """
+        (found,) = self._run(output and [output], inputs)
+        return found
+
+    def run_both(self, outputs: tuple[str, str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """As `run`, of two outputs."""
+        return self._run(list(outputs), inputs)
+
+    def _run(self, outputs: Any, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         try:
-            (found,) = self._session.run(output and [output], dict(inputs))
+            return [np.asarray(found) for found in self._session.run(outputs, dict(inputs))]
         except Exception as error:
             raise ArtifactError(f"{self._named} cannot be run ({_first_line(error)}); export it again.") from error
-        return np.asarray(found)
 
 
 @cache

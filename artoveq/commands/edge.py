@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from artoveq.commands import options as of
-from artoveq.commands.options import console
+from artoveq.commands.options import console, errors
 from wire.exceptions import ArtoveqError, PictureError, ServerError, ServerUnavailable
 from wire.shown import shown
 
@@ -48,7 +48,8 @@ def classify(
         waiting = spooling.open()
         if waiting is not None:
             stack.callback(waiting.close)
-        client = stack.enter_context(service.client(credentials, offline=waiting is not None))
+        offline = waiting is not None or payload.point == 0  # the edge's own answer needs no server
+        client = stack.enter_context(service.client(credentials, offline=offline, policy=payload.policy()))
         if client.encoder.manifest.task.name == RECONSTRUCTION:
             raise UsageError(f"{client.encoder.manifest.name} names no classes; use `artoveq reconstruct`.")
         mode = payload.mode(client.encoder.manifest)
@@ -65,14 +66,21 @@ def classify(
                 if payload.max_bytes is not None and isinstance(mode, OneShot):
                     mode = OneShot(point=client.encoder.point_within(picture, payload.max_bytes))
                 result = client.predict(picture, mode, budget=budget, top_k=top_k)
+                if result.error is not None and waiting is not None:
+                    raise result.error
             except ServerError as error:
                 if waiting is None:
                     raise
                 dark = error if isinstance(error, ServerUnavailable) else None
                 gone = client.keep(waiting, picture, {"picture": name})
-                _tell(
-                    {"picture": name, "kept": True, "reason": str(error)}, f"{name}: kept for later: {error}", as_json
-                )
+                local = {}
+                if client.encoder.manifest.local_head is not None:
+                    result = client.predict(picture, OneShot(point=0), budget=budget, top_k=top_k)
+                    local = result.as_record()
+                    if not as_json:
+                        _show(name, result)
+                kept = {"picture": name, **local, "kept": True, "reason": str(error)}
+                _tell(kept, f"{name}: kept for later: {error}", as_json)
                 for old in gone:
                     failed += 1
                     full = "The spool was full before a server answered."
@@ -142,11 +150,14 @@ def sources(names: Iterable[str]) -> Iterator[tuple[str, bytes | Path]]:
 def _show(name: str, result: Any) -> None:
     late, name = "" if result.deadline_met else " [red]late[/]", escape(shown(name))
     for answer in result.answers:
+        where = "on the edge" if answer.local else f"point {answer.point}"
         console.print(
-            f"{name}: [bold]{escape(answer.text)}[/]  {answer.payload_bytes} bytes, point {answer.point}, "
+            f"{name}: [bold]{escape(answer.text)}[/]  {answer.payload_bytes} bytes, {where}, "
             f"{answer.after * 1000:.0f} ms{late if answer is result.answers[0] else ''}",
             soft_wrap=True,
         )
+    if result.error is not None:
+        errors.print(f"[yellow]warning:[/] {escape(shown(str(result.error)))}", soft_wrap=True)
 
 
 @of.grouped
@@ -190,7 +201,8 @@ def watch(
     to += [Webhook(webhook)] if webhook else []
     to += [Mqtt(mqtt, offline=kept is not None)] if mqtt else []
     to.append(Summary())
-    client = service.async_client(credentials, name, offline=kept is not None)
+    offline = kept is not None or payload.point == 0
+    client = service.async_client(credentials, name, offline=offline, policy=payload.policy())
 
     async def all_of_it() -> None:
         async with client:

@@ -16,8 +16,10 @@ from rich.console import Console
 if TYPE_CHECKING:
     import edge_client
     from edge_client.modes import Mode
+    from edge_client.rate import RatePolicy
     from wire.manifest import Manifest
 
+BYTE_UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
 console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
@@ -37,6 +39,15 @@ def number(text: str) -> int:
     if not re.fullmatch(r"-?\d+", text.strip()):
         raise typer.BadParameter(f"{text!r} is not a number; write for example 4.")
     return int(text)
+
+
+def byte_count(text: str) -> float:
+    """ "20MB", "500 kB" or "1e6" to bytes."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?(?:e\d{1,2})?)\s*([kMG]?)B?\s*", text)
+    count = float(match[1]) * BYTE_UNITS[match[2]] if match else 0.0
+    if not count:
+        raise typer.BadParameter(f"{text!r} is no number of bytes above 0; write for example 20MB.")
+    return count
 
 
 def parts(text: str) -> str:
@@ -60,7 +71,10 @@ Token = Annotated[
 Server = Annotated[str, typer.Option(envvar="ARTOVEQ_SERVER", help="HOST:PORT of the gRPC service.")]
 Budget = Annotated[Any, typer.Option(parser=seconds, metavar="TIME", help="From picture to answer.")]
 Point = Annotated[
-    Any, typer.Option(parser=number, metavar="N", help="Operating point; chosen by the budget if left out.")
+    Any,
+    typer.Option(
+        parser=number, metavar="N", help="Operating point, 0 for the edge alone; chosen by the budget if left out."
+    ),
 ]
 Level = Annotated[Any, typer.Option(parser=number, metavar="L", help="The point with L bits for every sub-vector.")]
 Bytes = Annotated[
@@ -70,6 +84,14 @@ Progressive = Annotated[bool, typer.Option("--progressive", help="Stream plane b
 Webp = Annotated[bool, typer.Option("--webp", help="Send small files; the server runs the encoder, too.")]
 MinConfidence = Annotated[
     float, typer.Option(min=0, max=1, metavar="SHARE", help="With --progressive: stop once the answer is so sure.")
+]
+BytesPerDay = Annotated[
+    Any,
+    typer.Option(
+        parser=byte_count,
+        metavar="SIZE",
+        help="For metered links, as in 20MB: it picks itself how sure is sure enough.",
+    ),
 ]
 TopK = Annotated[int, typer.Option(min=1, help="How many classes to name.")]
 Fingerprint = Annotated[str, typer.Option(metavar="HEX", help="The one model that is taken, as `serve` prints it.")]
@@ -146,15 +168,24 @@ class Service:
     model: Model = None
     fingerprint: Fingerprint = ""
 
-    def client(self, credentials: Credentials, *, offline: bool = False) -> edge_client.Client:
+    def client(
+        self, credentials: Credentials, *, offline: bool = False, policy: RatePolicy | None = None
+    ) -> edge_client.Client:
         """Of this server."""
         from edge_client import Client
 
         return Client(
-            self.server, self.model, fingerprint=self.fingerprint, security=credentials.security(), offline=offline
+            self.server,
+            self.model,
+            fingerprint=self.fingerprint,
+            policy=policy,
+            security=credentials.security(),
+            offline=offline,
         )
 
-    def async_client(self, credentials: Credentials, name: str, *, offline: bool = False) -> edge_client.AsyncClient:
+    def async_client(
+        self, credentials: Credentials, name: str, *, offline: bool = False, policy: RatePolicy | None = None
+    ) -> edge_client.AsyncClient:
         """The same for coroutines, with the name that the page shows."""
         from edge_client import AsyncClient
 
@@ -163,6 +194,7 @@ class Service:
             self.model,
             fingerprint=self.fingerprint,
             name=name,
+            policy=policy,
             security=credentials.security(),
             offline=offline,
         )
@@ -193,6 +225,8 @@ class Payload:
             if self._asked
             else None
         )
+        if self.progressive and number == 0:
+            raise UsageError("For the edge's own answer nothing is streamed; leave --progressive off.")
         return modes.Progressive(point=number) if self.progressive else modes.OneShot(point=number)
 
     @property
@@ -206,12 +240,32 @@ class LabelPayload(Payload):
 
     min_confidence: MinConfidence = 1.0
     webp: Webp = False
+    bytes_per_day: BytesPerDay = None
+
+    def policy(self) -> RatePolicy | None:
+        """What decides how much is sent, where that is not ours: --bytes-per-day."""
+        from edge_client.rate import BytesPerDay as Metered
+
+        return None if self.bytes_per_day is None else Metered(self.bytes_per_day)
 
     def mode(self, manifest: Manifest) -> Mode:
-        """As every payload's; with --webp a file."""
+        """As every payload's; with --webp a file; with --bytes-per-day plane by plane.
+
+        Raises:
+            PointError: if there is nothing to answer with once a day's bytes are spent.
+        """
         from edge_client.modes import File, Progressive
         from wire.exceptions import UsageError
+        from wire.local_head import local_head_of
 
+        if self.bytes_per_day is not None:
+            if self._asked or self.webp or self.min_confidence < 1:
+                raise UsageError(
+                    "--bytes-per-day decides itself what is sent; leave --point, --level, --bytes, --webp and "
+                    "--min-confidence off."
+                )
+            local_head_of(manifest)
+            return Progressive()
         if not self.webp:
             mode = super().mode(manifest)
             return replace(mode, min_confidence=self.min_confidence) if isinstance(mode, Progressive) else mode

@@ -79,7 +79,7 @@ async def _send(client: AsyncClient, trace: CapacityTrace, began: float, *, prog
         best = result.best
         print(
             f"{frame.name}: {best.name} {best.probability:.0%}, point {result.answers[-1].point}, "
-            f"{result.payload_bytes} bytes, {result.answers[0].after * 1000:.0f} ms",
+            f"{result.payload_bytes} bytes, {result.timed.after * 1000:.0f} ms",
             flush=True,
         )
         await asyncio.sleep(max(0.0, INTERVAL_S - (time.monotonic() - taken)))

@@ -51,7 +51,7 @@ async def run_edge(address: str, model: Path, budget: float, length: float) -> N
                     point=result.point,
                     bytes=result.payload_bytes,
                     best=result.best.name,
-                    first_after=result.answers[0].after,
+                    first_after=result.timed.after,
                     latency=result.latency,
                     met=result.deadline_met,
                     capacity=client.capacity,

@@ -57,6 +57,8 @@ class Row:
 
     def _mode(self) -> str:
         point = self.answers[-1]["point"] if self.answers else "?"
+        if point == 0:
+            return "the edge alone"
         return f"planes to {point}" if self.progressive else f"point {point}"
 
 

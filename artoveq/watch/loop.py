@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from artoveq.watch.frames import Frame
 from artoveq.watch.sinks import Sink
-from edge_client import AsyncClient, Kept, Result, Spool
-from edge_client.modes import Mode
+from edge_client import AsyncClient, Kept, OneShot, Result, Spool
+from edge_client.modes import Mode, Progressive
 from edge_client.waiting import is_waited_for
 from wire.exceptions import ArtifactError, ArtoveqError, ServerError, ServerOverloaded, ServerUnavailable, SpoolError
 from wire.manifest import Manifest
@@ -50,9 +50,10 @@ async def watch(
 ) -> None:
     """Classifies frames until they end.
 
-    While no server answers, each frame that was taken is reported as failed, or, with a spool, kept and answered
-    later: the newest first, and turn by turn with new frames. With a spool nothing is forgotten before its result is
-    at every sink; what a power cut leaves in between has its result once more, under the same `key`.
+    While no server answers, each frame that was taken has the edge's own answer, where the model has a local head, and
+    else is reported as failed. With a spool it is kept, too, and answered later: the newest first, and turn by turn
+    with new frames; that answer has the same `key`, and takes the place of the edge's own. Nothing is forgotten before
+    its result is at every sink; what a power cut leaves in between has its result once more, under the same `key`.
     """
     watching = _Watching(client, sinks, options, spool)
     delivering = asyncio.create_task(watching.deliver()) if spool is not None else None
@@ -93,13 +94,19 @@ class _Watching:
         except ArtoveqError as error:
             await self._failed(frame, record, error)
             return
+        if result.error is not None:
+            await self._failed(frame, record, result.error, result)
+            return
         self._failures = 0
+        await self._answered(frame, record, result)
+        if self._options.report:
+            await self._client.report(result, frame.picture, thumbnail=self._options.thumbnail)
+
+    async def _answered(self, frame: Frame, record: dict[str, Any], result: Result) -> None:
         self._send(record | result.as_record())
         if frame.arrival is not None and self._spool is not None and await self._taken():
             with _said("A file cannot be ticked off"):
                 self._spool.tick_off(frame.arrival.folder, {frame.arrival.name: frame.arrival.mark})
-        if self._options.report:
-            await self._client.report(result, frame.picture, thumbnail=self._options.thumbnail)
 
     async def _answer(self, frame: Frame) -> Result:
         if not self._dark:
@@ -109,33 +116,60 @@ class _Watching:
         raise ServerUnavailable(self._dark)
 
     async def _predict(self, frame: Frame) -> Result:
+        return await self._client.predict(
+            frame.picture, self._chosen(), budget=self._options.budget, top_k=self._options.top_k
+        )
+
+    async def _locally(self, frame: Frame) -> Result | None:
+        """What the edge answers while no server does, where it can."""
+        if self._client.encoder.manifest.local_head is None:
+            return None
+        options = self._options
+        return await self._client.predict(frame.picture, OneShot(point=0), budget=options.budget, top_k=options.top_k)
+
+    def _sure(self, local: Result) -> bool:
+        """Whether no server's answer is wanted beside the edge's own."""
+        mode = self._chosen()
+        return isinstance(mode, Progressive) and local.answers[-1].confidence >= mode.min_confidence
+
+    def _chosen(self) -> Mode:
         options, manifest = self._options, self._client.encoder.manifest
         if self._mode is None or self._mode[0] != manifest.fingerprint:
             chosen = options.mode(manifest) if callable(options.mode) else options.mode
             self._mode = manifest.fingerprint, chosen
-        _, mode = self._mode
-        return await self._client.predict(frame.picture, mode, budget=options.budget, top_k=options.top_k)
+        return self._mode[1]
 
-    async def _failed(self, frame: Frame, record: dict[str, Any], error: ArtoveqError) -> None:
+    async def _failed(
+        self, frame: Frame, record: dict[str, Any], error: ArtoveqError, local: Result | None = None
+    ) -> None:
+        """local: what the edge has answered already. Its answer stands until a server has answered, or for good."""
         self._failures += 1
         hint = error.retry_after if isinstance(error, ServerOverloaded) else 0.0
+        if isinstance(error, ServerError):
+            local = local or await self._locally(frame)
+        if local is not None and self._sure(local):
+            await self._answered(frame, record, local)
+            return
+        said = {} if local is None else local.as_record() | {"unanswered": str(error)}
         if self._spool is None or not isinstance(error, (ServerError, ArtifactError)):
-            self._send(record | {"error": str(error)})
+            self._send(record | (said or {"error": str(error)}))
             await _pause(self._failures, LONGEST_PAUSE_S, hint)
             return
         if isinstance(error, ServerUnavailable):
             self._dark = str(error)
-        self._keep(self._spool, frame, record, error)
+        self._keep(self._spool, frame, record, said, error)
         if not self._dark or frame.arrival is None:  # what a folder holds waits for nothing in the dark
             await _pause(self._failures, SPOOLING_PAUSE_S, hint)
 
-    def _keep(self, spool: Spool, frame: Frame, record: dict[str, Any], error: ArtoveqError) -> None:
+    def _keep(
+        self, spool: Spool, frame: Frame, record: dict[str, Any], said: dict[str, Any], error: ArtoveqError
+    ) -> None:
         try:
             gone = self._client.keep(spool, frame.picture, record, key=frame.key, arrival=frame.arrival)
         except SpoolError as full:
-            self._send(record | {"error": f"{error} {full}"})
+            self._send(record | (said or {"error": f"{error} {full}"}))
             return
-        self._send(record | {"kept": True, "reason": str(error)})
+        self._send(record | said | {"kept": True, "reason": str(error)})
         for old in gone:
             self._send(old.context | {"error": "The spool was full before a server answered."})
 

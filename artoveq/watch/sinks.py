@@ -81,12 +81,15 @@ def _sentence(record: Record) -> str:
     if "error" in record:
         return str(record["error"])
     if "kept" in record:
-        return f"kept for later: {record['reason']}"
+        kept = f"kept for later: {record['reason']}"
+        return f"{_headline(record)}  on the edge, {kept}" if record.get("local") else kept
     if "delivered" in record:
         return f"{_headline(record)}  delivered now"
     late, point = "" if record["deadline_met"] else "  late", record["answers"][-1]["point"]
+    where = "on the edge" if record.get("local") else f"point {point}"
     sent = f"{record['payload_bytes']} bytes, {record['latency_ms']:.0f} ms"
-    return f"{_headline(record)}  point {point}, {sent}{late}"
+    why = f": {record['unanswered']}" if "unanswered" in record else ""
+    return f"{_headline(record)}  {where}, {sent}{late}{why}"
 
 
 def _headline(record: Record) -> str:

@@ -48,6 +48,7 @@ class _Counts:
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
 
     def add(self, record: Record) -> None:
+        self._outcomes["by the edge alone"] += bool(record.get("local"))
         if "error" in record:
             self._outcomes["failed"] += 1
         elif "kept" in record:
@@ -63,7 +64,11 @@ class _Counts:
     def __str__(self) -> str:
         answered = self._outcomes["answered"]
         said = [f"{answered:,} answered, {self._outcomes['in time']:,} of them in time"]
-        said += [f"{n:,} {kind}" for kind in ("failed", "kept", "delivered later") if (n := self._outcomes[kind])]
+        said += [
+            f"{n:,} {kind}"
+            for kind in ("failed", "kept", "delivered later", "by the edge alone")
+            if (n := self._outcomes[kind])
+        ]
         if answered:
             said.append(f"{self._bytes / answered:.0f} bytes and {median(self._latencies):.0f} ms a picture")
         return "; ".join(said)

@@ -71,6 +71,32 @@ def confidence(
 
 
 @app.command()
+def cascade(
+    data: Annotated[str, typer.Option(help="imagewoof:DIR, or a folder")],
+    model: Annotated[Path, typer.Option(help="Folder of a progressive artifact with a local head.")] = SHIPPED,
+    through_server: Annotated[bool, typer.Option("--through-server", help="Also by a client and a server.")] = False,
+) -> None:
+    """Bytes and accuracy where the edge answers if it is sure, and else sends until an answer is; to results/."""
+    from benchmarks.accuracy.cascade import cascade as run
+    from training.data import load_split
+    from wire.artifact import load_artifact
+
+    found = run(load_artifact(model), load_split(data, "test"), through_server=through_server)
+    sys.exit(write_results("accuracy", "cascade", *found))
+
+
+@app.command()
+def curve(
+    model: Annotated[Path, typer.Option(help="Folder of a progressive artifact with a local head.")] = SHIPPED,
+) -> None:
+    """Accuracy from no byte on, as the model's manifest has it, written to results/."""
+    from benchmarks.accuracy.curve import curve as run
+    from wire.artifact import load_artifact
+
+    sys.exit(write_results("accuracy", "curve", *run(load_artifact(model, edge=True).manifest)))
+
+
+@app.command()
 def reconstruction(
     data: Annotated[str, typer.Option(help="cifar100:DIR")],
     rows: Annotated[list[str] | None, typer.Argument(help="rate-adaptive, fixed-4, …; all if left out.")] = None,

@@ -135,7 +135,7 @@ def summary(
     worth, right, met, possible = [], [], [], []
     for tick in ticks:
         result = tick.result
-        in_time = [answer for answer in result.answers if answer.after <= deadline] if result else []
+        in_time = [answer for answer in result.served if answer.after <= deadline] if result else []
         newest = in_time[-1] if in_time else None
         if newest is None or result is None:
             worth.append(0.0)
@@ -145,7 +145,7 @@ def summary(
         met.append(newest is not None)
         possible.append(trace.carried(tick.at, lowest) - tick.at + overhead_s <= deadline)
     sent = [tick.result for tick in ticks if tick.result]
-    points = [result.file or result.answers[-1].point for result in sent]
+    points = [result.file or (result.served[-1].point if result.served else 0) for result in sent]
     return {
         "pictures": len(ticks),
         "accuracy": round(100 * mean(worth), 2),

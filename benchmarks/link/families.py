@@ -114,7 +114,7 @@ def unused_share(ticks: Sequence[Tick], link: CapacityTrace, deadline: float, ov
     shares = []
     for tick in ticks:
         room = link.bits(tick.at, tick.at + deadline - overhead_s)
-        in_time = [answer for answer in tick.result.answers if answer.after <= deadline] if tick.result else []
+        in_time = [answer for answer in tick.result.served if answer.after <= deadline] if tick.result else []
         used = 8 * (in_time[-1].payload_bytes + AROUND_BYTES) if in_time else 0
         shares.append(max(0.0, 1 - used / room))
     return round(100 * mean(shares), 2)

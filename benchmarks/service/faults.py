@@ -84,7 +84,7 @@ class Books:
             return
         self.answered += 1
         points = [answer.point for answer in result.answers]
-        good = all(self.right(crop, a.point, a.best.name, a.best.probability) for a in result.answers)
+        good = all(self.right(crop, a.point, a.best.name, a.best.probability) for a in result.served)
         self.wrong += not good or points != sorted(set(points)) or result.answers != delivered[-len(points) :]
 
     async def flow(self) -> None:

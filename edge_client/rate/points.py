@@ -69,6 +69,13 @@ class RatedPoints(Sequence[RatedPoint]):
     def __iter__(self) -> Iterator[RatedPoint]:
         return (self[i] for i in range(len(self)))
 
+    def rows(self, these: NDArray[np.intp]) -> RatedPoints:
+        """Some of the points, by their places, in order."""
+        files = tuple(file for i in these.tolist() if (file := self.file(i)) is not None)
+        return RatedPoints(
+            self.number[these], self.bits[these], self.metric[these], self.encode_s[these], self.planes[these], files
+        )
+
     def file(self, i: int) -> tuple[int, int] | None:
         """Side and quality, where this is a file."""
         at = i - len(self) + len(self.files)

@@ -48,18 +48,26 @@ class Plan:
     """What to send next for a picture.
 
     point: its operating point; with `runs`, that of the last plane that may come.
+    0, without a file: nothing, so that the edge's own answer stands.
     runs: up to which plane of the chain each of the next messages goes; empty: the whole point as a block.
     file: side and quality of a WebP file in place of all that.
+    min_confidence: with `runs`, an answer that is so sure ends the picture, also the edge's own; None: the mode's.
     """
 
     point: int = 0
     runs: tuple[int, ...] = ()
     file: tuple[int, int] | None = None
+    min_confidence: float | None = None
+
+
+NOTHING = Plan()
+"""No byte is sent; for models whose edge has an answer of its own."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A picture that goes plane by plane may send more: `planes` are sent, `arrived` of them are there.
+    """A picture that goes plane by plane may send more: `planes` are sent, `arrived` of them are there, and the newest
+    answer was made from `answered` of them.
 
     All other fields as in `RatePolicy.plan`.
     """
@@ -70,13 +78,15 @@ class Progress:
     deadline: float
     planes: int
     arrived: int
+    answered: int = 0
 
 
 @dataclass(frozen=True)
 class Completed:
-    """A picture is over. answers: the point that each was made from, and when it was there.
+    """A picture is over. answers: of the server, the point that each was made from, and when it was there.
 
-    sample: what the picture told about the link, None where that cannot be told.
+    sample: what the picture told about the link, None where that cannot be told. sent_bytes: on the link, with what is
+    around payloads.
     """
 
     now: float
@@ -85,6 +95,7 @@ class Completed:
     answers: tuple[tuple[int, float], ...]
     link: Link
     sample: Sample | None = None
+    sent_bytes: float = 0.0
 
 
 Event = Progress | Completed

@@ -42,7 +42,7 @@ class Reported:
     cause: str
     """Why it was late; empty: it was in time."""
     said: Said
-    """Of the newest answer when this came."""
+    """Of the newest answer when this came; of the edge's own (point 0) nothing is known here."""
 
     @property
     def missed(self) -> bool:
@@ -93,7 +93,7 @@ class Trail:
             webp_bytes=report.webp_bytes,
             parts=parts,
             cause=cause,
-            said=said(decoded),
+            said=said(decoded if report.point else None),
         )
         self.reports.append(kept)
         self.reported += 1

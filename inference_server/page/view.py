@@ -91,6 +91,7 @@ def line(edge: Edge) -> dict[str, Any]:
         "active": round(edge.active, 3),
         "connected": edge.connected,
         "answer": _answer(edge),
+        "local": newest is not None and newest.point == 0,
         "capacity": newest.capacity or None if newest else None,
         "in_time": sum(not one.missed for one in reports) / len(reports) if reports else None,
         "budget_ms": newest.budget_ms if newest else None,

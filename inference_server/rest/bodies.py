@@ -39,6 +39,8 @@ PICTURE_BODY = {
 class PredictionBody(BaseModel):
     """The answer for a picture, made at an operating point whose payload would have had `payload_bytes`.
 
+    Point 0 is what the edge itself would have said, without sending a byte.
+
     Further keys are the task's: of classes, `classes`, the most probable one first; of a reconstruction, `png`, a
     file in base64.
     """
@@ -119,7 +121,9 @@ ERRORS = refused(
 PNG = "image/png"
 Accept = Annotated[str, Header(description="image/png: a reconstruction as a file, in place of JSON.")]
 TopK = Annotated[int, Query(ge=1, le=1000, description="How many classes to name.")]
-Point = Annotated[int | None, Query(description="Operating point, from 1; the best one if left out.")]
+Point = Annotated[
+    int | None, Query(description="Operating point, 0 for the edge's own answer; the best one if left out.")
+]
 Level = Annotated[
     int | None, Query(description="In place of `point`: the one where all codebooks have 2^level codewords.")
 ]

@@ -35,6 +35,8 @@ from inference_server.rest.identity import Known
 from inference_server.rest.problems import NOT_ACCEPTABLE, NotAcceptable, body_of, kind_of
 from inference_server.uploads import Upload, UploadTooSlow
 from wire.exceptions import ArtoveqError, PictureError, PointError
+from wire.generated import remote_inference_pb2 as pb
+from wire.local_head import local_head_of
 from wire.manifest import Manifest
 from wire.payload import Indices
 from wire.tasks import RECONSTRUCTION
@@ -84,6 +86,8 @@ def prediction_routes(deployment: Deployment) -> APIRouter:
         if as_file:
             check_reconstructs(served.manifest)
         deployment.admit(caller)
+        if chosen == 0:
+            return await _local(served, caller.name, picture, top_k, last=True)
         indices = await served.encode(caller.name, picture, chosen)
         body = await _answered(deployment, served, caller, indices, chosen, top_k, last=True)
         return Response(b64decode(body["png"]), media_type=PNG) if as_file else body
@@ -117,9 +121,10 @@ def prediction_routes(deployment: Deployment) -> APIRouter:
         last = chosen_point(served.manifest, point, level, payload_bytes, points)
         wanted = sorted({*points}) if points else shown_points(served.manifest, last)
         for number in wanted:
-            served.manifest.point(number)
+            check_point(served.manifest, number)
         deployment.admit(caller)
-        first = await _encoded(served, caller.name, picture, wanted[0])
+        served_points = [number for number in wanted if number]
+        first = await _encoded(served, caller.name, picture, served_points[0]) if served_points else None
         made = events(served, caller, picture, wanted, first, top_k, min_confidence)
         return StreamingResponse(made, media_type=MEDIA_TYPE)
 
@@ -128,7 +133,7 @@ def prediction_routes(deployment: Deployment) -> APIRouter:
         caller: Caller,
         picture: bytes,
         points: list[int],
-        first: Indices,
+        first: Indices | None,
         top_k: int,
         min_confidence: float | None,
     ) -> AsyncIterator[str]:
@@ -137,8 +142,11 @@ def prediction_routes(deployment: Deployment) -> APIRouter:
             last = number == len(points)
             try:
                 deployment.access.check(caller, time.monotonic())
-                indices = await _derived(served, caller.name, picture, first, points[0], point)
-                body = await _answered(deployment, served, caller, indices, point, top_k, last, min_confidence)
+                if first is None or not point:
+                    body = await _local(served, caller.name, picture, top_k, last, min_confidence)
+                else:
+                    indices = await _derived(served, caller.name, picture, first, points[not points[0]], point)
+                    body = await _answered(deployment, served, caller, indices, point, top_k, last, min_confidence)
             except ArtoveqError as error:
                 yield event(number, "error", body_of(kind_of(error), str(error)))
                 return
@@ -191,6 +199,27 @@ async def _answered(
     return {"point": point, "payload_bytes": len(payload), "final": final, **model.task.describe(value)}
 
 
+async def _local(
+    model: Model, caller: str, picture: bytes, top_k: int, last: bool, min_confidence: float | None = None
+) -> dict[str, Any]:
+    """As `_answered`, what the edge itself would say: point 0, no byte."""
+    message = pb.Answer()
+    model.task.fill(message, await model.answer_locally(caller, picture), model.manifest, top_k)
+    value = model.task.read(message)
+    final = last or (min_confidence is not None and model.task.confidence(value) >= min_confidence)
+    if final:
+        model.count(0)
+    return {"point": 0, "payload_bytes": 0, "final": final, **model.task.describe(value)}
+
+
+def check_point(manifest: Manifest, point: int) -> None:
+    """Raises PointError if the model does not have it; 0 is the edge's own answer."""
+    if point == 0:
+        local_head_of(manifest)
+    else:
+        manifest.point(point)
+
+
 def chosen_point(
     manifest: Manifest,
     point: int | None,
@@ -210,7 +239,7 @@ def chosen_point(
     if payload_bytes is not None:
         return manifest.point_within(payload_bytes)
     chosen = point if point is not None else max(points) if points else len(manifest.points)
-    manifest.point(chosen)
+    check_point(manifest, chosen)
     return chosen
 
 
@@ -224,11 +253,12 @@ def check_reconstructs(manifest: Manifest) -> None:
 
 
 def shown_points(manifest: Manifest, last: int) -> list[int]:
-    """The points up to `last` that are worth an answer of their own, cheapest first: the whole levels where there are
-    some, else a few of the chain, or of all points."""
+    """The points up to `last` that are worth an answer of their own, cheapest first: the edge's own, where it has one;
+    the whole levels where there are some, else a few of the chain, or of all points."""
+    own = [0] if manifest.local_head is not None and last else []
     levels = [point for point in manifest.levels.values() if point < last]
     if levels:
-        return [*levels, last]
+        return [*own, *levels, last]
     candidates = [point for point in manifest.chain or range(1, len(manifest.points) + 1) if point < last]
     count = min(SHOWN_POINTS - 1, len(candidates))
-    return [*(candidates[len(candidates) * i // count] for i in range(count)), last]
+    return [*own, *(candidates[len(candidates) * i // count] for i in range(count)), last]

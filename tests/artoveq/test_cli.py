@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from artoveq.processes import ServerProcess
-from tests.conftest import MODEL, PICTURES, ROOT
+from tests.conftest import MODEL, NESTED, PICTURES, ROOT
 from wire.artifact import load_artifact
 
 pytestmark = pytest.mark.slow  # each test starts processes
@@ -50,6 +50,15 @@ def test_a_point_by_its_bytes(server: ServerProcess) -> None:
     assert code == 0 and json.loads(out)["point"] == 1 and "takes 8 bytes, more than 3; it is sent" in err
 
 
+def test_the_edge_alone_needs_no_server() -> None:
+    alone = ["classify", str(PICTURES / "dingo.png"), "--server", "127.0.0.1:9", "--model", str(MODEL), "--point", "0"]
+    code, out, _ = artoveq(*alone)
+    assert code == 0 and "0 bytes, on the edge" in out
+    code, out, _ = artoveq(*alone, "--json")
+    found = json.loads(out)
+    assert code == 0 and found["local"] and found["point"] == 0 == found["payload_bytes"]
+
+
 def test_classify_standard_input(server: ServerProcess) -> None:
     data = (PICTURES / "dingo.png").read_bytes()
     code, out, _ = artoveq("classify", "-", "--server", server.address, "--level", "8", "--json", stdin=data)
@@ -70,7 +79,10 @@ def test_a_bad_picture_does_not_keep_the_others_from_an_answer(server: ServerPro
     [
         (["--level", "0"], 1, "Level 0 does not exist"),
         (["--level", "9"], 1, "Level 9 does not exist"),
-        (["--point", "0"], 1, "Point 0 does not exist"),
+        (["--point", "-1"], 1, "Point -1 does not exist"),
+        (["--point", "0", "--model", str(NESTED)], 1, "has no local head"),
+        (["--progressive", "--min-confidence", "1.2"], 2, "1.2 is not in the range 0.0<=x<=1.0"),
+        (["--bytes-per-day", "0"], 2, "'0' is no number of bytes above 0; write for example 20MB"),
         (["--point", "99"], 1, "Point 99 does not exist"),
         (["--level", "fast"], 2, "'fast' is not a number"),
         (["--level", "3", "--bytes", "104"], 1, "Give one of --point, --level and --bytes"),

@@ -16,6 +16,7 @@ from artoveq.watch.frames import Frame
 from artoveq.watch.loop import Options, watch
 from artoveq.watch.sinks import Record
 from edge_client import Answer, AsyncClient, Kept, OneShot, Result, Spool
+from edge_client.modes import Mode, Progressive
 from edge_client.spool import Arrival
 from edge_client.transport.memory import run_in_virtual_time
 from edge_client.waiting import MOST_TRIES, is_waited_for
@@ -32,10 +33,13 @@ from wire.exceptions import (
     ServerUnavailable,
     SpoolError,
 )
+from wire.manifest import LocalHead
 from wire.tasks.classification import Classification, ClassProbability
 
 PICTURE = np.zeros((8, 8, 3), np.uint8)
 ANSWER = Answer(1, Classification((ClassProbability(0, "dog", 0.9),)), True, 0.01)
+LOCAL = Answer(0, Classification((ClassProbability(1, "fox", 0.6),)), True, 0.001, local=True)
+"""The edge's own."""
 CONNECT_S = 10.0
 """What it takes to find out that nobody answers."""
 FOLDER = Path("/in")
@@ -45,6 +49,7 @@ class Model:
     """Stands for the encoder of the client below."""
 
     fingerprint = "f" * 64
+    local_head: LocalHead | None = None
 
     @property
     def manifest(self) -> Model:
@@ -70,6 +75,8 @@ class Edge:
             raise error
 
     async def predict(self, picture: Any, mode: Any, *, budget: float, top_k: int) -> Result:
+        if mode == OneShot(point=0):
+            return Result(0, budget, None, 0.0, answers=[LOCAL])
         await self._reach("live")
         return Result(1, budget, None, 0.01, answers=[ANSWER])
 
@@ -119,7 +126,14 @@ async def at(times: list[tuple[float, Frame]]) -> AsyncIterator[Frame]:
         yield one
 
 
-def run(edge: Edge, times: list[tuple[float, Frame]], spool: Spool | None, until: float, sink: Ledger) -> None:
+def run(
+    edge: Edge,
+    times: list[tuple[float, Frame]],
+    spool: Spool | None,
+    until: float,
+    sink: Ledger,
+    mode: Mode = OneShot(),  # noqa: B008 (frozen)
+) -> None:
     """`artoveq watch`, killed at that time."""
 
     async def frames() -> AsyncIterator[Frame]:
@@ -129,7 +143,7 @@ def run(edge: Edge, times: list[tuple[float, Frame]], spool: Spool | None, until
 
     async def main() -> None:
         client = cast(AsyncClient, edge)
-        watching = asyncio.create_task(watch(client, frames(), [sink], Options(OneShot(), 0.2), spool))
+        watching = asyncio.create_task(watch(client, frames(), [sink], Options(mode, 0.2), spool))
         await asyncio.sleep(until)
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
@@ -153,6 +167,40 @@ def test_what_comes_in_the_dark_is_kept_at_once_and_answered_when_the_link_is_th
     assert sink.of("delivered") == edge.asked == NAMES[29::-1]  # the newest first
     assert min(r["at"] for r in sink.records if "delivered" in r) < 60 + 2 * CONNECT_S
     assert spool.taken(FOLDER) == dict.fromkeys(NAMES[:30], "mark") and len(spool) == 0
+
+
+def headed(up: float) -> Edge:
+    """With an answer of its own."""
+    edge = Edge(up=up)
+    edge.encoder.local_head = LocalHead(metric=0.7)
+    return edge
+
+
+def test_in_the_dark_the_edge_answers_alone_and_the_later_answer_takes_its_place(spool: Spool) -> None:
+    """A link that is cut for a minute."""
+    edge, sink = headed(60.0), Ledger()
+    run(edge, [(1.0, frame(number)) for number in range(20)], spool, 120.0, sink)
+    dark = [record for record in sink.records if "kept" in record]
+    assert [record["source"] for record in dark] == NAMES[:20]
+    assert all(r["class"] == "fox" and r["local"] and r["point"] == 0 and r["unanswered"] for r in dark)
+    lit = [record for record in sink.records if "delivered" in record]
+    assert sorted(record["key"] for record in dark) == sorted(record["key"] for record in lit)
+    assert all(r["class"] == "dog" and not r["local"] and "unanswered" not in r and "answers" not in r for r in lit)
+    assert len(sink.records) == 40 and len(spool) == 0
+
+
+def test_where_the_edge_is_sure_nothing_is_kept_for_later(spool: Spool) -> None:
+    for least, kept in ((0.5, []), (0.7, NAMES[:3])):
+        sink = Ledger()
+        run(headed(1e9), [(1.0, frame(n)) for n in range(3)], spool, 40.0, sink, Progressive(min_confidence=least))
+        assert sink.of("kept") == kept and sink.of("class") == NAMES[:3]
+    assert spool.taken(FOLDER) == dict.fromkeys(NAMES[:3], "mark")
+
+
+def test_without_a_spool_the_edge_answers_alone_too() -> None:
+    sink = Ledger()
+    run(headed(1e9), [(0.0, frame(number)) for number in range(3)], None, 100.0, sink)
+    assert sink.of("class") == NAMES[:3] and sink.of("error") == []
 
 
 def test_frames_are_answered_live_again_once_the_link_is_back(spool: Spool) -> None:

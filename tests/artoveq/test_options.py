@@ -8,9 +8,10 @@ from typer.testing import CliRunner
 
 from artoveq.commands import options as of
 from edge_client.modes import File, OneShot, Progressive
-from tests.conftest import MODEL
+from edge_client.rate import BytesPerDay
+from tests.conftest import MODEL, NESTED
 from wire.artifact import load_artifact
-from wire.exceptions import UsageError
+from wire.exceptions import PointError, UsageError
 
 MANIFEST = load_artifact(MODEL, edge=True).manifest
 
@@ -47,6 +48,31 @@ def test_options_say_how_pictures_are_sent() -> None:
     assert of.LabelPayload(progressive=True, min_confidence=0.9).mode(MANIFEST) == Progressive(min_confidence=0.9)
     assert of.Payload(level=3).mode(MANIFEST) == OneShot(point=MANIFEST.levels[3])
     assert of.LabelPayload(webp=True).mode(MANIFEST) == File()
+    assert of.LabelPayload(point=0).mode(MANIFEST) == OneShot(point=0)
+    metered = of.LabelPayload(bytes_per_day=2e7)
+    assert metered.mode(MANIFEST) == Progressive()
+    policy = metered.policy()
+    assert isinstance(policy, BytesPerDay) and policy.bytes_per_day == 2e7
+    assert of.LabelPayload().policy() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("20MB", 2e7), ("20 MB", 2e7), ("500kB", 5e5), ("1.5G", 1.5e9), ("1e6", 1e6), ("7B", 7)]
+)
+def test_bytes_have_units(text: str, count: float) -> None:
+    assert of.byte_count(text) == count
+
+
+@pytest.mark.parametrize("text", ["0", "0MB", "-1", "20 apples", "", "MB", "inf"])
+def test_no_bytes_are_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="no number of bytes above 0; write for example 20MB"):
+        of.byte_count(text)
+
+
+@pytest.mark.parametrize("payload", [of.LabelPayload(point=0), of.LabelPayload(bytes_per_day=2e7)])
+def test_a_model_without_a_local_head_is_not_asked_for_its_answer(payload: of.LabelPayload) -> None:
+    with pytest.raises(PointError, match="nested has no local head"):
+        payload.mode(load_artifact(NESTED, edge=True).manifest)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +81,9 @@ def test_options_say_how_pictures_are_sent() -> None:
         (of.Payload(point=1, max_bytes=100), "Give one of --point, --level and --bytes."),
         (of.LabelPayload(webp=True, progressive=True), "leave --webp off, or the others"),
         (of.LabelPayload(webp=True, point=1), "leave --webp off, or the others"),
+        (of.LabelPayload(bytes_per_day=1e6, min_confidence=0.9), "decides itself what is sent"),
+        (of.LabelPayload(bytes_per_day=1e6, point=1), "decides itself what is sent"),
+        (of.Payload(point=0, progressive=True), "leave --progressive off"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(payload: of.Payload, sentence: str) -> None:

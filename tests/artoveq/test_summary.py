@@ -23,9 +23,11 @@ def test_a_line_each_minute_and_one_at_the_end(caplog: pytest.LogCaptureFixture)
     now = EVERY_S
     summary.send({"error": "No server answers."})
     summary.send({"kept": True, "reason": "dark"})
+    summary.send({"kept": True, "reason": "dark", "local": True})
+    summary.send(answered(20) | {"local": True, "payload_bytes": 40})
     now += 5
     summary.close()
     assert [record.getMessage() for record in caplog.records] == [
         "The last 60 s: 2 answered, 1 of them in time; 1 failed; 100 bytes and 20 ms a picture.",
-        "In 65 s: 2 answered, 1 of them in time; 1 failed; 1 kept; 100 bytes and 20 ms a picture.",
+        "In 65 s: 3 answered, 2 of them in time; 1 failed; 2 kept; 2 by the edge alone; 80 bytes and 20 ms a picture.",
     ]

@@ -15,12 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artoveq.scenarios import KAPPA, best_single, delivered, rate_probabilities
+from benchmarks.accuracy.cascade import Stages, best_within, runs
 from benchmarks.accuracy.codecs import OPTIONS, POINTS, compress
+from benchmarks.accuracy.curve import curve
 from benchmarks.accuracy.figures import draw
 from benchmarks.accuracy.results import families, mixed_against_identical, read
 from benchmarks.accuracy.rows import PROFILES, recipe_of
 from tests.conftest import PICTURES, ROOT
-from wire.exceptions import RecipeError
+from tests.edge_client.models import headed_like, shipped_like
+from wire.exceptions import PointError, RecipeError
 from wire.pictures import fit_picture, read_picture
 
 accuracies = st.lists(st.floats(0, 1), min_size=8, max_size=8)
@@ -31,6 +34,37 @@ def test_rates_follow_the_papers_law(scenario: str) -> None:
     odds = rate_probabilities(scenario)
     assert sum(odds.values()) == pytest.approx(1)
     assert all(odds[b + 1] / odds[b] == pytest.approx(math.exp(KAPPA[scenario])) for b in range(1, 8))
+
+
+def test_a_cascade_stops_at_the_first_answer_that_is_sure_enough() -> None:
+    found = Stages(
+        sure=np.array([[0.9, 0.5, 0.5], [0.4, 0.8, 0.9], [0.1, 0.2, 0.3]]),
+        right=np.array([[True, False, False], [False, True, False], [False, False, True]]),
+        raw=np.array([[0.0, 64, 128]] * 3),
+        coded=np.array([[0.0, 60, 120], [0, 50, 110], [0, 40, 100]]),
+    )
+    row = found.stopped(0.8)
+    assert (row["raw_bytes"], row["coded_bytes"]) == (64, 50)
+    assert (row["accuracy"], row["nothing_sent"]) == (1.0, 0.3333)
+    assert found.stopped(0.0)["raw_bytes"] == 0 and found.stopped(1.0)["coded_bytes"] == 110
+    alone = found.without_first().stopped(0.8)
+    assert (alone["coded_bytes"], alone["nothing_sent"]) == (90, 0)
+    assert best_within(found, 60)["accuracy"] == 1.0 and best_within(found, 49)["coded_bytes"] <= 49
+
+
+def test_the_runs_of_a_cascade_begin_where_the_edges_own_answer_ends() -> None:
+    plain, headed = shipped_like(), headed_like(0.6)
+    assert runs(plain)[-1] == runs(headed)[-1] == 64
+    own = headed.local_head
+    assert own is not None and headed.point(headed.chain[runs(headed)[0] - 1]).metric > own.metric
+
+
+def test_the_curve_begins_without_a_byte() -> None:
+    figures, (bar,) = curve(headed_like(0.75))
+    assert [row["raw_bytes"] for row in figures["rows"]] == [0, 16, 24, 32, 48, 64, 104, 192, 512]
+    assert figures["rows"][0]["accuracy"] == 0.75 and bar.holds
+    with pytest.raises(PointError, match="no local head"):
+        curve(shipped_like())
 
 
 @given(accuracies)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edge_client import Encoder
 from tests.wire.manifests import signed, values_of
 from wire.entropy import EntropyCoder
+from wire.local_head import local_head_of
 from wire.manifest import Manifest, parse_manifest
 from wire.payload import Indices, PayloadCodec
 from wire.pictures import Picture
@@ -30,6 +31,14 @@ def shipped_like(planes: int = GROUPS * BITS) -> Manifest:
     whole = planes == BITS
     chain = [range(GROUPS)] * BITS if whole else [[group] for _ in range(BITS) for group in range(GROUPS)]
     return _manifest([tuple(one) for one in chain])
+
+
+@cache
+def headed_like(metric: float = 0.6) -> Manifest:
+    """`shipped_like` with a local head of this metric."""
+    values = json.loads(shipped_like().model_dump_json()) | {"local_head": {"metric": metric, "temperature": 1.0}}
+    del values["fingerprint"]
+    return parse_manifest(json.dumps(signed(values)), "a manifest")
 
 
 @cache
@@ -64,7 +73,9 @@ def _manifest(chain: list[tuple[int, ...]]) -> Manifest:
 
 
 class FakeEncoder(Encoder):
-    """The same indices for every picture, in no time."""
+    """The same indices for every picture, in no time. sure: of its own answer, where it has one."""
+
+    sure = 0.5
 
     def __init__(self, manifest: Manifest, coder: EntropyCoder | None = None) -> None:
         self.manifest, self.codec, self.provider = manifest, PayloadCodec(manifest, coder), "none"
@@ -76,6 +87,14 @@ class FakeEncoder(Encoder):
     def encode(self, picture: Picture, point: int) -> Indices:
         self.encoded += 1
         return self.encode_sizes(picture, np.array(self.manifest.point(point).sizes, np.int32))
+
+    def fit(self, picture: Picture) -> Picture:
+        return picture
+
+    def answer_batch(self, pictures: Picture) -> tuple[Indices, NDArray[np.float32]]:
+        local_head_of(self.manifest)
+        outputs = np.array([[self.sure, 1 - self.sure]] * len(pictures), np.float32)
+        return np.stack([self.encode(picture, self.finest) for picture in pictures]), outputs
 
     def encode_sizes(self, pictures: Picture, sizes: NDArray[np.int32]) -> Indices:
         return (self._share * sizes[self._segments]).astype(np.int32)

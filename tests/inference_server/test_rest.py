@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from base64 import b64decode
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -39,6 +40,21 @@ def test_a_picture_is_answered_at_the_point_that_is_named(http: httpx2.Client, a
         assert (body["point"], body["final"]) == (point, True)
         assert body["payload_bytes"] == any_size.manifest.point(point).payload_bytes
         assert body["classes"][0]["name"] == "green" and len(body["classes"]) == 3
+
+
+def test_point_0_is_what_the_edge_would_say(tmp_path: Path) -> None:
+    headed = tiny.progressive(tmp_path / "headed", local=True)
+    with serving(headed.folder) as server, httpx2.Client(base_url=server.url) as http:
+        body = http.post("/v1/predictions", content=GREEN, params={"point": 0, "top_k": 2}).json()
+        assert (body["point"], body["payload_bytes"], body["final"]) == (0, 0, True)
+        assert body["classes"][0]["name"] == "green" and len(body["classes"]) == 2
+        assert [one["point"] for one in events(http)] == [0, 3, 6, 8, 10]
+        assert [one["point"] for one in events(http, points=[0, 4])] == [0, 4]
+        (sure,) = events(http, min_confidence=0.5)
+        assert (sure["point"], sure["final"]) == (0, True)
+        assert [one["point"] for one in events(http, point=0)] == [0]
+        assert 'point="0"' in http.get("/metrics").text
+        assert http.get("/v1/model").json()["local_head"] == {"metric": 0.6, "temperature": 2.0}
 
 
 def test_coded_bytes_are_those_an_edge_would_send(http: httpx2.Client, coded: Artifact) -> None:
@@ -131,7 +147,7 @@ def test_points_that_are_shown_are_few() -> None:
         (b"no picture", {}, "is not a picture"),
         (b"", {}, "is not a picture"),
         (GREEN[:45], {}, "is damaged or cut short"),
-        (GREEN, {"point": 0}, "Point 0 does not exist"),
+        (GREEN, {"point": 0}, "tiny-progressive has no local head"),
         (GREEN, {"point": 11}, "Point 11 does not exist"),
         (GREEN, {"point": "fast"}, "valid integer"),
         (GREEN, {"level": 5}, "Level 5 does not exist; tiny-progressive has level 1, 2, 3, 4"),

@@ -65,6 +65,13 @@ def test_faults_are_named(tmp_path: Path, old: str, new: str, said: str) -> None
         read_recipe(tmp_path / "recipe.toml")
 
 
+def test_a_local_head_is_no_reason_to_train_all_else_anew(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(TEXT.replace("[local_head]", ""))
+    plain, headed = read_recipe(tmp_path / "recipe.toml"), read_recipe(RECIPES / "imagewoof64-compact-progressive.toml")
+    assert plain.local_head is None and headed.local_head is not None
+    assert (plain.key(), plain.stage1_key()) == (headed.key(), headed.stage1_key())
+
+
 def test_a_missing_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="cannot be read"):
         read_recipe(tmp_path / "gone.toml")

@@ -48,6 +48,16 @@ def test_of_any_size_so_many_bytes_are_the_point_that_uses_most_of_them() -> Non
     assert [manifest.point_within(limit) for limit in (0, 1, 2, 3, 4, 100)] == [1, 1, 3, 3, 4, 4]
 
 
+def test_a_local_head_is_a_further_key_and_wants_classes() -> None:
+    values = values_of([1], [[2]])
+    assert parse_manifest(json.dumps(values), "a manifest").local_head is None
+    headed = parse_manifest(json.dumps(signed(values | {"local_head": {"metric": 0.7}})), "a manifest").local_head
+    assert headed is not None and (headed.metric, headed.temperature) == (0.7, 1.0)
+    without = values | {"local_head": {"metric": 0.7}, "task": {"name": "reconstruction", "metric": "psnr"}}
+    with pytest.raises(ArtifactError, match="the task reconstruction has none"):
+        parse_manifest(json.dumps(signed(without)), "a manifest")
+
+
 @pytest.mark.parametrize("number", [0, 4, -1])
 def test_points_that_do_not_exist(number: int) -> None:
     with pytest.raises(PointError, match=f"Point {number} does not exist; the points of none are 1 to 3"):

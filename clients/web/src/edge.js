@@ -23,13 +23,26 @@ class Encoder {
    * follow, else at `point`.
    */
   async encode(input, point = null) {
+    return (await this.encodeAndAnswer(input, point)).indices;
+  }
+
+  /** As `encode`: `{ indices, own }`. own: the edge's own answer (point 0), its classes, the most probable one first; null where the model has no local head. */
+  async encodeAndAnswer(input, point = null) {
     const { manifest, codec } = this.model;
     const size = manifest.preprocessing.size;
     const sizes = codec.refinable ? codec.sizesAfter(codec.planes.length) : manifest.points[(point ?? manifest.points.length) - 1].sizes;
-    const { indices } = await this.session.run({
+    const { indices, local_logits: logits } = await this.session.run({
       picture: new this.ort.Tensor("uint8", input, [1, size, size, 3]),
       sizes: new this.ort.Tensor("int32", Int32Array.from(sizes), [sizes.length]),
     });
-    return Array.from(indices.data);
+    const own = manifest.local_head && logits ? classesOf(logits.data, manifest) : null;
+    return { indices: Array.from(indices.data), own };
   }
+}
+
+function classesOf(logits, { local_head: { temperature }, task }) {
+  const most = Math.max(...logits);
+  const shares = Array.from(logits, (logit) => Math.exp((logit - most) / temperature));
+  const sum = shares.reduce((a, b) => a + b, 0);
+  return shares.map((share, index) => ({ index, name: task.classes[index], probability: share / sum })).sort((a, b) => b.probability - a.probability);
 }

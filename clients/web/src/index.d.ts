@@ -66,6 +66,11 @@ export interface Encoder {
   fit(picture: Picture): Uint8Array;
   /** Indices (M,): of a refinable model at the last point of its chain, else at `point`. */
   encode(input: Uint8Array, point?: number | null): Promise<number[]>;
+  /** As `encode`, with the edge's own answer (point 0): its classes, the most probable one first; null without a local head. */
+  encodeAndAnswer(
+    input: Uint8Array,
+    point?: number | null,
+  ): Promise<{ indices: number[]; own: { index: number; name: string; probability: number }[] | null }>;
 }
 export function openEncoder(runtime: unknown, model: Model, backend?: "wasm" | "webgpu"): Promise<Encoder>;
 

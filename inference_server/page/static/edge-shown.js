@@ -64,14 +64,16 @@ export function answered(answers, budget) {
   const list = part("answers");
   while (list.children.length > rows.length) list.lastChild.remove();
   rows.forEach((made, n) => (n < list.children.length ? list.children[n].replaceChildren(...made.childNodes) : list.append(made)));
-  const late = answers[0].after > budget;
-  part("first").textContent = ms(answers[0].after);
+  const first = answers.find((answer) => answer.point) ?? answers[0]; // the server's, once there is one
+  const late = first.after > budget;
+  part("first").textContent = ms(first.after);
   part("late").textContent = late ? "later than asked for" : `of ${ms(budget)}`;
   part("late").classList.toggle("bad", late);
+  if (!newest.point) return progress("this device's own answer", "");
   progress(newest.final ? `final, after ${ms(newest.after)}` : "refining", newest.final ? "good" : "");
 }
 
-function row({ bytes: sent, after, classification }, late) {
+function row({ point, bytes: sent, after, classification }, late) {
   const best = classification?.classes[0];
   const made = document.createElement("tr");
   made.classList.toggle("late", late);
@@ -82,7 +84,7 @@ function row({ bytes: sent, after, classification }, late) {
     made.append(td);
     return td;
   };
-  cell(bytes(sent), "num");
+  cell(point ? bytes(sent) : `${bytes(sent)}, this device`, "num");
   cell(ms(after), "num");
   cell(best?.name ?? "");
   const share = cell("", "share");
@@ -130,7 +132,8 @@ export function invite({ url, qr, certificate }, met) {
 }
 
 export function lost(text) {
-  progress("not answered", "bad");
-  if (!part("answers").children.length) part("best").textContent = "–";
+  const own = part("answers").children.length > 0;
+  progress(own ? "answered by this device alone" : "not answered", "bad");
+  if (!own) part("best").textContent = "–";
   notice(text);
 }

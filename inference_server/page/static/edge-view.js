@@ -184,8 +184,8 @@ export class EdgeView {
     const answer = edge.picture?.answers.at(-1);
     const mean = (key) => Math.round(this.reports.reduce((sum, r) => sum + r[key], 0) / this.reports.length);
     const files = newest ? `as JPEG ${mean("jpeg_bytes")}, WebP ${mean("webp_bytes")}` : "";
-    this.tiles.bytes.show(answer ? answer.payload_bytes.toLocaleString() : "–", files);
-    this.tiles.point.show(answer ? String(answer.point) : "–", `of ${edge.points}`);
+    this.tiles.bytes.show(edge.local ? "0" : answer ? answer.payload_bytes.toLocaleString() : "–", files);
+    this.tiles.point.show(edge.local ? "0" : answer ? String(answer.point) : "–", edge.local ? "the edge answered alone" : `of ${edge.points}`);
     const spread = newest?.capacity_low ? `${rate(newest.capacity_low)} to ${rate(newest.capacity_high)}` : "";
     const unknown = newest ? "not measured lately" : "the edge does not report";
     this.tiles.capacity.show(newest?.capacity ? rate(newest.capacity) : "–", newest?.capacity ? spread : unknown);

@@ -10,6 +10,7 @@ const ABSENT =
 const NAME = "a browser";
 const UNAUTHENTICATED = 16;
 const LONGEST_PAUSE_MS = 5000;
+const SHOWN_CLASSES = 3; // of this device's own answer
 const QUALITY = 0.5; // of the JPEG beside which we stand, as the other edges have it
 const THUMBNAIL = { side: 64, quality: 0.2 };
 
@@ -147,12 +148,13 @@ async function one({ id, bitmap, budget, bytes, progressive, report, taken: take
   const room = bytes ?? carried(stream?.link.capacity ?? null, taken + budget - performance.now());
   const point = model.codec.refinable ? null : pointWithin(model.manifest, room);
   const began = performance.now();
-  const indices = await encoder.encode(input, point);
+  const { indices, own } = await encoder.encodeAndAnswer(input, point);
   const encodeMs = performance.now() - began;
   const jpegs = jpegsOf(input, size, bitmap);
   const rgba = toRgba(input);
   tell("taken", { id, encodeMs, size, rgba, indices }, [rgba.buffer]);
   const sent = { budget, bytes, point, progressive, taken };
+  if (own) tell("answer", { id, answer: { point: 0, final: false, classification: { classes: own.slice(0, SHOWN_CLASSES) }, bytes: 0, after: performance.now() - taken } });
   if (!stream) throw new Error("The server cannot be reached; the picture is sent when it is back.");
   const answers = [];
   for await (const answer of stream.predict(indices, sent)) {

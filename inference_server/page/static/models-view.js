@@ -25,9 +25,9 @@ async function ask(name) {
 
 export const bytesOf = (point) => point.coded_bytes ?? point.payload_bytes;
 
-// The points that are worth their bytes: none that is cheaper is as good.
-export function frontier(points) {
-  const found = [];
+// The points that are worth their bytes: none that is cheaper is as good. Point 0 is the edge's own answer.
+export function frontier({ points, local_head: own }) {
+  const found = own ? [{ sizes: [], payload_bytes: 0, metric: own.metric, number: 0 }] : [];
   points.forEach((point, i) => {
     if (!found.length || point.metric > found.at(-1).metric) found.push({ ...point, number: i + 1 });
   });
@@ -40,7 +40,7 @@ export const metricName = (task) => ({ top1: "right answers", psnr: "PSNR" })[ta
 export function curve(parent, described, legend) {
   const name = described.task.metric;
   const share = name === "top1";
-  const points = frontier(described.points).map((p) => [bytesOf(p), p.metric, null, null]);
+  const points = frontier(described).filter((p) => p.number).map((p) => [bytesOf(p), p.metric, null, null]);
   const files = described.codec.map((file) => [file.payload_bytes, null, file.metric, null]);
   const rows = [...points, ...files].sort((a, b) => a[0] - b[0]);
   const scale = (value) => (value === null ? null : share ? 100 * value : value);
@@ -86,7 +86,7 @@ export class ModelsView {
   }
 
   card(model) {
-    const points = frontier(model.points);
+    const points = frontier(model);
     const [first, best, bytes] = [points[0], points.at(-1), model.points.map(bytesOf)];
     const facts = [
       ["Task", `${model.task.name}, ${metricName(model.task)}`],
@@ -127,7 +127,7 @@ function table(model, points) {
       make("td", { className: "num" }, String(p.number)),
       make("td", { className: "num" }, bytesOf(p).toFixed(0)),
       make("td", { className: "num" }, metric(p.metric, name)),
-      make("td", { className: "mono" }, p.sizes.join(" ")),
+      make("td", { className: "mono" }, p.sizes.join(" ") || "the edge alone"),
     ),
   );
   const heads = [["Point", "num"], ["Bytes", "num"], [metricName(model.task), "num"], ["Words of each segment's table", ""]];

@@ -203,8 +203,8 @@ class Row {
     write(this.said, answer?.said ?? "no picture yet");
     this.said.classList.toggle("quiet", !answer);
     write(this.cells.sure, answer?.confidence == null ? "" : percent(answer.confidence));
-    write(this.cells.point, answer ? `${answer.point} / ${edge.points}` : "");
-    write(this.cells.bytes, answer ? answer.payload_bytes.toLocaleString() : "");
+    write(this.cells.point, edge.local ? "edge alone" : answer ? `${answer.point} / ${edge.points}` : "");
+    write(this.cells.bytes, edge.local ? "0" : answer ? answer.payload_bytes.toLocaleString() : "");
     write(this.cells.capacity, edge.capacity ? rate(edge.capacity) : "–");
     write(this.cells.time, edge.in_time === null ? "–" : percent(edge.in_time));
     this.cells.time.classList.toggle("warn", edge.in_time !== null && edge.in_time < LATE);

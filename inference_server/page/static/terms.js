@@ -6,7 +6,7 @@ const TERMS = {
   planes:
     "A picture becomes a few numbers, each the place of a code word in a learned table. A plane is one further bit of some of them. Planes travel one after the other; the server answers after the first and refines with each.",
   point:
-    "An operating point says how fine the tables are, and so how many bytes a picture takes and how often the answer is right. Point 1 is the cheapest. For each picture the edge takes the point that its link carries before the deadline.",
+    "An operating point says how fine the tables are, and so how many bytes a picture takes and how often the answer is right. Point 1 is the cheapest; point 0, where a model has it, is the edge's own answer, for which nothing is sent. For each picture the edge takes the point that its link carries before the deadline.",
   class: "One of the things that the model tells apart. The share beside it is how probable the model takes it to be; of answers that are 80 % sure, about 80 % are right.",
   capacity:
     "What the link delivers now, in bits a second, measured from the server's receipts. The band is where eight of ten pictures are expected to find it. Without a number the pictures were too small to fill the link.",

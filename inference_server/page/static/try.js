@@ -37,7 +37,7 @@ export class TryView {
     this.opening = false;
     if (!described) return this.verdict("The server does not describe its model; open this view anew.", true);
     this.model = described;
-    const worth = frontier(described.points);
+    const worth = frontier(described);
     const count = Math.min(STEPS, worth.length);
     this.steps = Array.from({ length: count }, (_, i) => worth[Math.round((i * (worth.length - 1)) / Math.max(1, count - 1))]);
     part("bytes").max = count - 1;
@@ -69,7 +69,7 @@ export class TryView {
     const bytes = Math.round(bytesOf(step));
     part("bytes-value").textContent = `${bytes} bytes`;
     const worth = metric(step.metric, model.task.metric);
-    const text = `Point ${step.number} of ${model.points.length}: ${worth} ${metricName(model.task)} on the test pictures, of ${metric(model.unquantised_metric, model.task.metric)} without any loss.`;
+    const text = `Point ${step.number} of ${model.points.length}${step.number ? "" : ", the edge alone"}: ${worth} ${metricName(model.task)} on the test pictures, of ${metric(model.unquantised_metric, model.task.metric)} without any loss.`;
     part("buys").textContent = text;
     part("bytes").setAttribute("aria-valuetext", `${bytes} bytes, ${worth} ${metricName(model.task)}`);
     this.curve.at(bytesOf(step), step.metric);
@@ -131,7 +131,7 @@ export class TryView {
     }
     part("pair").hidden = !chosen.png;
     if (chosen.png) this.compare(chosen);
-    if (this.jpeg) {
+    if (this.jpeg && chosen.payload_bytes) {
       const times = (this.jpeg / chosen.payload_bytes).toFixed(1);
       const text = `As a JPEG file of the encoder's size the picture takes ${this.jpeg.toLocaleString()} bytes, ${times} times as much, and ${ms(way(this.jpeg))}.`;
       write(part("jpeg"), text);
