@@ -41,6 +41,17 @@ def number(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """A probability; its range is said in a sentence."""
+    from edge_client.modes import Progressive as Mode
+    from wire.exceptions import UsageError
+
+    try:
+        return Mode(min_confidence=float(text)).min_confidence
+    except (ValueError, UsageError) as error:
+        raise typer.BadParameter(f"min_confidence is a probability from 0 to 1, not {text}.") from error
+
+
 def byte_count(text: str) -> float:
     """ "20MB", "500 kB" or "1e6" to bytes."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?(?:e\d{1,2})?)\s*([kMG]?)B?\s*", text)
@@ -83,7 +94,7 @@ Bytes = Annotated[
 Progressive = Annotated[bool, typer.Option("--progressive", help="Stream plane by plane, refine.")]
 Webp = Annotated[bool, typer.Option("--webp", help="Send small files; the server runs the encoder, too.")]
 MinConfidence = Annotated[
-    float, typer.Option(min=0, max=1, metavar="SHARE", help="With --progressive: stop once the answer is so sure.")
+    Any, typer.Option(parser=share, metavar="SHARE", help="With --progressive: stop once the answer is so sure.")
 ]
 BytesPerDay = Annotated[
     Any,

@@ -20,10 +20,9 @@ class Cascade:
 
     def plan(self, points: RatedPoints, link: Link, deadline: float, now: float) -> Plan:
         """The run that gives most for its bits."""
-        bits = points.bits + link.queued_bits
-        first = most_for_its_bits(bits, points.metric)
+        first = most_for_its_bits(points.bits, points.metric)
         planes, left = int(points.planes[first]), deadline - now - float(points.encode_s[0])
-        if not _another_fits(points, planes, link, left, float(bits[first])):
+        if not _another_fits(points, planes, link, left, link.queued_bits + float(points.bits[first])):
             return self._hurried.plan(points, link, deadline, now)
         return Plan(int(points.number[-1]), (planes,))
 

@@ -81,7 +81,7 @@ def test_a_bad_picture_does_not_keep_the_others_from_an_answer(server: ServerPro
         (["--level", "9"], 1, "Level 9 does not exist"),
         (["--point", "-1"], 1, "Point -1 does not exist"),
         (["--point", "0", "--model", str(NESTED)], 1, "has no local head"),
-        (["--progressive", "--min-confidence", "1.2"], 2, "1.2 is not in the range 0.0<=x<=1.0"),
+        (["--progressive", "--min-confidence", "1.2"], 2, "min_confidence is a probability from 0 to 1, not 1.2"),
         (["--bytes-per-day", "0"], 2, "'0' is no number of bytes above 0; write for example 20MB"),
         (["--point", "99"], 1, "Point 99 does not exist"),
         (["--level", "fast"], 2, "'fast' is not a number"),
