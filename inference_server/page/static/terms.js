@@ -9,7 +9,7 @@ const TERMS = {
     "An operating point says how fine the tables are, and so how many bytes a picture takes and how often the answer is right. Point 1 is the cheapest; point 0, where a model has it, is the edge's own answer, for which nothing is sent. For each picture the edge takes the point that its link carries before the deadline.",
   class: "One of the things that the model tells apart. The share beside it is how probable the model takes it to be; of answers that are 80 % sure, about 80 % are right.",
   capacity:
-    "What the link delivers now, in bits a second, measured from the server's receipts. The band is where eight of ten pictures are expected to find it. Without a number the pictures were too small to fill the link.",
+    "What the link delivers now to pictures like these, in bits a second, measured from the server's receipts: where a shaper lets the first bytes after a pause pass at once, small ones find more than it carries for long. The band is where eight of ten pictures are expected to find it. Without a number the pictures were too small to fill the link.",
   budget: "The time that the edge allows from picture to answer. Where the first answer comes later, the deadline is missed.",
   missed:
     "Each late picture is put down to the part of its time that took longest beyond what is usual there: encoding on the edge, the link, the server's queue, or decoding.",
