@@ -165,11 +165,12 @@ def print_summary(console: Console, results: list[dict[str, Any]], budget: float
             continue
         right = sum(r["best"] == r["label"] for r in rows)
         met = sum(r["met"] for r in rows)
+        alone = sum(r["point"] == 0 for r in rows)
         sizes = [r["bytes"] for r in rows]
         console.print(
             f"  {title:<12} {met} of {len(rows)} pictures answered within {budget * 1000:.0f} ms "
-            f"({met / len(rows):.0%}), {right} named rightly; {sum(sizes) / len(sizes):.0f} bytes on average "
-            f"({min(sizes)} to {max(sizes)})",
+            f"({met / len(rows):.0%}){f', {alone} by the edge alone' if alone else ''}, {right} named rightly; "
+            f"{sum(sizes) / len(sizes):.0f} bytes on average ({min(sizes)} to {max(sizes)})",
             soft_wrap=True,
         )
     ours = sum(r["bytes"] for r in results) / len(results)

@@ -6,8 +6,10 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from artoveq.demo.camera import frames
+from artoveq.demo.camera import LABEL, frames
+from artoveq.demo.show import print_summary
 from edge_client.encoder import Encoder
 from inference_server.decoder import OnnxDecoder
 from wire.artifact import Artifact
@@ -24,3 +26,14 @@ def test_every_frame_of_a_minute_is_named_rightly_at_the_lowest_level_and_at_the
         indices = np.stack([encoder.encode(picture, int(point)) for point in points]).astype(np.int32)
         named = decoder.decode(indices, sizes, points).argmax(1)
         assert [manifest.task.classes[i] for i in named] == [frame.label] * 2, frame.name
+
+
+@pytest.mark.parametrize(
+    ("points", "said"), [((0, 43, 0), ", 2 by the edge alone, 3 named"), ((8, 43, 69), "(100%), 3 named")]
+)
+def test_the_summary_says_what_the_edge_answered_alone(points: tuple[int, ...], said: str) -> None:
+    codecs = {"JPEG": 1200, "WebP": 600}
+    result = {"progressive": False, "best": LABEL, "label": LABEL, "met": True, "bytes": 64, "codecs": codecs}
+    console = Console(record=True, width=200)
+    print_summary(console, [{**result, "point": point} for point in points], 0.15)
+    assert said in console.export_text()
