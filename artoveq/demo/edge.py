@@ -48,7 +48,7 @@ async def run_edge(address: str, model: Path, budget: float, length: float) -> N
                 _emit(
                     "result",
                     label=frame.label,
-                    point=result.point,
+                    alone=result.local,
                     bytes=result.payload_bytes,
                     best=result.best.name,
                     first_after=result.timed.after,

@@ -165,7 +165,7 @@ def print_summary(console: Console, results: list[dict[str, Any]], budget: float
             continue
         right = sum(r["best"] == r["label"] for r in rows)
         met = sum(r["met"] for r in rows)
-        alone = sum(r["point"] == 0 for r in rows)
+        alone = sum(r["alone"] for r in rows)
         sizes = [r["bytes"] for r in rows]
         console.print(
             f"  {title:<12} {met} of {len(rows)} pictures answered within {budget * 1000:.0f} ms "

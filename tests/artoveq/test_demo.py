@@ -29,11 +29,11 @@ def test_every_frame_of_a_minute_is_named_rightly_at_the_lowest_level_and_at_the
 
 
 @pytest.mark.parametrize(
-    ("points", "said"), [((0, 43, 0), ", 2 by the edge alone, 3 named"), ((8, 43, 69), "(100%), 3 named")]
+    ("alone", "said"), [((True, False, True), ", 2 by the edge alone, 3 named"), ((False,), "(100%), 1 named")]
 )
-def test_the_summary_says_what_the_edge_answered_alone(points: tuple[int, ...], said: str) -> None:
+def test_the_summary_says_what_the_edge_answered_alone(alone: tuple[bool, ...], said: str) -> None:
     codecs = {"JPEG": 1200, "WebP": 600}
     result = {"progressive": False, "best": LABEL, "label": LABEL, "met": True, "bytes": 64, "codecs": codecs}
     console = Console(record=True, width=200)
-    print_summary(console, [{**result, "point": point} for point in points], 0.15)
+    print_summary(console, [{**result, "alone": one} for one in alone], 0.15)
     assert said in console.export_text()
