@@ -27,6 +27,8 @@ from wire.exceptions import UsageError
 from wire.manifest import ENCODER, LOCAL_LOGITS, Manifest
 
 BATCH = 64
+LEAST_STEPS = 300
+"""Few pictures have more epochs than the recipe says."""
 OVERSAMPLED = 2
 """Crops are taken at so many times the encoder's side and shrunk, as pictures are at inference."""
 console = Console(stderr=True)
@@ -92,11 +94,12 @@ def train_head(
     """A head for sub-vectors (V, N, H·W·G·d) of pictures with labels (N,): AdamW, one cosine cycle."""
     latent = manifest.latent
     head = LocalHead(latent.shape, len(manifest.task.classes), recipe.channels)
-    steps = recipe.epochs * max(1, len(labels) // BATCH)
+    per_epoch = max(1, len(labels) // BATCH)
+    steps = max(recipe.epochs * per_epoch, LEAST_STEPS)
     optimiser = torch.optim.AdamW(head.parameters(), recipe.rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=steps)
     for step in track(range(steps), description="head", console=console, transient=True):
-        epoch, at = divmod(step, max(1, len(labels) // BATCH))
+        epoch, at = divmod(step, per_epoch)
         if not at:
             order = torch.randperm(len(labels))
         rows = order[at * BATCH : (at + 1) * BATCH]
