@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from artoveq import __version__, configuration
-from artoveq.commands import edge, measuring, reconstruct, server, training
+from artoveq.commands import edge, measuring, models, reconstruct, server, training
 from artoveq.commands.options import errors
 from artoveq.logs import set_up
 from wire.exceptions import ArtoveqError
@@ -27,6 +27,7 @@ for command in (
     server.serve,
     server.health,
     server.dashboard,
+    models.models,
     measuring.doctor,
     measuring.bench,
     training.train,

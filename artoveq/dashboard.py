@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import ssl
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +13,9 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from artoveq.pages import FAULTS, no_page
-from wire.exceptions import AccessDenied, ServerError, ServerUnavailable, UsageError
-from wire.shown import shown, without_secrets
-
-TIMEOUT_S = 10.0
+from artoveq.pages import asked
+from wire.exceptions import ServerUnavailable
+from wire.shown import shown
 
 
 def events(url: str, token: str | None, ca_file: Path | None) -> Iterator[dict[str, Any]]:
@@ -32,23 +26,10 @@ def events(url: str, token: str | None, ca_file: Path | None) -> Iterator[dict[s
         ServerUnavailable: if nobody answers there, or the server goes away.
         AccessDenied: if it wants another token.
     """
-    if "@" in urllib.parse.urlsplit(url).netloc:
-        raise UsageError(f"{without_secrets(url)} names a user; servers ask for a token: give it with --token.")
-    request = urllib.request.Request(url.rstrip("/") + "/v1/edges")
-    if token:
-        request.add_header("Authorization", f"Bearer {token}")
-    context = ssl.create_default_context(cafile=ca_file) if url.startswith("https:") else None
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as answer:
-            for line in answer:
-                if line.startswith(b"data: "):
-                    yield json.loads(line.removeprefix(b"data: "))
-    except urllib.error.HTTPError as error:
-        with error:
-            detail = json.loads(error.read() or b"{}").get("detail", error.reason)
-        raise (AccessDenied if error.code == 401 else ServerError)(f"{url}: {shown(str(detail))}") from error
-    except FAULTS as error:
-        raise ServerUnavailable(no_page(url, error)) from error
+    with asked(url, "/v1/edges", token, ca_file) as answer:
+        for line in answer:
+            if line.startswith(b"data: "):
+                yield json.loads(line.removeprefix(b"data: "))
     raise ServerUnavailable(f"The server at {url} has stopped.")
 
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import json
+import ssl
 import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+from wire.exceptions import AccessDenied, ServerError, ServerUnavailable, UsageError
 from wire.shown import shown, without_secrets
 
+TIMEOUT_S = 10.0
 FAULTS = (OSError, http.client.HTTPException, ValueError)
 """What asking for a page may raise."""
 
@@ -20,3 +30,42 @@ def no_page(url: str, error: Exception) -> str:
         f"No page answers at {without_secrets(url)} ({shown(str(reason))}); write http://HOST:8080, or https:// where "
         "the server speaks TLS."
     )
+
+
+@contextlib.contextmanager
+def asked(
+    url: str,
+    path: str,
+    token: str | None,
+    ca_file: Path | None,
+    *,
+    method: str = "GET",
+    body: dict[str, Any] | None = None,
+    timeout: float = TIMEOUT_S,
+) -> Iterator[http.client.HTTPResponse]:
+    """The answer to a request, to be read inside.
+
+    Raises:
+        UsageError: if the address has a password in it.
+        ServerUnavailable: if nobody answers there.
+        AccessDenied: if another token is wanted.
+        ServerError: if the server refuses otherwise, with its sentence.
+    """
+    if "@" in urllib.parse.urlsplit(url).netloc:
+        raise UsageError(f"{without_secrets(url)} names a user; servers ask for a token: give it with --token.")
+    data = None if body is None else json.dumps(body).encode()
+    try:
+        request = urllib.request.Request(url.rstrip("/") + path, data, method=method)
+        if data is not None:
+            request.add_header("Content-Type", "application/json")
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        context = ssl.create_default_context(cafile=ca_file) if url.startswith("https:") else None
+        with urllib.request.urlopen(request, timeout=timeout, context=context) as answer:
+            yield answer
+    except urllib.error.HTTPError as error:
+        with error:
+            detail = json.loads(error.read() or b"{}").get("detail", error.reason)
+        raise (AccessDenied if error.code == 401 else ServerError)(f"{url}: {shown(str(detail))}") from error
+    except FAULTS as error:
+        raise ServerUnavailable(no_page(url, error)) from error

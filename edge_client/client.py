@@ -6,17 +6,17 @@ import asyncio
 import contextlib
 import hashlib
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 
 from edge_client.codec import write_webp
 from edge_client.connection import Connection
 from edge_client.control import PROBE_BYTES, RateControl
-from edge_client.encoder import Encoder
+from edge_client.encoder import Encoder, warm_up
 from edge_client.errors import translated
 from edge_client.local import alone, answered_locally
 from edge_client.modes import File, Mode, OneShot, PictureSource, Progressive, picture_of, seconds_of, top_k_of
@@ -128,14 +128,18 @@ class AsyncClient:
                 f"{error} An edge starts without it once it has a model; name its folder."
             ) from error
 
-    async def _fetched(self) -> Encoder:
-        metadata = self._security.metadata
-        return Encoder(await provision(self._channel, self.address, self.connect_timeout, metadata, self._fingerprint))
+    async def _fetched(self, fingerprint: str = "") -> Encoder:
+        """fingerprint: of one version; else the one that the client takes alone."""
+        metadata, wanted = self._security.metadata, fingerprint or self._fingerprint
+        return Encoder(await provision(self._channel, self.address, self.connect_timeout, metadata, wanted))
 
-    def _adopt(self, encoder: Encoder) -> None:
-        """This is the model from now on, if it runs; what is known of the link stays."""
+    def _adopt(self, encoder: Encoder, encode_s: float | None = None) -> None:
+        """This is the model from now on, if it runs; what is known of the link stays.
+
+        encode_s: seconds that a picture takes, where that is known.
+        """
         task, control = task_of(encoder.manifest), RateControl(encoder.codec, self._probe)
-        control.encode_s = _warm_up(encoder)
+        control.encode_s = warm_up(encoder, _now) if encode_s is None else encode_s
         if self._encoder is not None:
             control.estimator = self.control.estimator
         self._encoder, self._task, self.control = encoder, task, control
@@ -219,8 +223,13 @@ class AsyncClient:
             if local.answer.final:
                 return alone(answers, allowed, self.capacity, local.encode_s)
 
+        manifest = self.encoder.manifest
+
         def prepare(picture_id: int, ledger: StreamLedger, result: Result) -> Request:
-            of_picture = (pixels, mode, classes, began, picture_id, ledger, result, local)
+            nonlocal manifest
+            manifest = self.encoder.manifest  # another one than above, perhaps: the edge goes on with what it is told
+            known = local if local is not None and local.fingerprint == manifest.fingerprint else None
+            of_picture = (pixels, mode, classes, began, picture_id, ledger, result, known)
             return Preparation(self.encoder, self.control, self.policy, self._task, _now, *of_picture).request()
 
         for attempt in range(ATTEMPTS):
@@ -237,7 +246,7 @@ class AsyncClient:
             now = _now()
             if not result.payload_bytes:
                 result.point = 0
-            result.sizes = self.encoder.manifest.point(result.point).sizes if result.point else ()
+            result.sizes = manifest.point(result.point).sizes if result.point else ()
             connection.trace.record("artoveq.predict", now - began, request_id=result.request_id, point=result.point)
             with contextlib.suppress(ServerError):
                 if self.control.learn(request, now, again=attempt > 0):
@@ -371,7 +380,8 @@ class AsyncClient:
         await asyncio.wait({opening}, timeout=max(0.0, deadline - _now()))
         if not opening.done():
             raise ServerUnavailable(f"{self.address} has not answered within the budget; the edge's own answer stands.")
-        return opening.result()
+        # Meanwhile the edge may have gone over to another stream, and another model.
+        return connection if (connection := opening.result()) is self._connection else await self._connected()
 
     async def _measure(self, connection: Connection) -> None:
         """Fills a link that nothing is known of with as much as a picture may take, so that the first one knows it."""
@@ -380,17 +390,31 @@ class AsyncClient:
             sample = await asyncio.wait_for(connection.probe(size), self.connect_timeout)
             self.control.estimator.measured(sample, _now())
 
-    async def _open(self, channel: grpc.aio.Channel) -> Connection:
+    @property
+    def _follows(self) -> bool:
+        """Whether the model is the server's to choose."""
+        return self._model is None and not self._fingerprint
+
+    async def _open(self, channel: grpc.aio.Channel, fingerprint: str = "") -> Connection:
         transport = self._transport() if self._transport else GrpcTransport(channel, self.address)
         connection = Connection(transport, self.address, self._security.metadata, self._moves.begin)
-        await connection.open(self.encoder.manifest.fingerprint, self.name, self.connect_timeout)
+        fingerprint = fingerprint or self.encoder.manifest.fingerprint
+        await connection.open(fingerprint, self.name, self.connect_timeout, follows=self._follows)
         return connection
 
-    async def _open_beside(self, old: Connection) -> grpc.aio.Channel | None:
-        """Opens a stream that takes the place of an old one, unless that has been replaced meanwhile."""
-        channel, fingerprint = self._security.open(self.address), self.encoder.manifest.fingerprint
+    async def _open_beside(self, old: Connection, fingerprint: str) -> grpc.aio.Channel | None:
+        """Opens a stream that takes the place of an old one, unless that has been replaced meanwhile.
+
+        fingerprint: of the model that takes the place of the old one's; empty: that one stays.
+        """
+        other, encode_s = None, 0.0
+        if self._follows and fingerprint not in ("", self._greeted):
+            other = await self._fetched(fingerprint)
+            encode_s = await asyncio.to_thread(warm_up, other, time.perf_counter)  # pictures go on meanwhile
+        fingerprint = (other or self.encoder).manifest.fingerprint
+        channel = self._security.open(self.address)
         try:
-            new = await self._open(channel)
+            new = await self._open(channel, fingerprint)
         except BaseException:
             await channel.close()
             raise
@@ -398,20 +422,12 @@ class AsyncClient:
             if self._connection is old:
                 left, self._channel = self._channel, channel
                 self._connection, self._greeted = new, fingerprint
+                if other is not None:
+                    self._adopt(other, encode_s)
                 return left
         await new.close()
         await channel.close()
         return None
-
-
-def _warm_up(encoder: Encoder) -> float:
-    """Seconds that a picture takes. The first run of an encoder takes longer, and no picture shall pay for it."""
-    size, seconds = encoder.manifest.preprocessing.size, 0.0
-    for _ in range(2):
-        began = _now()
-        encoder.encode(np.zeros((size, size, 3), np.uint8), encoder.finest)
-        seconds = _now() - began
-    return seconds
 
 
 def _now() -> float:

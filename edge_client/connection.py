@@ -50,11 +50,11 @@ class Inbox:
 class Connection:
     """Opened by `open`; fails every picture in flight when it breaks, and is then of no further use.
 
-    told_to_move: is called when the server wants the edge to go elsewhere.
+    told_to_move: is called when the server wants the edge to go elsewhere, with the fingerprint of its message.
     """
 
     def __init__(
-        self, transport: Transport, address: str, metadata: Metadata, told_to_move: Callable[[Connection], None]
+        self, transport: Transport, address: str, metadata: Metadata, told_to_move: Callable[[Connection, str], None]
     ) -> None:
         self._transport, self._address, self._told_to_move = transport, address, told_to_move
         self.ledger = StreamLedger(address, transport.overhead_bytes, transport.acknowledgement_bytes)
@@ -70,8 +70,8 @@ class Connection:
         self._uses, self._unused = 0, asyncio.Event()
         self._unused.set()
 
-    async def open(self, fingerprint: str, name: str, timeout: float) -> None:
-        """Says hello and waits for the welcome.
+    async def open(self, fingerprint: str, name: str, timeout: float, *, follows: bool) -> None:
+        """Says hello and waits for the welcome. follows: whether another version of the model is taken.
 
         Raises:
             ServerUnavailable: if nobody answers within `timeout` seconds.
@@ -80,7 +80,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         began = self._loop.time()
         try:
-            welcome = await asyncio.wait_for(self._greet(fingerprint, name), timeout)
+            welcome = await asyncio.wait_for(self._greet(fingerprint, name, follows), timeout)
         except asyncio.TimeoutError as error:
             await self._transport.close()
             raise status_error(UNAVAILABLE, f"no answer in {timeout:g} s", self._address) from error
@@ -88,9 +88,11 @@ class Connection:
         self._reader = asyncio.create_task(self._read())
         await self.sync()
 
-    async def _greet(self, fingerprint: str, name: str) -> pb.Welcome:
+    async def _greet(self, fingerprint: str, name: str, follows: bool) -> pb.Welcome:
         await self._transport.open(self._metadata)
-        hello = pb.Hello(fingerprint=fingerprint, name=name, reads_bundles=True, reads_moves=True)
+        hello = pb.Hello(
+            fingerprint=fingerprint, name=name, reads_bundles=True, reads_moves=True, follows_model=follows
+        )
         await self._transport.send(pb.StreamRequest(hello=hello))
         return (await self._transport.receive()).welcome
 
@@ -219,7 +221,7 @@ class Connection:
     def _sort(self, events: Sequence[Event | ToldToMove]) -> None:
         for event in events:
             if isinstance(event, ToldToMove):
-                self._told_to_move(self)
+                self._told_to_move(self, event.fingerprint)
             elif isinstance(event, Ponged):
                 pong = self._pinged.get(event.number)
                 if pong is not None and not pong.done():

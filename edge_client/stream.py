@@ -59,7 +59,9 @@ class Ponged:
 
 @dataclass(frozen=True)
 class ToldToMove:
-    """The server wants the edge to go elsewhere."""
+    """The server wants the edge to go elsewhere, and on with the model of this fingerprint, where it is not empty."""
+
+    fingerprint: str = ""
 
 
 Event = Arrived | Answered | Failed | Ponged
@@ -200,7 +202,7 @@ class StreamLedger:
             elif kind == "pong":
                 yield from self._ponged(one.pong, now)
             elif kind == "move":
-                yield ToldToMove()
+                yield ToldToMove(one.move.fingerprint)
 
     def _ponged(self, pong: pb.Pong, now: float) -> Iterator[Event]:
         number, left, bits = self._sync

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from inference_server.access import Access, Caller
 from inference_server.access.proxies import Proxies
@@ -34,8 +35,8 @@ class Deployment:
             most=settings.upload_memory_bytes,
             most_of_caller=settings.caller_uploads,
         )
-        memory = MemoryBudget(settings.picture_memory_bytes)
-        self.models = ModelRegistry([Model(folder, settings, memory) for folder in settings.model])
+        self._memory = MemoryBudget(settings.picture_memory_bytes)
+        self.models = ModelRegistry([self.load(folder) for folder in settings.model])
         self.edges = Edges(settings.reporting_edges)
         self.shared_answers = shared_answers(settings)
         self.port = settings.port
@@ -44,6 +45,14 @@ class Deployment:
         self.leaving = False
         """The server is about to stop; still, it takes new work."""
         self.draining = False
+
+    def load(self, folder: Path) -> Model:
+        """A model from its artifact's folder.
+
+        Raises:
+            ArtifactError: if it is none.
+        """
+        return Model(folder, self.settings, self._memory)
 
     def admit(self, caller: Caller, now: float | None = None) -> None:
         """Takes one picture from the caller's allowance; now: of the monotonic clock.

@@ -72,6 +72,8 @@ class Model:
             most=settings.encoding_pictures, most_of_caller=settings.caller_encodings, threads=os.cpu_count() or 1
         )
         self._settings = settings
+        self.streams = self.pictures = 0
+        """Streams that are open, and pictures that have had their final answer."""
         self._begun = _ByPoint(metrics.POINT_SELECTED, self.manifest.name)
         self._answered = _ByPoint(metrics.PICTURES, self.manifest.name)
         self._edge_files: dict[str, bytes] = {}
@@ -139,4 +141,5 @@ class Model:
 
     def count(self, point: int) -> None:
         """A picture has had its final answer, made from this point."""
+        self.pictures += 1
         self._answered[point].inc()

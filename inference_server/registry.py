@@ -5,30 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from inference_server.model import Model
+from inference_server.rollout import Rollout, VersionInUse
 from wire.exceptions import ModelMismatch, SettingsError
 
 
 class ModelRegistry:
-    """Models by fingerprint and by name; the first one is taken where none is named.
+    """Models by fingerprint, and by name, of which there may be several versions; the first name is taken where none is
+    given.
 
     Raises:
-        SettingsError: if two have the same name, or there is none.
+        SettingsError: if one comes twice, or there is none.
     """
 
     def __init__(self, models: Sequence[Model]) -> None:
         if not models:
             raise SettingsError("A server needs a model; name an artifact's folder with --model.")
-        self.first = models[0]
-        self._named: dict[str, Model] = {}
-        for model in models:
-            for name in (model.manifest.fingerprint, model.manifest.name):
-                if name in self._named:
-                    raise SettingsError(f"The model {name[:40]} was named twice; name each one once.")
-                self._named[name] = model
-        self._models = tuple(models)
+        self._models: dict[str, Model] = {}
+        self._rollouts: dict[str, Rollout] = {}
+        try:
+            for model in models:
+                self.add(model)
+        except VersionInUse as error:
+            raise SettingsError(f"{error} Name each model once.") from error
 
     def __iter__(self) -> Iterator[Model]:
-        return iter(self._models)
+        return iter(self._models.values())
 
     def of_fingerprint(self, fingerprint: str) -> Model:
         """The model that an edge has the other half of.
@@ -36,9 +37,9 @@ class ModelRegistry:
         Raises:
             ModelMismatch: if it is not served.
         """
-        model = self._named.get(fingerprint)
-        if model is None or model.manifest.fingerprint != fingerprint:
-            ours = ", ".join(f"{m.manifest.fingerprint[:12]} ({m.manifest.name})" for m in self._models)
+        model = self._models.get(fingerprint)
+        if model is None:
+            ours = ", ".join(f"{m.manifest.fingerprint[:12]} ({m.manifest.name})" for m in self)
             raise ModelMismatch(
                 f"The edge has the model {fingerprint[:12] or '(none)'}, the server has {ours}; "
                 "start both with the same model, or let the edge fetch it."
@@ -46,13 +47,48 @@ class ModelRegistry:
         return model
 
     def named(self, name: str) -> Model:
-        """The model of this name or fingerprint; the first one where it is empty.
+        """The model of this fingerprint, or the current version of this name; of the first name where it is empty.
 
         Raises:
             ModelMismatch: if it is not served.
         """
-        model = self._named.get(name) if name else self.first
-        if model is None:
-            ours = ", ".join(m.manifest.name for m in self._models)
-            raise ModelMismatch(f"The server has no model {name[:40]!r}; name one of {ours}.")
-        return model
+        if name in self._models:
+            return self._models[name]
+        rollout = self._rollouts.get(name) if name else next(iter(self._rollouts.values()))
+        if rollout is None:
+            raise ModelMismatch(f"The server has no model {name[:40]!r}; name one of {', '.join(self._rollouts)}.")
+        return self._models[rollout.current]
+
+    def of_edge(self, model: Model, edge: str) -> Model:
+        """The version of a model that this edge is to have."""
+        return self._models[self.rollout(model).of(edge)]
+
+    def rollout(self, model: Model) -> Rollout:
+        """Of a model that is served, or was until a moment ago."""
+        return self._rollouts[model.manifest.name]
+
+    def add(self, model: Model) -> None:
+        """A version more of its name, or a name more.
+
+        Raises:
+            VersionInUse: if it is served already.
+        """
+        name, fingerprint = model.manifest.name, model.manifest.fingerprint
+        if fingerprint in self._models:
+            raise VersionInUse(f"The model {name} with the fingerprint {fingerprint[:12]} is served already.")
+        if name in self._rollouts:
+            self._rollouts[name].add(fingerprint)
+        else:
+            self._rollouts[name] = Rollout(name, fingerprint)
+        self._models[fingerprint] = model
+
+    def remove(self, fingerprint: str) -> Model:
+        """A version that no edge gets; its streams go on until they are ended.
+
+        Raises:
+            ModelMismatch: if it is not served.
+            VersionInUse: if edges get it.
+        """
+        model = self.of_fingerprint(fingerprint)
+        self.rollout(model).remove(fingerprint)
+        return self._models.pop(fingerprint)

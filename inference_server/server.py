@@ -21,6 +21,7 @@ from inference_server.access.contents import READ_AGAIN_S
 from inference_server.deployment import Deployment
 from inference_server.descriptors import connections_of, raise_limit
 from inference_server.lifetime import end_within, first_signal
+from inference_server.management import Management
 from inference_server.page.address import code, edge_address
 from inference_server.rest.app import build_app
 from inference_server.rest.connections import HttpServer, Listener
@@ -73,7 +74,7 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
         self._certificates = Certificates(settings) if settings.tls_certificate else None
-        app = build_app(self.deployment, self._streams)
+        app = build_app(self.deployment, self._streams, Management(self.deployment, self._streams, time.monotonic()))
         self._http = HttpServer(
             uvicorn.Config(
                 app,

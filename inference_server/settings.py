@@ -116,6 +116,8 @@ class Settings(BaseSettings):
     one."""
     tokens_file: Path | None = None
     """Lines of NAME:TOKEN; callers must send one of the tokens."""
+    admin_tokens_file: Path | None = None
+    """Lines of NAME:TOKEN, of those who may change the models over HTTP; without it nobody may."""
     rate_pictures: float = Field(0, ge=0)
     """Pictures a second that one caller may send; 0 is without limit."""
     caller_streams: int = Field(1024, ge=1)

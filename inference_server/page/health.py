@@ -8,6 +8,7 @@ from inference_server.history import KEPT, step_of
 
 if TYPE_CHECKING:
     from inference_server.deployment import Deployment
+    from inference_server.model import Model
 
 
 class Health:
@@ -15,6 +16,11 @@ class Health:
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment, self._step = deployment, 0
+
+    def _name(self, model: Model) -> str:
+        """With its version, where there are several."""
+        several = len(self._deployment.models.rollout(model).versions) > 1
+        return f"{model.manifest.name} ({model.manifest.fingerprint[:8]})" if several else model.manifest.name
 
     def news(self, now: float) -> dict[str, Any]:
         """As JSON values. `models`: of each decoder, its device, what waits for it, and its load."""
@@ -25,7 +31,7 @@ class Health:
             load = model.decoder.load
             models.append(
                 {
-                    "name": model.manifest.name,
+                    "name": self._name(model),
                     "device": model.decoder.device,
                     "waiting": model.decoder.waiting,
                     **load.now(now),

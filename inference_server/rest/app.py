@@ -12,18 +12,19 @@ from starlette.middleware.cors import CORSMiddleware
 
 from inference_server.caller_logs import refusals
 from inference_server.deployment import Deployment
+from inference_server.management import Management
 from inference_server.page.routes import FILES, Page, page_routes
 from inference_server.rest import problems
-from inference_server.rest.bodies import BINARY, Health, ModelName, ModelSummary, refused
+from inference_server.rest.bodies import Health, refused
 from inference_server.rest.description import TAGS, Api
 from inference_server.rest.guard import Guard
 from inference_server.rest.identity import Known, RequestIds, Turns
 from inference_server.rest.methods import Methods, allowed
+from inference_server.rest.models import model_routes
 from inference_server.rest.predictions import prediction_routes
 from inference_server.rest.streaming import stream_routes
 from inference_server.streams.streams import Streams
 from wire.exceptions import ArtoveqError
-from wire.manifest import Manifest
 from wire.request_ids import REQUEST_ID
 from wire.shown import shown
 
@@ -32,11 +33,7 @@ SHARED: Any = {"allow_methods": ("GET", "POST"), "allow_headers": ("*",), "expos
 UNASKED = refused(problems.TOKEN_WANTED)
 
 
-FOR_GOOD = "private, max-age=31536000, immutable"
-"""A model's files stay as they are as long as its fingerprint does."""
-
-
-def build_app(deployment: Deployment, streams: Streams) -> FastAPI:
+def build_app(deployment: Deployment, streams: Streams, management: Management) -> FastAPI:
     """All routes."""
     app = Api(
         title="artoveq",
@@ -62,51 +59,7 @@ def build_app(deployment: Deployment, streams: Streams) -> FastAPI:
     app.add_exception_handler(HTTPException, _miss)
     app.include_router(prediction_routes(deployment))
     app.include_router(stream_routes(deployment, streams))
-
-    @app.get("/v1/models", response_model=list[ModelSummary], responses=UNASKED, tags=["model"])
-    async def list_models(_: Known) -> list[ModelSummary]:
-        """The models that are served; the first one is taken where none is named."""
-        return [
-            ModelSummary(
-                name=one.manifest.name,
-                fingerprint=one.manifest.fingerprint,
-                task=one.manifest.task.name,
-                points=len(one.manifest.points),
-                refinable=one.manifest.refinable,
-            )
-            for one in deployment.models
-        ]
-
-    @app.get(
-        "/v1/model",
-        response_model=Manifest,
-        responses=refused(problems.TOKEN_WANTED, problems.MODEL_UNKNOWN, problems.VALUE_IMPOSSIBLE),
-        tags=["model"],
-    )
-    async def describe_model(_: Known, model: ModelName = "") -> Manifest:
-        """The manifest of a model."""
-        return deployment.models.named(model).manifest
-
-    @app.get(
-        "/v1/models/{fingerprint}/files/{name}",
-        response_class=Response,
-        responses={
-            **refused(problems.TOKEN_WANTED, problems.MODEL_UNKNOWN, problems.FILE_UNKNOWN, problems.VALUE_IMPOSSIBLE),
-            200: {
-                "description": "The file, whose SHA-256 the manifest has.",
-                "content": {"application/octet-stream": {"schema": BINARY}},
-            },
-            304: {"description": "It is as it was."},
-        },
-        tags=["model"],
-    )
-    async def fetch_file(_: Known, request: Request, fingerprint: str, name: str) -> Response:
-        """A file of a model that an edge needs: manifest.json, encoder.onnx, or entropy.u16 where there is one."""
-        model = deployment.models.of_fingerprint(fingerprint)
-        data, headers = model.edge_file(name), {"ETag": f'"{fingerprint}"', "Cache-Control": FOR_GOOD}
-        if headers["ETag"] in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        return Response(data, headers=headers, media_type="application/octet-stream")
+    app.include_router(model_routes(deployment, management))
 
     @app.get("/healthz", response_model=Health, tags=["operate"])
     async def is_alive() -> Health:

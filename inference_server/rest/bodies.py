@@ -65,13 +65,20 @@ class PredictionBody(BaseModel):
 
 
 class ModelSummary(BaseModel):
-    """A model that is served; `name` and `fingerprint` both name it."""
+    """A version of a model that is served: `fingerprint` names it; `name` names the one that is `current`.
+
+    share: of the edges, how many get it. streams: open ones. pictures: that it has answered.
+    """
 
     name: str
     fingerprint: str
     task: str
     points: int
     refinable: bool
+    current: bool
+    share: float
+    streams: int
+    pictures: int
 
 
 class Problem(BaseModel):

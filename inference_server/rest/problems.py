@@ -9,11 +9,14 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
+from inference_server.management import NotManaged
 from inference_server.rest.forms import FormError
+from inference_server.rollout import VersionInUse
 from inference_server.streams.status import UnknownFile
 from inference_server.uploads import UploadTooLarge, UploadTooSlow
 from wire.exceptions import (
     AccessDenied,
+    ArtifactError,
     ArtoveqError,
     ModelMismatch,
     PictureError,
@@ -47,16 +50,19 @@ class Kind:
 
 TOKEN_WANTED = Kind("token-wanted", 401, "The server wants a token that it knows.")
 ORIGIN_UNKNOWN = Kind("origin-unknown", 403, "Pages of this origin may not use the server.")
+NOT_MANAGED = Kind("not-managed", 403, "The models of this server cannot be changed.")
 MODEL_UNKNOWN = Kind("model-unknown", 404, "The model is not served.")
 FILE_UNKNOWN = Kind("file-unknown", 404, "The model has no such file for edges.")
 PATH_UNKNOWN = Kind("path-unknown", 404, "There is nothing at this path.")
 METHOD_UNKNOWN = Kind("method-unknown", 405, "The path does not take this method.")
 NOT_ACCEPTABLE = Kind("not-acceptable", 406, "A picture is asked for, and the model does not reconstruct any.")
 UPLOAD_TOO_SLOW = Kind("upload-too-slow", 408, "The picture file did not arrive in time.")
+VERSION_IN_USE = Kind("version-in-use", 409, "The model is not in a state for that.")
 UPLOAD_TOO_LARGE = Kind("upload-too-large", 413, "The picture file is too large.")
 NAME_UNKNOWN = Kind("name-unknown", 421, "The server does not answer to this name.")
 BODY_UNREADABLE = Kind("body-unreadable", 422, "The body holds no picture where it should.")
 PICTURE_UNREADABLE = Kind("picture-unreadable", 422, "The picture cannot be read.")
+ARTIFACT_UNREADABLE = Kind("artifact-unreadable", 422, "The folder is no artifact that can be served.")
 POINT_UNKNOWN = Kind("point-unknown", 422, "The model does not have this operating point.")
 VALUE_IMPOSSIBLE = Kind("value-impossible", 422, "A parameter has a value that is not possible.")
 OVERLOADED = Kind("overloaded", 429, "Too much is waiting.")
@@ -71,6 +77,9 @@ OF_ERRORS: tuple[tuple[type[ArtoveqError], Kind], ...] = (
     (FormError, BODY_UNREADABLE),
     (PictureError, PICTURE_UNREADABLE),
     (PointError, POINT_UNKNOWN),
+    (NotManaged, NOT_MANAGED),
+    (VersionInUse, VERSION_IN_USE),
+    (ArtifactError, ARTIFACT_UNREADABLE),
     (AccessDenied, TOKEN_WANTED),
     (ModelMismatch, MODEL_UNKNOWN),
     (UnknownFile, FILE_UNKNOWN),

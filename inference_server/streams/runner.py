@@ -17,6 +17,7 @@ from inference_server.caller_logs import refusals
 from inference_server.deployment import Deployment
 from inference_server.model import Model
 from inference_server.page.edges import Edge
+from inference_server.registry import ModelRegistry
 from inference_server.streams.actions import (
     Action,
     Answered,
@@ -59,7 +60,8 @@ class StreamRunner:
         trace: StreamTrace,
         age_s: float,
     ) -> None:
-        self._model, self._edge, self.caller = model, edge, caller
+        self.model, self._edge, self.caller = model, edge, caller
+        self._wanted, self._follows = model, hello.follows_model
         self._edges, self._turns = deployment.edges, deployment.access.turns
         self.cost = Cost()
         """Of what the edge says, since it was last charged."""
@@ -110,6 +112,13 @@ class StreamRunner:
         """Ends the stream once its pictures are answered; where the edge can go elsewhere, it is told to."""
         self._perform(self.state.drain(time.monotonic()))
         self._wait()
+
+    def follow(self, models: ModelRegistry) -> None:
+        """Tells the edge where it is to have another version of its model."""
+        wanted = models.of_edge(self.model, f"{self._edge.caller}\0{self._edge.name}")
+        if self._follows and wanted is not self._wanted:
+            self._wanted = wanted
+            self._perform(self.state.follow(wanted.manifest.fingerprint))
 
     def _wait(self) -> None:
         """For what is due with time."""
@@ -169,9 +178,9 @@ class StreamRunner:
                 case Completed():
                     self._completed(action)
                 case Begun(point):
-                    self._model.count_begun(point)
+                    self.model.count_begun(point)
                 case Withdraw(picture_id):
-                    self._model.decoder.withdraw(self.caller.name, self, picture_id)
+                    self.model.decoder.withdraw(self.caller.name, self, picture_id)
                 case EncodeFile():
                     task = asyncio.create_task(self._encode(action))
                     self._encoding.add(task)
@@ -194,13 +203,13 @@ class StreamRunner:
 
         self._turns.worked(self.caller.name, ANSWER_S)
         try:
-            self._model.decoder.submit(self.caller.name, self, picture_id, action.point, action.indices, deliver)
+            self.model.decoder.submit(self.caller.name, self, picture_id, action.point, action.indices, deliver)
         except ArtoveqError as error:
             self._perform(self.state.failed(picture_id, error))
 
     async def _encode(self, action: EncodeFile) -> None:
         try:
-            indices = await self._model.encode(self.caller.name, action.file, action.point)
+            indices = await self.model.encode(self.caller.name, action.file, action.point)
         except ArtoveqError as error:
             self._perform(self.state.failed(action.picture_id, error))
         except Exception as error:  # a fault of one picture must not leave its caller waiting
@@ -216,7 +225,7 @@ class StreamRunner:
             metrics.FIRST_ANSWER_SECONDS.observe(note.seconds)
 
     def _completed(self, note: Completed) -> None:
-        self._model.count(note.decoded.point)
+        self.model.count(note.decoded.point)
         self._trace.record(
             "artoveq.picture",
             note.seconds,

@@ -195,6 +195,12 @@ class StreamState:
         self._input_ended = True
         return list(self._end_if_done())
 
+    def follow(self, fingerprint: str) -> list[Action]:
+        """The edge shall go on with another version of its model."""
+        if not self._moves or self._input_ended:
+            return []
+        return self._respond(pb.StreamResponse(move=pb.Move(fingerprint=fingerprint)))
+
     def _tell_to_move(self, now: float) -> list[Action]:
         self._move_at = math.inf if self._draining else now + self._age_s
         return self._respond(pb.StreamResponse(move=pb.Move()))

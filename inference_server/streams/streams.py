@@ -17,7 +17,7 @@ from inference_server.greetings import UNREADABLE
 from inference_server.model import Model
 from inference_server.streams.runner import StreamRunner
 from inference_server.tracing import StreamTrace
-from wire.exceptions import AccessDenied, ProtocolError, ServerUnavailable
+from wire.exceptions import AccessDenied, ModelMismatch, ProtocolError, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.request_ids import request_id_of
 
@@ -38,6 +38,22 @@ class Streams:
         """Ends every stream once its pictures are answered, edges that can go elsewhere first; new ones are refused."""
         for stream in self._open:
             stream.drain()
+
+    def follow(self) -> None:
+        """Other versions of models are for edges now than were: tells those whom it concerns."""
+        for stream in self._open:
+            stream.follow(self._deployment.models)
+
+    async def end_of(self, model: Model, seconds: float) -> None:
+        """Ends the streams of a model that is no longer served, when their pictures are answered, or after so long."""
+        gone = [stream for stream in self._open if stream.model is model]
+        for stream in gone:
+            stream.drain()
+        until = time.monotonic() + seconds
+        while model.streams and time.monotonic() < until:  # noqa: ASYNC110 (they end one by one)
+            await asyncio.sleep(0.02)
+        for stream in self._open.intersection(gone):
+            stream.refuse(ModelMismatch("The server has this model no longer; fetch the one that it has."))
 
     def end_revoked(self) -> None:
         """Ends the streams of tokens that are no longer there; to be called now and then."""
@@ -74,6 +90,8 @@ class Streams:
         edges.info("Edge %s has come.", edge.name, extra=named)
         stream = StreamRunner(self._deployment, model, hello, edge, caller, named["request_id"], trace, self._age_s())
         self._open.add(stream)
+        model.streams += 1
+        stream.follow(self._deployment.models)
         metrics.STREAMS.inc()
         reader = asyncio.create_task(_read(requests, stream, self._deployment.access.turns))
         try:
@@ -90,6 +108,7 @@ class Streams:
         finally:
             reader.cancel()
             self._open.discard(stream)
+            model.streams -= 1
             stream.close()
             trace.end()
             said = {**named, "pictures": edge.pictures}

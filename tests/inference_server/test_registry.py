@@ -26,7 +26,7 @@ def test_models_by_fingerprint_and_name(progressive: Artifact, nested: Artifact)
     first, second = models(progressive, nested)
     registry = ModelRegistry([first, second])
     assert list(registry) == [first, second]
-    assert registry.named("") is registry.first is first
+    assert registry.named("") is first
     assert registry.named(nested.manifest.name) is registry.named(nested.manifest.fingerprint) is second
     assert registry.of_fingerprint(nested.manifest.fingerprint) is second
     for unknown in ("0" * 64, nested.manifest.name, ""):
@@ -36,11 +36,14 @@ def test_models_by_fingerprint_and_name(progressive: Artifact, nested: Artifact)
         registry.named("other")
 
 
-def test_names_must_differ(progressive: Artifact, tmp_path: Path) -> None:
-    other = tiny.nested(tmp_path / "progressive")
-    with pytest.raises(SettingsError, match="tiny-progressive was named twice"):
-        ModelRegistry(models(progressive, other))
-    with pytest.raises(SettingsError, match="named twice"):
+def test_a_name_may_have_versions_and_a_version_comes_once(progressive: Artifact, tmp_path: Path) -> None:
+    first, second = models(progressive, tiny.nested(tmp_path / "progressive"))
+    registry = ModelRegistry([first, second])
+    assert registry.named("tiny-progressive") is registry.of_edge(second, "edge") is first
+    registry.rollout(first).promote(second.manifest.fingerprint, 1.0)
+    assert registry.named("tiny-progressive") is registry.named("") is second
+    assert registry.remove(first.manifest.fingerprint) is first and list(registry) == [second]
+    with pytest.raises(SettingsError, match=r"is served already\. Name each model once"):
         ModelRegistry(models(progressive, progressive))
 
 

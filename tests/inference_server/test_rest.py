@@ -190,6 +190,10 @@ def test_models_health_and_metrics(http: httpx2.Client, progressive: Artifact, n
         "task": "classification",
         "points": len(tiny.PROGRESSIVE),
         "refinable": True,
+        "current": True,
+        "share": 1.0,
+        "streams": 0,
+        "pictures": rows[0]["pictures"],
     }
     assert http.get("/healthz").json() == {"status": "ok"}
     assert http.get("/readyz").json() == {"status": "ready"}
@@ -201,7 +205,7 @@ def test_the_description_has_examples(http: httpx2.Client) -> None:
     described = http.get("/openapi.json").json()
     assert set(described["paths"]) == {
         "/v1/predictions", "/v1/predictions/stream", "/v1/edges", "/v1/model", "/v1/models",
-        "/v1/models/{fingerprint}/files/{name}",
+        "/v1/models/{fingerprint}/files/{name}", "/v1/promotions", "/v1/rollbacks", "/v1/removals",
         "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
     assert described["components"]["schemas"]["PredictionBody"]["examples"]

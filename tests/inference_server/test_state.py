@@ -365,6 +365,17 @@ def test_an_old_stream_is_told_to_move_and_served_until_its_edge_has_gone() -> N
     assert plan.take(plan.state.input_ended()) == ["end"]
 
 
+def test_an_edge_is_told_which_version_of_its_model_it_is_to_have() -> None:
+    plan = Plan(moves=True)
+    plan.block(1)
+    assert plan.take(plan.state.follow("ab")) == ["move"]
+    (said,) = plan.notes(Respond)
+    assert isinstance(said, Respond) and said.response.move.fingerprint == "ab"
+    assert plan.decode(1) == ["answer 1 point 1 final"]
+    plan.take(plan.state.input_ended())
+    assert plan.take(plan.state.follow("cd")) == [] == Plan().take(Plan().state.follow("ab"))
+
+
 def test_an_edge_that_does_not_read_move_is_not_told() -> None:
     plan = Plan(age_s=60.0)
     plan.block(1)

@@ -44,8 +44,10 @@ class StreamResponse(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., bundle: _Optional[_Union[ResponseBundle, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ...) -> None: ...
 
 class Move(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("fingerprint",)
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    fingerprint: str
+    def __init__(self, fingerprint: _Optional[str] = ...) -> None: ...
 
 class ResponseBundle(_message.Message):
     __slots__ = ("responses",)
@@ -54,16 +56,18 @@ class ResponseBundle(_message.Message):
     def __init__(self, responses: _Optional[_Iterable[_Union[StreamResponse, _Mapping]]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("fingerprint", "name", "reads_bundles", "reads_moves")
+    __slots__ = ("fingerprint", "name", "reads_bundles", "reads_moves", "follows_model")
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     READS_BUNDLES_FIELD_NUMBER: _ClassVar[int]
     READS_MOVES_FIELD_NUMBER: _ClassVar[int]
+    FOLLOWS_MODEL_FIELD_NUMBER: _ClassVar[int]
     fingerprint: str
     name: str
     reads_bundles: bool
     reads_moves: bool
-    def __init__(self, fingerprint: _Optional[str] = ..., name: _Optional[str] = ..., reads_bundles: bool = ..., reads_moves: bool = ...) -> None: ...
+    follows_model: bool
+    def __init__(self, fingerprint: _Optional[str] = ..., name: _Optional[str] = ..., reads_bundles: bool = ..., reads_moves: bool = ..., follows_model: bool = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("server_version", "reads_coded", "reads_bundles")

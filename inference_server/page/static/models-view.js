@@ -75,7 +75,7 @@ export class ModelsView {
     if (this.built || !this.models) return;
     this.built = true;
     part("models").replaceChildren(make("p", { className: "card empty quiet" }, "loading …"));
-    const described = await Promise.all(this.models.map((model) => manifest(model.name)));
+    const described = await Promise.all(this.models.map((model) => manifest(model.fingerprint)));
     part("models").replaceChildren();
     described.forEach((one, i) => (one ? this.card(one) : this.failed(this.models[i].name)));
     if (described.includes(null)) this.built = false;

@@ -1,0 +1,96 @@
+"""What is done to models while they are served: each as a whole, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from inference_server.access.tokens import Caller, Tokens
+from inference_server.deployment import Deployment
+from inference_server.model import Model
+from inference_server.streams.streams import Streams
+from wire.exceptions import AccessDenied
+
+log = logging.getLogger(__name__)
+
+
+class NotManaged(AccessDenied):
+    """Nobody may change this server's models."""
+
+
+class Management:
+    """Of one deployment. Use from the event loop only."""
+
+    def __init__(self, deployment: Deployment, streams: Streams, now: float) -> None:
+        self._deployment, self._streams = deployment, streams
+        path = deployment.settings.admin_tokens_file
+        self._admins = Tokens(path, now) if path else None
+        self._changing = asyncio.Lock()
+
+    def admin(self, authorization: str | None, now: float) -> Caller:
+        """Who may change models, from the value of an `authorization` header.
+
+        Raises:
+            NotManaged: if nobody may.
+            AccessDenied: if this is not one of them.
+        """
+        if self._admins is None:
+            raise NotManaged("This server's models cannot be changed; set ARTOVEQ_ADMIN_TOKENS_FILE where it starts.")
+        return self._admins.caller(authorization, now)
+
+    async def add(self, folder: Path) -> Model:
+        """Loads an artifact's folder, beside what goes on; edges get it once it is promoted, or where its name is new.
+
+        Raises:
+            ArtifactError: if it is no artifact.
+            VersionInUse: if it is served already.
+        """
+        async with self._changing:
+            model = await asyncio.to_thread(self._deployment.load, folder)
+            try:
+                self._deployment.models.add(model)
+            except BaseException:
+                await model.stop()
+                raise
+        log.info("The model %s has a version %s.", model.manifest.name, model.manifest.fingerprint)
+        return model
+
+    def promote(self, fingerprint: str, share: float) -> Model:
+        """Gives a version to this share of the edges, 1: to all.
+
+        Raises:
+            ModelMismatch: if it is not served.
+            VersionInUse: if it is current already.
+        """
+        model = self._deployment.models.of_fingerprint(fingerprint)
+        self._deployment.models.rollout(model).promote(fingerprint, share)
+        self._streams.follow()
+        log.info("%g of the edges get %s of %s.", share, fingerprint, model.manifest.name)
+        return model
+
+    def roll_back(self, name: str) -> Model:
+        """Ends a canary; or goes back to what was current before. Gives what is current then.
+
+        Raises:
+            ModelMismatch: if there is no such name.
+            VersionInUse: if nothing was current before.
+        """
+        rollout = self._deployment.models.rollout(self._deployment.models.named(name))
+        rollout.roll_back()
+        self._streams.follow()
+        log.info("%s is back at %s.", rollout.name, rollout.current)
+        return self._deployment.models.of_fingerprint(rollout.current)
+
+    async def remove(self, fingerprint: str) -> Model:
+        """Ends the streams of a version that edges do not get any more, then unloads it.
+
+        Raises:
+            ModelMismatch: if it is not served.
+            VersionInUse: if edges get it.
+        """
+        model = self._deployment.models.remove(fingerprint)
+        await self._streams.end_of(model, self._deployment.settings.drain_seconds)
+        await model.stop()
+        log.info("%s has no version %s any more.", model.manifest.name, fingerprint)
+        return model

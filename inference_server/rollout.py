@@ -1,0 +1,88 @@
+"""Which version of a model an edge gets: the current one, or, a stable share of the edges, the canary."""
+
+from __future__ import annotations
+
+import hashlib
+
+from wire.exceptions import UsageError
+
+
+class VersionInUse(UsageError):
+    """What is asked of a version does not go together with what it is."""
+
+
+class Rollout:
+    """The versions of one name, by fingerprint, in the order in which they came; the first one is current."""
+
+    def __init__(self, name: str, first: str) -> None:
+        self.name, self.versions = name, [first]
+        self._chosen = [first]
+        self.canary = ""
+        """Empty: there is none."""
+        self.canary_share = 0.0
+
+    @property
+    def current(self) -> str:
+        """Of all edges that do not get the canary."""
+        return self._chosen[-1]
+
+    def share(self, version: str) -> float:
+        """Of the edges, how many get it."""
+        if version == self.canary:
+            return self.canary_share
+        return 1 - self.canary_share if version == self.current else 0.0
+
+    def of(self, edge: str) -> str:
+        """The version for an edge, by what it is called."""
+        return self.canary if self.canary and place(self.name, edge) < self.canary_share else self.current
+
+    def add(self, version: str) -> None:
+        """Another one, which no edge gets yet."""
+        self.versions.append(version)
+
+    def promote(self, version: str, share: float) -> None:
+        """For this share of the edges, 1: for all. The shares of a growing canary hold each other.
+
+        Raises:
+            VersionInUse: if it is current already, and shall be a canary.
+        """
+        if share >= 1:
+            self._choose([*self._chosen, version])
+            self.canary, self.canary_share = "", 0.0
+        elif version == self.current:
+            raise VersionInUse(f"This version of {self.name} is current: all edges have it; promote another one.")
+        else:
+            self.canary, self.canary_share = version, share
+
+    def roll_back(self) -> None:
+        """Ends the canary; where there is none, what was current before is so again.
+
+        Raises:
+            VersionInUse: if nothing was.
+        """
+        if self.canary:
+            self.canary, self.canary_share = "", 0.0
+        elif len(self._chosen) > 1:
+            self._chosen.pop()
+        else:
+            raise VersionInUse(f"Nothing of {self.name} was current before, so there is nothing to go back to.")
+
+    def remove(self, version: str) -> None:
+        """No edge shall get it any more.
+
+        Raises:
+            VersionInUse: if edges do.
+        """
+        if version in (self.current, self.canary):
+            raise VersionInUse(f"Edges get this version of {self.name}; promote another one, or roll it back, first.")
+        self.versions.remove(version)
+        self._choose([one for one in self._chosen if one != version])
+
+    def _choose(self, chosen: list[str]) -> None:
+        """Each current version once behind itself."""
+        self._chosen = [one for before, one in zip(["", *chosen], chosen, strict=False) if one != before]
+
+
+def place(name: str, edge: str) -> float:
+    """Where an edge stands between 0 and 1: the same on every server, at any time."""
+    return int.from_bytes(hashlib.sha256(f"{name}\0{edge}".encode()).digest()[:8], "big") / 2**64
