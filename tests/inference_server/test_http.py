@@ -116,6 +116,7 @@ def test_a_header_says_who_calls_only_where_a_proxy_of_ours_sent_it(
                 assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and status == 429
 
 
+@pytest.mark.slow
 def test_a_proxy_of_ours_names_its_callers_certificates(progressive: Artifact) -> None:
     """On both ports, and to nobody's use who is no proxy, or where the operator did not say that proxies do so."""
     subject = {"x-forwarded-client-cert": 'By=spiffe://gate;Subject="CN=gate,O=farm"'}

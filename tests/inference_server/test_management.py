@@ -44,6 +44,7 @@ def http(managed: Running) -> Iterator[httpx2.Client]:
         yield client
 
 
+@pytest.mark.slow
 def test_who_is_no_admin_changes_nothing(progressive: Artifact, version: Artifact, managed: Running) -> None:
     asked = {"json": {"folder": str(version.folder)}}
     with serving(progressive.folder) as other:
@@ -54,6 +55,7 @@ def test_who_is_no_admin_changes_nothing(progressive: Artifact, version: Artifac
     assert len(httpx2.get(f"{managed.url}/v1/models").json()) == 1
 
 
+@pytest.mark.slow
 def test_what_cannot_be_done_leaves_all_as_it_was(
     progressive: Artifact, version: Artifact, http: httpx2.Client, tmp_path: Path
 ) -> None:
