@@ -25,7 +25,7 @@ from wire.exceptions import ServerError
 
 ROWS_SHOWN = 12
 ANSWER = "answer, as it forms"
-COLUMNS = {"time": 6, "link kbit/s": 11, "measured": 8, "sent": 12, "bytes": 5, "latency": 23, ANSWER: 0}
+COLUMNS = {"time": 6, "link kbit/s": 11, "measured": 8, "sent": 14, "bytes": 5, "latency": 23, ANSWER: 0}
 """Titles, and the width of each where lines are printed one by one."""
 DEFAULT_TRACE = Path(__file__).parent / "trace.csv"
 
