@@ -90,7 +90,7 @@ class Request:
         """
         if self.complete:
             return None
-        if self._too_late(now):
+        if self._before and now >= self._deadline:  # else the final answer is waited for
             self._count_overdue(now)
             return None
         if self._part is not None:
@@ -127,10 +127,6 @@ class Request:
     def _spent(self, payload_bytes: int, around_bytes: int) -> None:
         self.result.payload_bytes += payload_bytes
         self.sent_bytes += payload_bytes + around_bytes
-
-    def _too_late(self, now: float) -> bool:
-        """Whether the answer that is there stands."""
-        return bool(self.result.answers) and now >= self._deadline
 
     def _count_overdue(self, now: float) -> None:
         """What has not arrived by now says something about the link, too."""
@@ -203,7 +199,7 @@ class ProgressiveRequest(Request):
         """What to do now; None once it is over. Without any answer the first run goes however late it is."""
         answers = self.result.answers
         sure = bool(answers) and answers[-1].confidence >= self._refinement.min_confidence
-        if self.complete or sure or self._too_late(now):
+        if self.complete or sure or (answers and now >= self._deadline):
             self._count_overdue(now)
             return None
         until = self._next(now)

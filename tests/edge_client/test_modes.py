@@ -26,7 +26,7 @@ DINGO = PICTURES / "dingo.png"
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: OneShot(point=0),
+        lambda: OneShot(point=-1),
         lambda: OneShot(point=True),
         lambda: OneShot(point="4"),  # type: ignore[arg-type]
         lambda: Progressive(point=1.5),  # type: ignore[arg-type]
@@ -109,7 +109,9 @@ def test_a_point_is_named_in_one_of_three_ways(caplog: pytest.LogCaptureFixture)
     with caplog.at_level(logging.WARNING):
         assert point_for(manifest, max_bytes=3) == 1
     assert "takes 8 bytes, more than 3; it is sent" in caplog.text
-    for wrong in ({"point": 65}, {"point": 0}, {"level": 9}):
+    with pytest.raises(PointError, match="has no local head"):
+        point_for(manifest, point=0)
+    for wrong in ({"point": 65}, {"point": -1}, {"level": 9}):
         with pytest.raises(PointError, match="does not exist"):
             point_for(manifest, **wrong)
     for ways in ({}, {"point": 1, "level": 1}):
