@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import re
 import time
 from collections.abc import Callable
@@ -13,9 +12,9 @@ from typing import Any
 
 import grpc
 
-from edge_client.codec import write_webp
 from edge_client.connection import Connection
 from edge_client.control import PROBE_BYTES, RateControl
+from edge_client.delivery import keep, request_of
 from edge_client.encoder import Encoder, warm_up
 from edge_client.errors import translated
 from edge_client.local import alone, answered_locally
@@ -36,14 +35,10 @@ from wire.artifact import load_artifact
 from wire.exceptions import ModelMismatch, ServerError, ServerOverloaded, ServerUnavailable, UsageError
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
-from wire.payload import PayloadCodec
-from wire.pictures import Picture, fit_picture, read_picture
 from wire.tasks import task_of
 
 ATTEMPTS = 2
 """A picture whose stream breaks is sent once more on a fresh one."""
-KEPT_SIDE, KEPT_QUALITY = 256, 90
-"""Of a picture in a spool: pixels, where it is larger, and as WebP."""
 OnAnswer = Callable[[Answer], None]
 
 
@@ -296,13 +291,7 @@ class AsyncClient:
         As the spool wants it: its planes, at the model's finest point and packed, which is what every server reads; or
         the picture, scaled down; or both. key, arrival: as of `Spool.keep`.
         """
-        pixels = picture_of(picture)
-        planes = ("", 0, b"", False) if spool.parts == "picture" else self._block(pixels)
-        file = None
-        if spool.parts != "planes":
-            side = min(KEPT_SIDE, *pixels.shape[:2])
-            file = write_webp(fit_picture(pixels, side), side, KEPT_QUALITY)
-        return spool.keep(*planes, context, picture=file, key=key, arrival=arrival)
+        return keep(spool, self.encoder, picture_of(picture), context, key=key, arrival=arrival)
 
     async def deliver(self, kept: Kept, *, top_k: int = 1) -> Answer:
         """The answer for a picture from a spool. Asked again, the server repeats it and counts the picture once.
@@ -315,27 +304,17 @@ class AsyncClient:
             ModelMismatch: if it was encoded for another model, and the picture is not kept.
             PictureError: if the picture is damaged.
         """
-        asked = self._asked(kept, top_k_of(top_k))
+        asked = request_of(kept, self.encoder, top_k_of(top_k))
         try:
-            return await self._ask(kept, asked)
+            return await self._ask(asked)
         except ModelMismatch as mismatch:
             if kept.picture is None:
                 raise
             if asked.fingerprint == self.encoder.manifest.fingerprint:  # else another picture has followed already
                 await self._follow(mismatch)
-        return await self._ask(kept, self._asked(kept, top_k))
+        return await self._ask(request_of(kept, self.encoder, top_k))
 
-    def _asked(self, kept: Kept, top_k: int) -> pb.PredictRequest:
-        planes = (kept.fingerprint, kept.point, kept.data, kept.packed)
-        if kept.picture is not None and kept.fingerprint != self.encoder.manifest.fingerprint:
-            planes = self._block(read_picture(kept.picture))
-        fingerprint, point, data, packed = planes
-        request = pb.PredictRequest(fingerprint=fingerprint, point=point, data=data, packed=packed, top_k=top_k)
-        # A key is bound to what is asked with it, which is another thing for another model.
-        request.key = hashlib.sha256(kept.key + request.SerializeToString(deterministic=True)).digest()
-        return request
-
-    async def _ask(self, kept: Kept, request: pb.PredictRequest) -> Answer:
+    async def _ask(self, request: pb.PredictRequest) -> Answer:
         began, task = _now(), self._task
         stub = RemoteInferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]
         try:
@@ -343,12 +322,6 @@ class AsyncClient:
         except grpc.RpcError as error:
             raise translated(error, self.address) from error
         return Answer.from_message(response.answer, task, _now() - began, len(request.data))
-
-    def _block(self, picture: Picture) -> tuple[str, int, bytes, bool]:
-        """Fingerprint, point, data and whether it is packed, of a picture at the model's finest point."""
-        encoder = self.encoder
-        indices, codec = encoder.encode(picture, encoder.finest), PayloadCodec(encoder.manifest)
-        return encoder.manifest.fingerprint, encoder.finest, *codec.write_block(indices, encoder.finest)
 
     async def _connected(self) -> Connection:
         """The stream, opened anew where it has broken."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from inference_server.rest.app import FOR_GOOD
+from inference_server.rest.models import FOR_GOOD
 from tests.inference_server.conftest import TOKEN
 from tests.inference_server.serving import serving
 from wire.artifact import Artifact
