@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+M_MMAP_THRESHOLD = -3
+"""Of mallopt(3)."""
+LARGE_BYTES = 1 << 20
+
+
+def return_large_blocks() -> None:
+    """Has the C library hand large blocks back as they are freed, as it does at first; after some large pictures it
+    would keep the like of them in several heaps, and grow. Where it has no such setting, nothing changes."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 class MemoryBudget:

@@ -22,6 +22,7 @@ from inference_server.deployment import Deployment
 from inference_server.descriptors import connections_of, raise_limit
 from inference_server.lifetime import end_within, first_signal
 from inference_server.management import Management
+from inference_server.memory import return_large_blocks
 from inference_server.page.address import code, edge_address
 from inference_server.rest.app import build_app
 from inference_server.rest.connections import HttpServer, Listener
@@ -159,6 +160,7 @@ async def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT."""
     sys.setswitchinterval(SWITCH_S)
     raise_limit()
+    return_large_blocks()
     server = Server(settings)
     stopping = first_signal()
     await server.start()
