@@ -35,7 +35,8 @@ CAUSES = (
     ("refused", "No server answers at {0}: nobody listens there; check host and port, and that `artoveq serve` runs."),
     (
         "Socket closed|reset by peer",
-        "{0} hangs up at once: it speaks TLS alone (--tls), or wants this edge's certificate (--certificate).",
+        "{0} hangs up at once: the way to it broke, it speaks TLS alone (--tls), or it wants this edge's certificate "
+        "(--certificate).",
     ),
 )
 """What gRPC says of a connection that did not come about, and what there is to be done; {0} is the address."""

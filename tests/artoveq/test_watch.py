@@ -220,7 +220,7 @@ def test_the_command_answers_for_every_frame_it_took(server: ServerProcess, vide
 
 
 @pytest.mark.slow
-def test_frames_taken_while_the_server_is_away_are_said_to_have_failed(tmp_path: Path) -> None:
+def test_frames_taken_while_the_server_is_away_have_the_edge_s_own_answer(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -247,15 +247,16 @@ def test_frames_taken_while_the_server_is_away_are_said_to_have_failed(tmp_path:
         first.process.kill()
         first.process.wait()
         shutil.copy(PICTURES / "dingo.png", tmp_path / "b.png")
-        assert "No server answers" in json.loads(watching.stdout.readline())["error"]
+        alone = json.loads(watching.stdout.readline())
+        assert alone["local"] and alone["point"] == 0 and "No server answers" in alone["unanswered"]
         stack.enter_context(server_process(MODEL, "--port", port))
         for name in "cdefghij":  # gRPC looks for the server again in growing pauses
             shutil.copy(PICTURES / "dingo.png", tmp_path / f"{name}.png")
             record = json.loads(watching.stdout.readline())
             assert record["source"] == f"{name}.png"
-            if "class" in record:
+            if not record["local"]:
                 break
-        assert record["class"] == "dingo"
+        assert record["class"] == "dingo" and not record["local"]
 
 
 @pytest.mark.slow
