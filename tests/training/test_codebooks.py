@@ -138,6 +138,7 @@ def test_mixed_points_share_the_bits_by_what_segments_lose() -> None:
     assert points[0] == (4, 1, 1, 1) and points[-1] == (256,) * 4 and len(points) == 31
 
 
+@pytest.mark.slow
 def test_one_table_is_the_codebook_of_every_size() -> None:
     codebook, x = started("rate-adaptive"), torch.randn(500, GROUPS, D)
     table, starts = codebook.table()
@@ -179,6 +180,7 @@ def test_rate_adaptive_points_are_for_every_budget_and_of_equal_sizes() -> None:
     assert again.points() == points
 
 
+@pytest.mark.slow
 def test_eta_counts_how_far_earlier_codewords_moved() -> None:
     codebook = started("nested")
     assert isinstance(codebook, NestedCodebook)
@@ -198,6 +200,7 @@ def test_nested_levels_use_the_first_codewords_and_the_nearest_of_them() -> None
         torch.testing.assert_close(chosen, distance.min(2).values, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_gradients_of_the_vq_loss_reach_codewords_alone() -> None:
     for family in FAMILIES:
         codebook, x = started(family), torch.randn(100, GROUPS, D, requires_grad=True)
