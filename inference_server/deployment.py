@@ -7,7 +7,6 @@ from pathlib import Path
 
 from inference_server.access import Access, Caller
 from inference_server.access.proxies import Proxies
-from inference_server.access.turns import ANSWER_S
 from inference_server.answers import Decoded
 from inference_server.greetings import Greetings
 from inference_server.memory import MemoryBudget
@@ -71,7 +70,7 @@ class Deployment:
         Raises:
             ServerOverloaded: if the decoder's queue has no room for it.
         """
-        self.access.turns.worked(caller.name, ANSWER_S)
+        self.access.turns.decodes(caller.name)
         return await model.decoder.decode(caller.name, point, indices)
 
     def refuse_when_draining(self) -> None:

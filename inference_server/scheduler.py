@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import islice
 
+from inference_server.access.presence import Presence
 from inference_server.answers import Decoded
 from wire.exceptions import ArtoveqError, ServerOverloaded
 from wire.payload import Indices
@@ -16,8 +17,6 @@ AHEAD = 2
 about, who would wait for both."""
 PACE_WEIGHT = 0.1
 """Of the newest batch, in the mean time that a picture takes."""
-ABOUT_S = 60.0
-"""How long after its last picture a caller is expected to send another one soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +74,7 @@ class Scheduler:
     def __init__(self, *, batch_pictures: int, caller_pictures: int, window: float, queue_pictures: int) -> None:
         self._most, self._each, self._window, self._limit = batch_pictures, caller_pictures, window, queue_pictures
         self._callers: OrderedDict[Hashable, _Caller] = OrderedDict()
-        self._latest: Hashable = None
-        self._others_until = 0.0
+        self._presence = Presence()
         self._shared = False
         self._window_ends = 0.0
         self._in_flight = 0
@@ -108,10 +106,7 @@ class Scheduler:
             displaced = self._displaced_by(caller)
         elif self.idle:
             self._window_ends = work.since + self._window
-        if work.caller != self._latest:
-            if self._latest is not None:
-                self._others_until = work.since + ABOUT_S
-            self._latest = work.caller
+        self._presence.sent_picture(work.caller, work.since)
         if caller is None:
             caller = self._callers[work.caller] = _Caller()
         self._share(work.since)
@@ -182,7 +177,7 @@ class Scheduler:
         return batch
 
     def _share(self, now: float) -> None:
-        self._shared = len(self._callers) > 1 or now < self._others_until
+        self._shared = len(self._callers) > 1 or self._presence.several(now)
 
     def finished(self, pictures: int, seconds: float) -> None:
         """The oldest batch that was given out has been decoded; what came meanwhile waits for no window."""

@@ -85,7 +85,7 @@ class Access:
             ServerOverloaded: if nothing of it is left.
         """
         self.check(caller, now)
-        self.turns.fairness.sent_picture(caller.name, now)
+        self.turns.presence.sent_picture(caller.name, now)
         if not self._rate:
             return
         full = max(1.0, self._rate)

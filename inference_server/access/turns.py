@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 from inference_server.access.fairness import Fairness
+from inference_server.access.presence import Presence
 from inference_server.access.rounds import Rounds
 
 T = TypeVar("T")
@@ -44,14 +45,14 @@ class Turns(Rounds):
 
     def __init__(self, share: float) -> None:
         super().__init__()
-        self.fairness = Fairness(share)
+        self.fairness, self.presence = Fairness(share), Presence()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._later: asyncio.TimerHandle | None = None
 
     async def turn(self, caller: str) -> None:
         """Waits until the caller's next piece of work may begin."""
         now = time.monotonic()
-        if not self.fairness.shared(caller, now):
+        if not self.presence.others_than(caller, now):
             self.fairness.begins(caller)
             return
         if not self._begun and not self._waiting and self.fairness.free_at(caller) <= now:
@@ -67,6 +68,10 @@ class Turns(Rounds):
     def worked(self, caller: str, seconds: float) -> None:
         """A piece of the caller's work has taken so long of the loop."""
         self.fairness.worked(caller, seconds, time.monotonic())
+
+    def decodes(self, caller: str) -> None:
+        """A picture of the caller's is decoded, and its answer said: charged before it is done."""
+        self.worked(caller, ANSWER_S)
 
     async def piece(self, caller: str, work: Coroutine[Any, Any, T]) -> T:
         """What `work`, one piece of the caller's, results in."""

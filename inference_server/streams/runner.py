@@ -11,7 +11,7 @@ import grpc
 
 from inference_server import metrics
 from inference_server.access import Caller
-from inference_server.access.turns import ANSWER_S, Cost
+from inference_server.access.turns import Cost
 from inference_server.answers import Decoded
 from inference_server.caller_logs import refusals
 from inference_server.deployment import Deployment
@@ -201,7 +201,7 @@ class StreamRunner:
             else:
                 self._perform(self.state.failed(picture_id, outcome))
 
-        self._turns.worked(self.caller.name, ANSWER_S)
+        self._turns.decodes(self.caller.name)
         try:
             self.model.decoder.submit(self.caller.name, self, picture_id, action.point, action.indices, deliver)
         except ArtoveqError as error:

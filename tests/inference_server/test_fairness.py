@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference_server.access.fairness import ABOUT_S, BURST_S, CALLERS_KEPT, Fairness
+from inference_server.access.fairness import BURST_S, CALLERS_KEPT, Fairness
+from inference_server.access.presence import ABOUT_S, Presence
 from inference_server.access.turns import Cost, Turns, timed
 
 
@@ -38,7 +39,7 @@ def test_nobody_saves_up_and_few_callers_are_remembered() -> None:
     assert one.next_of("ab", 6.0) == "a"
     for number in range(CALLERS_KEPT):
         one.worked(str(number), 1.0, 7.0 + number)
-    assert len(one._attained) == len(one._free) == CALLERS_KEPT
+    assert len(one._services) == CALLERS_KEPT
 
 
 @settings(deadline=None)
@@ -56,12 +57,14 @@ def test_alone_in_waiting_a_caller_has_its_share_of_the_time(share: float, costs
 
 
 def test_others_are_about_for_a_while_after_their_last_picture() -> None:
-    one = Fairness(1.0)
-    assert not one.shared("a", 0.0)
+    one = Presence()
+    assert not one.others_than("a", 0.0) and not one.several(0.0)
     one.sent_picture("a", 0.0)
-    assert not one.shared("a", 1.0) and one.shared("b", 1.0)
-    one.sent_picture("b", 0.0)
-    assert one.shared("a", ABOUT_S - 1) and not one.shared("a", ABOUT_S + 1)
+    assert not one.others_than("a", 1.0) and one.others_than("b", 1.0) and not one.several(1.0)
+    one.sent_picture("b", 1.0)
+    assert one.several(1.0) and one.others_than("a", ABOUT_S) and not one.others_than("a", ABOUT_S + 1)
+    one.sent_picture("c", 2.0)  # the two that came last are enough to know
+    assert one.several(ABOUT_S) and not one.several(ABOUT_S + 1)
 
 
 def test_a_coroutine_is_timed_without_its_waits() -> None:
@@ -111,7 +114,7 @@ def test_in_each_round_of_the_loop_one_piece_of_work_begins(shared: bool) -> Non
     async def run() -> list[tuple[int, str]]:
         turns, now, began = Turns(1.0), [0], list[tuple[int, str]]()
         for name in "ab" if shared else "a":
-            turns.fairness.sent_picture(name, time.monotonic())
+            turns.presence.sent_picture(name, time.monotonic())
 
         def count() -> None:
             now[0] += 1

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_server.scheduler import ABOUT_S, Scheduler, Work
+from inference_server.access.presence import ABOUT_S
+from inference_server.scheduler import Scheduler, Work
 from wire.exceptions import ServerOverloaded
 
 
