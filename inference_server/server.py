@@ -24,8 +24,9 @@ from inference_server.lifetime import end_within, first_signal
 from inference_server.management import Management
 from inference_server.memory import return_large_blocks
 from inference_server.page.address import code, edge_address
+from inference_server.rest.acceptance import Listener
 from inference_server.rest.app import build_app
-from inference_server.rest.connections import HttpServer, Listener
+from inference_server.rest.connections import HttpServer
 from inference_server.rest.sockets import Socket
 from inference_server.rpc.ending import EndCalls
 from inference_server.rpc.options import options

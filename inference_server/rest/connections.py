@@ -2,8 +2,8 @@
 
 A connection waits until its request has come whole; then it is served, then it waits for the next one. One that waits
 too long is closed, and of too many the one that has waited longest goes, so that who asks at once is always heard.
-Nobody keeps the others from the event loop: it takes one new connection at a time; a body is read once it is asked for,
-which is when its caller is known and has its turn; and who sends a few bytes at a time is read once a second.
+Nobody keeps the others from the event loop: a body is read once it is asked for, which is when its caller is known and
+has its turn; and who sends a few bytes at a time is read once a second.
 """
 
 from __future__ import annotations
@@ -19,60 +19,17 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from inference_server.rest.acceptance import Acceptance, Listener
 from inference_server.rest.problems import MEDIA_TYPE, STOPPING, body_of
 from inference_server.rest.sockets import Socket
 
 LINGER_S = 2.0
 """For what is still sent to a request that has its answer: hung up on at once, a caller would not read why."""
-
-
-PENDING = 1024
-"""Connections that the kernel keeps until they are taken."""
 DRIP_BYTES, DRIPS, DRIP_S = 64, 4, 1.0
 """Who has sent fewer bytes so often, one after the other, is read this often."""
 STOPPED = "The server has stopped; ask again, or ask another one."
 LAST_S = 0.3
 """For what is said last to go out."""
-
-
-class Listener(socket.socket):
-    """A listening socket with at most so many connections."""
-
-    def __init__(self, family: int, most: int) -> None:
-        super().__init__(family)
-        self._most = most
-        self._open: dict[int, socket.socket] = {}
-        """By descriptor, the one that was opened or has begun to wait first in front; some are closed by now."""
-        self._served: set[int] = set()
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        connection, address = super().accept()
-        number = connection.fileno()
-        self._open.pop(number, None)
-        self._served.discard(number)
-        self._open[number] = connection
-        if len(self._open) > self._most:
-            self._make_room()
-        return connection, address
-
-    def waits(self, number: int) -> None:
-        """The connection of this descriptor waits for a request."""
-        self._served.discard(number)
-        if number in self._open:
-            self._open[number] = self._open.pop(number)
-
-    def serves(self, number: int) -> None:
-        """It has a request, which is being answered."""
-        self._served.add(number)
-
-    def _make_room(self) -> None:
-        for number in [number for number, one in self._open.items() if one.fileno() < 0]:
-            del self._open[number]
-            self._served.discard(number)
-        if len(self._open) > self._most:
-            oldest = next(number for number in self._open if number not in self._served)
-            with contextlib.suppress(OSError):  # it has hung up already
-                self._open.pop(oldest).shutdown(socket.SHUT_RDWR)
 
 
 class Connection(H11Protocol):
@@ -175,15 +132,11 @@ class HttpServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listens on these, which are `Listener`s."""
         await self.lifespan.startup()
-        ssl, loop, self.servers = self.config.ssl, asyncio.get_running_loop(), []
+        self.servers = []
         for one in sockets or []:
             assert isinstance(one, Listener)
-            handshake_s = self._seconds[0] if ssl else None
             made = self._connections(one)
-            self.servers.append(
-                await loop.create_server(made, sock=one, ssl=ssl, ssl_handshake_timeout=handshake_s, backlog=1)
-            )
-            one.listen(PENDING)  # `backlog` is also how many connections asyncio takes in one go
+            self.servers.append(Acceptance(one, made, self.config.ssl, self._seconds[0]))  # type: ignore[arg-type]
         self.started = True
 
     def _connections(self, listener: Listener) -> Any:
