@@ -23,6 +23,7 @@ from inference_server.descriptors import connections_of, raise_limit
 from inference_server.lifetime import end_within, first_signal
 from inference_server.management import Management
 from inference_server.memory import return_large_blocks
+from inference_server.open_inference.service import OpenInferenceService
 from inference_server.page.address import code, edge_address
 from inference_server.rest.acceptance import Listener
 from inference_server.rest.app import build_app
@@ -37,7 +38,9 @@ from inference_server.settings import Settings
 from inference_server.streams.streams import Streams
 from wire.addresses import authority
 from wire.exceptions import ServerError
+from wire.generated import open_inference_pb2
 from wire.generated import remote_inference_pb2 as pb
+from wire.generated.open_inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from wire.generated.remote_inference_pb2_grpc import add_RemoteInferenceServiceServicer_to_server
 
 log = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ SWITCH_S = 0.0005
 CLOSING_S, LAST_S = 1.5, 0.3
 """What the end may take beside the settings' seconds, and a step of it that somebody holds up."""
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["RemoteInferenceService"].full_name
+OPEN_INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 
 class Server:
@@ -57,14 +61,14 @@ class Server:
         self.deployment = Deployment(settings)
         self._streams = Streams(self.deployment)
         requests = ReadRequests(
-            SERVICE_NAME,
+            (SERVICE_NAME, OPEN_INFERENCE),
             self.deployment.greetings,
             lambda context: network_of(sender_of(context, self.deployment.proxies).host),
             lambda context: self.deployment.access.wait(sender_of(context, self.deployment.proxies), time.monotonic()),
             host_watches=settings.host_watches,
         )
         service = Service(self.deployment, self._streams, requests)
-        self._calls = EndCalls(SERVICE_NAME)
+        self._calls = EndCalls((SERVICE_NAME, OPEN_INFERENCE))
         self._health = health.aio.HealthServicer()
         self._connections = connections_of(settings.connections)
         self._grpc = grpc.aio.server(
@@ -73,8 +77,10 @@ class Server:
             maximum_concurrent_rpcs=settings.calls,
         )
         add_RemoteInferenceServiceServicer_to_server(service, self._grpc)  # type: ignore[no-untyped-call]
+        add_GRPCInferenceServiceServicer_to_server(OpenInferenceService(self.deployment), self._grpc)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
+        described = (SERVICE_NAME, OPEN_INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(described, self._grpc)
         self._certificates = Certificates(settings) if settings.tls_certificate else None
         app = build_app(self.deployment, self._streams, Management(self.deployment, self._streams, time.monotonic()))
         self._http = HttpServer(
@@ -115,7 +121,7 @@ class Server:
         self._http_task = asyncio.create_task(self._http.serve(sockets=[http_socket]))
         while not self._http.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.005)
-        for name in ("", SERVICE_NAME):
+        for name in ("", SERVICE_NAME, OPEN_INFERENCE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def _open_grpc(self, address: str) -> int:

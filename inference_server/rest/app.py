@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from inference_server.caller_logs import refusals
 from inference_server.deployment import Deployment
 from inference_server.management import Management
+from inference_server.open_inference.routes import open_inference_routes
 from inference_server.page.routes import FILES, Page, page_routes
 from inference_server.rest import problems
 from inference_server.rest.bodies import Health, refused
@@ -60,6 +61,7 @@ def build_app(deployment: Deployment, streams: Streams, management: Management) 
     app.include_router(prediction_routes(deployment))
     app.include_router(stream_routes(deployment, streams))
     app.include_router(model_routes(deployment, management))
+    app.include_router(open_inference_routes(deployment))
 
     @app.get("/healthz", response_model=Health, tags=["operate"])
     async def is_alive() -> Health:

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from inference_server.management import NotManaged
+from inference_server.open_inference.tensors import TensorError
 from inference_server.rest.forms import FormError
 from inference_server.rollout import VersionInUse
 from inference_server.streams.status import UnknownFile
@@ -75,6 +76,7 @@ OF_ERRORS: tuple[tuple[type[ArtoveqError], Kind], ...] = (
     (UploadTooSlow, UPLOAD_TOO_SLOW),
     (NotAcceptable, NOT_ACCEPTABLE),
     (FormError, BODY_UNREADABLE),
+    (TensorError, VALUE_IMPOSSIBLE),
     (PictureError, PICTURE_UNREADABLE),
     (PointError, POINT_UNKNOWN),
     (NotManaged, NOT_MANAGED),

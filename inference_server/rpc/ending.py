@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -16,13 +16,13 @@ LAST_S = 0.3
 
 
 class EndCalls(grpc.aio.ServerInterceptor):
-    """Knows every open call. service: ours; calls of others, health and reflection, are watches that nobody waits for.
+    """Knows every open call. services: ours; calls of others, health and reflection, are watches that nobody waits for.
 
     It wraps the others: by then each call streams its requests, see `rpc.requests`.
     """
 
-    def __init__(self, service: str) -> None:
-        self._prefix = f"/{service}/"
+    def __init__(self, services: Sequence[str]) -> None:
+        self._prefixes = tuple(f"/{service}/" for service in services)
         self._calls: set[asyncio.Task[Any]] = set()
         self._watches: set[asyncio.Task[Any]] = set()
         self._ending = False
@@ -53,7 +53,7 @@ class EndCalls(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        tasks = self._calls if handler_call_details.method.startswith(self._prefix) else self._watches
+        tasks = self._calls if handler_call_details.method.startswith(self._prefixes) else self._watches
         if handler.stream_unary:
             return handler._replace(stream_unary=self._ended(handler.stream_unary, tasks))
         streamed = handler.stream_stream

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -22,20 +22,21 @@ from wire.exceptions import ProtocolError, ServerOverloaded
 class ReadRequests(grpc.aio.ServerInterceptor):
     """Reads the request of each call that has one.
 
-    service: ours; of others, health and reflection, calls that go on are watches. greetings: shared with other ways to
+    services: ours; of others, health and reflection, calls that go on are watches. greetings: shared with other ways to
     the server. host: whom a call comes from. wait: how long until a call is read. host_watches: of one host.
     """
 
     def __init__(
         self,
-        service: str,
+        services: Sequence[str],
         greetings: Greetings,
         host: Callable[[Any], str],
         wait: Callable[[Any], float],
         *,
         host_watches: int,
     ) -> None:
-        self._prefix, self._greetings, self._host, self._wait = f"/{service}/", greetings, host, wait
+        self._greetings, self._host, self._wait = greetings, host, wait
+        self._prefixes = tuple(f"/{service}/" for service in services)
         self._watches = Waiting(host_watches, "watching calls")
 
     async def first(self, requests: AsyncIterator[Any], context: Any, *, ours: bool = True) -> Any:
@@ -58,7 +59,7 @@ class ReadRequests(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        ours = handler_call_details.method.startswith(self._prefix)
+        ours = handler_call_details.method.startswith(self._prefixes)
         serving = {
             "request_deserializer": or_none(handler.request_deserializer),
             "response_serializer": handler.response_serializer,

@@ -68,14 +68,14 @@ class Service(RemoteInferenceServiceServicer):
                 async for response in responses:
                     yield response
         except ArtoveqError as error:
-            await _abort(context, error)
+            await refuse(context, error)
 
     async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:
         try:
             caller = self._caller(context)
             answer = await self._turns.piece(caller.name, self._answered(request, caller))
         except ArtoveqError as error:
-            await _abort(context, error)
+            await refuse(context, error)
         return pb.PredictResponse(answer=answer)
 
     async def _answered(self, request: pb.PredictRequest, caller: Caller) -> pb.Answer:
@@ -117,7 +117,7 @@ class Service(RemoteInferenceServiceServicer):
             answer = await self._turns.piece(caller.name, self._about_picture(first, requests, caller))
         except ArtoveqError as error:
             await _let_finish(requests)
-            await _abort(context, error)
+            await refuse(context, error)
         return pb.PredictPictureResponse(answer=answer)
 
     async def _about_picture(
@@ -156,7 +156,7 @@ class Service(RemoteInferenceServiceServicer):
             model = self._deployment.models.named(request.model)
             manifest = model.edge_file(MANIFEST)
         except ArtoveqError as error:
-            await _abort(context, error)
+            await refuse(context, error)
         return pb.DescribeModelResponse(fingerprint=model.manifest.fingerprint, manifest=manifest)
 
     async def FetchFile(self, request: pb.FetchFileRequest, context: Context) -> AsyncIterator[pb.FetchFileResponse]:
@@ -165,12 +165,12 @@ class Service(RemoteInferenceServiceServicer):
             model = self._deployment.models.of_fingerprint(request.fingerprint)
             data = model.edge_file(request.name)
         except ArtoveqError as error:
-            await _abort(context, error)
+            await refuse(context, error)
         for start in range(0, len(data), CHUNK_BYTES):
             try:
                 self._deployment.access.check(caller, time.monotonic())
             except ArtoveqError as error:
-                await _abort(context, error)
+                await refuse(context, error)
             yield pb.FetchFileResponse(data=data[start : start + CHUNK_BYTES], file_bytes=0 if start else len(data))
 
     def _caller(self, context: Context) -> Caller:
@@ -208,7 +208,8 @@ def _metadata(context: Context) -> dict[str, str]:
     return joined((key, value) for key, value in context.invocation_metadata() or () if isinstance(value, str))
 
 
-async def _abort(context: Context, error: ArtoveqError) -> NoReturn:
+async def refuse(context: Context, error: ArtoveqError) -> NoReturn:
+    """Ends a call with an error, which is logged."""
     named = {"request_id": request_id_of(_metadata(context)), "peer": peer_host(context.peer())}
     code = status_of(error)
     refusals.log(FAILURE_LEVELS.get(code, logging.INFO), "A call failed: %s", error, extra={**named, "code": code.name})
