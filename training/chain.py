@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,12 @@ def greedy_chain(indices: Integers, largest: int, segments: Sequence[int], decod
         order += found
         losses += after
     return Chain(tuple(order), tuple(losses))
+
+
+def order_of(prefixes: Sequence[Sequence[int]]) -> list[int]:
+    """The segment that each plane refines, from the sizes after it."""
+    before = [(1,) * len(prefixes[0]), *prefixes]
+    return [[a != b for a, b in zip(one, other, strict=True)].index(True) for one, other in pairwise(before)]
 
 
 def with_chain(values: dict[str, Any], order: Sequence[int]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.chain import unmeasured_point
+from training.chain import order_of, unmeasured_point, with_chain
 from training.codebooks.ops import Dequantiser, from_sub_vectors, segment_of_group, to_sub_vectors
 from training.data import Split
 from training.interpolation import to_be_measured
@@ -103,15 +103,15 @@ def export_files(model: RateModel) -> dict[str, bytes]:
 def manifest_values(model: RateModel, recipe: Recipe, minutes: float, classes: Sequence[str]) -> dict[str, Any]:
     """What the manifest says of a model before it is measured: every figure is 0.
 
-    A refinable model has its points for planes, of all segments at once; `training.chain.with_chain` makes
-    them finer.
+    A refinable model has the planes that it was trained for; or its points for planes, of all segments at once,
+    which `training.chain.with_chain` makes finer.
     """
     codebook, shape = model.codebook, model.network.latent_shape
     sub_vectors = [groups * shape[1] * shape[2] for groups in codebook.segments]
     every = {"segments": list(range(len(sub_vectors))), "payload_bytes": (sum(sub_vectors) + 7) // 8}
     points = [unmeasured_point(sub_vectors, sizes) for sizes in codebook.points()]
     points.sort(key=lambda point: point["payload_bytes"])
-    return {
+    values = {
         "name": recipe.name,
         "profile": recipe.network.profile,
         "family": recipe.codebook.family,
@@ -128,6 +128,7 @@ def manifest_values(model: RateModel, recipe: Recipe, minutes: float, classes: S
         "unquantised_metric": 0.0,
         "recipe": {**recipe.model_dump(mode="json"), "minutes": round(minutes, 1), "hardware": hardware()},
     }
+    return with_chain(values, order_of(codebook.prefixes())) if recipe.stage3.decoded == "chain" else values
 
 
 @torch.no_grad()

@@ -15,6 +15,9 @@ from training.codebooks.ops import at_point
 from training.model import RateModel
 from training.views import Batch
 
+SHARED_BY = {"any size": 2, "chain": 8}
+"""Among so many lower points the pictures of a batch are divided; else each has all of them."""
+
 
 def task_loss(model: RateModel, output: Tensor, batch: Batch) -> Tensor:
     """The task's own loss, mixed with distillation from the teacher (Hinton et al. 2015)."""
@@ -42,7 +45,7 @@ def quantised_loss(model: RateModel, batch: Batch, largest: int) -> Tensor:
     x = model.sub_vectors_of(batch.pictures).float()
     trained = [size for size in codebook.drawn_sizes() if size <= largest]
     count, points = len(batch.labels), decoded_points(model, largest)
-    parts = [slice(count), *_parts(count, points[1:], model.recipe.stage3.decoded == "any size")]
+    parts = [slice(count), *_parts(count, points[1:], SHARED_BY.get(model.recipe.stage3.decoded, 1))]
     with torch.autocast(x.device.type, enabled=False):  # bfloat16 cannot tell near codewords apart
         z = codebook.quantise(x, sorted({*trained, *(size for point in points for size in point)}))
     # Gradients pass the quantiser straight through, but at size 1, which tells nothing of x.
@@ -63,17 +66,27 @@ def quantised_loss(model: RateModel, batch: Batch, largest: int) -> Tensor:
     return loss + recipe.eta * codebook.moved(largest) if recipe.eta else loss
 
 
+def trained_points(model: RateModel) -> list[Sizes]:
+    """The points that stage 3 is for, cheapest first: the family's, or all prefixes of its chain."""
+    codebook = model.codebook
+    return codebook.prefixes() if model.recipe.stage3.decoded == "chain" else codebook.points()
+
+
 def decoded_points(model: RateModel, largest: int) -> list[Sizes]:
     """What one step decodes: all points of sizes up to `largest`, or the highest and one lower.
 
     The second is the sandwich rule (Yu & Huang 2019) with two passes: the lower one is the lowest half
     of the time, else a random one; or, skewed, the ⌊n·u²⌋-th of n from below, u uniform in 0..1.
     With any size, four are lower: the smallest for all segments, and three that are drawn log-uniformly.
+    Of a chain eight prefixes are lower, each drawn log-uniformly from an eighth of the range of their lengths.
     """
-    *lower, highest = sorted((p for p in model.codebook.points() if max(p) <= largest), key=math.prod)
+    *lower, highest = sorted((p for p in trained_points(model) if max(p) <= largest), key=math.prod)
     decoded = model.recipe.stage3.decoded
     if decoded == "all" or not lower:
         return [highest, *reversed(lower)]
+    if decoded == "chain":
+        shares = (torch.arange(SHARED_BY[decoded]) + torch.rand(SHARED_BY[decoded])) / SHARED_BY[decoded]
+        return [highest, *(lower[int((len(lower) + 1) ** float(u)) - 1] for u in shares)]
     if decoded == "any size":
         segments, bits = len(model.codebook.segments), [model.codebook.bits(point) for point in lower]
         least = model.codebook.sizes[0]
@@ -85,12 +98,10 @@ def decoded_points(model: RateModel, largest: int) -> list[Sizes]:
     return [highest, lower[0] if torch.rand(()) < 0.5 else lower[int(torch.randint(len(lower), ()))]]
 
 
-def _parts(count: int, points: Sequence[Sizes], halved: bool) -> list[slice]:
-    """Which of `count` pictures are decoded at each point: all, or the two halves in turn."""
-    if not halved:
-        return [slice(count)] * len(points)
-    halves = [slice(count // 2), slice(count // 2, count)]
-    return [halves[number % 2] for number in range(len(points))]
+def _parts(count: int, points: Sequence[Sizes], shares: int) -> list[slice]:
+    """Which of `count` pictures are decoded at each point: all, or the shares of them in turn."""
+    ends = [count * n // shares for n in range(shares + 1)]
+    return [slice(*ends[n % shares : n % shares + 2]) for n in range(len(points))]
 
 
 def segment_distortion(model: RateModel, batches: list[Batch], sizes: Sequence[int]) -> Tensor:

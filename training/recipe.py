@@ -102,11 +102,12 @@ class QuantisedStageRecipe(StageRecipe):
     """Of stages 2 and 3; stage 1, which many recipes share, has the recipe's own."""
     order: Literal["joint", "level by level"] = "joint"
     """All levels at once, or as in Alg. 1 and 2: a level is added, then all so far are trained for `epochs`."""
-    decoded: Literal["sandwich", "skewed", "all", "any size"] = "sandwich"
+    decoded: Literal["sandwich", "skewed", "all", "any size", "chain"] = "sandwich"
     """Points that each step decodes: the highest and one lower, or every one as the algorithms state.
 
     The lower one is the lowest half of the time, else any; "skewed" prefers the lower ones, for many points.
-    With "any size" four are lower, each with half of the pictures: size 2, any size for all segments, two points."""
+    With "any size" four are lower, each with half of the pictures: size 2, any size for all segments, two points.
+    With "chain" the planes' order is known before stage 3, and eight of its prefixes are lower, short ones often."""
     distil: bool = True
     """Lower points also learn from the highest one's answers."""
 

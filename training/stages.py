@@ -18,7 +18,7 @@ from training.checkpoint import load_checkpoint
 from training.codebooks import Codebook
 from training.data import Split
 from training.loop import StageRun, averaged
-from training.losses import quantised_loss, segment_distortion, unquantised_loss
+from training.losses import quantised_loss, segment_distortion, trained_points, unquantised_loss
 from training.model import RateModel
 from training.recipe import Recipe
 from training.views import Batch, Views, make_views
@@ -59,7 +59,7 @@ def train_on(recipe: Recipe, views: Views, classes: int, runs: Path, weights: di
     for name, largest in quantised_runs(recipe, codebook).items():
         if one_by_one:
             codebook.extend(latents_of(model, views), largest)
-        shown = [point for point in codebook.points() if max(point) <= largest]
+        shown = [point for point in trained_points(model) if max(point) <= largest]
         shown = shown[:: -(1 + len(shown) // MOST_SHOWN)][::-1]
         run = StageRun(runs / f"{name}.pt", recipe.key(), recipe.stage3, model, model, [(), *shown], views)
         run.train(lambda batch, largest=largest: quantised_loss(model, batch, largest))  # type: ignore[misc]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.chain import coarser, greedy_chain, with_chain
+from training.chain import coarser, greedy_chain, order_of, with_chain
 from wire.manifest import Manifest, fingerprint_of
 
 SEGMENTS, LARGEST, POSITIONS = (1, 1, 2), 8, 4
@@ -45,6 +45,10 @@ def test_where_a_whole_level_is_better_the_order_leads_through_it() -> None:
     found = greedy_chain(indices(), LARGEST, SEGMENTS, sizes_of, loss)
     assert sorted(found.order[:3]) == [0, 1, 2]
     assert sorted(found.order) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_prefixes_tell_the_order_of_the_planes() -> None:
+    assert order_of([(1, 1, 2), (1, 2, 2), (1, 2, 4), (2, 2, 4)]) == [2, 1, 2, 0]
 
 
 def test_a_chain_becomes_planes_and_points_of_the_manifest() -> None:

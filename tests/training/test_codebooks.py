@@ -138,6 +138,16 @@ def test_mixed_points_share_the_bits_by_what_segments_lose() -> None:
     assert points[0] == (4, 1, 1, 1) and points[-1] == (256,) * 4 and len(points) == 31
 
 
+def test_a_chain_leads_through_every_level_and_begins_with_what_costs_most() -> None:
+    codebook = build_codebook(CodebookRecipe(family="progressive", max_level=2), 3 * D)
+    costs = torch.tensor([[3.0, 2.5, 0.0], [9.0, 2.0, 1.5], [7.0, 1.0, 0.9]])
+    codebook.share_bits(lambda sizes: costs if sizes == (1, 2, 4) else torch.zeros(0))
+    assert codebook.prefixes() == [(1, 2, 1), (1, 2, 2), (2, 2, 2), (4, 2, 2), (4, 4, 2), (4, 4, 4)]
+    again = build_codebook(CodebookRecipe(family="progressive", max_level=2), 3 * D)
+    again.load_state_dict(codebook.state_dict())
+    assert again.prefixes() == codebook.prefixes()
+
+
 @pytest.mark.slow
 def test_one_table_is_the_codebook_of_every_size() -> None:
     codebook, x = started("rate-adaptive"), torch.randn(500, GROUPS, D)

@@ -40,7 +40,8 @@ def model_of(family: str) -> RateModel:
         model.codebook.extend(x, size)
 
     def distortion(sizes: Sequence[int]) -> Tensor:
-        return torch.tensor([[weight / size**2 for size in sizes] for weight in (9.0, 1.0)])
+        weights = (9.0, *[1.0] * (len(model.codebook.segments) - 1))
+        return torch.tensor([[weight / size**2 for size in sizes] for weight in weights])
 
     model.codebook.share_bits(distortion)
     return model

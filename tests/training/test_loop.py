@@ -158,6 +158,22 @@ def test_points_are_decoded_as_the_recipe_says(tmp_path: Path) -> None:
     assert drawn("skewed").count(lowest) == pytest.approx(600 * 0.5**0.5, abs=40)
 
 
+def test_prefixes_of_the_chain_are_trained_and_become_its_planes(tmp_path: Path, stripes: str) -> None:
+    wanted = changed(recipe(tmp_path, "progressive"), stage3={"decoded": "chain"})
+    split, test = load_split(stripes, "train"), load_split(stripes, "test")
+    train(wanted, split, tmp_path / "runs", weights_file=None, device=CPU)
+    model, _ = trained_model(wanted, 2, tmp_path / "runs")
+    prefixes = model.codebook.prefixes()
+    torch.manual_seed(0)
+    steps = [decoded_points(model, 8) for _ in range(400)]
+    assert all(points[0] == (8,) * 8 and len(points) == 9 for points in steps)
+    lengths = np.array([prefixes.index(point) + 1 for points in steps for point in points[1:]])
+    assert (lengths.min(), lengths.max()) == (1, 23)
+    assert np.mean(lengths <= 8) == pytest.approx(math.log(9) / math.log(24), abs=0.02)
+    manifest = export_measured(wanted, tmp_path / "runs", split, test, tmp_path / "models" / "chain").manifest
+    assert [manifest.point(point).sizes for point in manifest.chain] == prefixes
+
+
 def test_any_size_is_trained_at_sizes_and_points_that_the_pictures_share(tmp_path: Path, stripes: str) -> None:
     wanted = changed(recipe(tmp_path, "rate-adaptive"), codebook={"segments": 8}, stage3={"decoded": "any size"})
     model = trained(wanted, stripes, tmp_path / "runs")

@@ -9,7 +9,8 @@ from wire.exceptions import RecipeError
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 SHIPPED = sorted(RECIPES.glob("*.toml"))
-TEXT = (RECIPES / "imagewoof64-compact-progressive.toml").read_text()
+CHAINED = (RECIPES / "imagewoof64-compact-progressive.toml").read_text()
+TEXT = CHAINED.replace('decoded = "chain"', "")
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
@@ -65,8 +66,14 @@ def test_faults_are_named(tmp_path: Path, old: str, new: str, said: str) -> None
         read_recipe(tmp_path / "recipe.toml")
 
 
+def test_only_planes_make_a_chain(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(CHAINED.replace('family = "progressive"', 'family = "nested"'))
+    with pytest.raises(RecipeError, match=r'stage3.decoded = "chain" is for refinable codebooks'):
+        read_recipe(tmp_path / "recipe.toml")
+
+
 def test_a_local_head_is_no_reason_to_train_all_else_anew(tmp_path: Path) -> None:
-    (tmp_path / "recipe.toml").write_text(TEXT.replace("[local_head]", ""))
+    (tmp_path / "recipe.toml").write_text(CHAINED.replace("[local_head]", ""))
     plain, headed = read_recipe(tmp_path / "recipe.toml"), read_recipe(RECIPES / "imagewoof64-compact-progressive.toml")
     assert plain.local_head is None and headed.local_head is not None
     assert (plain.key(), plain.stage1_key()) == (headed.key(), headed.stage1_key())

@@ -62,6 +62,10 @@ class Codebook(nn.Module, ABC):
         """Sizes of the operating points that are trained, cheapest first."""
         return [(size,) * len(self.segments) for size in self.sizes]
 
+    def prefixes(self) -> list[Sizes]:
+        """Sizes after each plane of the chain that a refinable family sends, cheapest first."""
+        raise NotImplementedError(f"{type(self).__name__} has no chain of planes")
+
     def drawn_sizes(self) -> list[int]:
         """The sizes whose vectors one step of training brings nearer, smallest first."""
         return list(self.sizes)
@@ -75,7 +79,7 @@ class Codebook(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} holds no codewords in place; its recipe has no eta")
 
     def share_bits(self, distortion: Callable[[Sequence[int]], Tensor]) -> None:
-        """Chooses `points` by what each size of each segment costs; nothing to choose where all segments are alike.
+        """Chooses `points`, or the chain, by what each size of each segment costs; nothing where all are alike.
 
         distortion: sizes (K,) to the loss that each adds, (S, K).
         """
@@ -85,5 +89,7 @@ class Codebook(nn.Module, ABC):
         """Raises ValueError where a recipe asks for what this family cannot."""
         if recipe.codebook.max_level > cls.most_levels:
             raise ValueError(f"codebook.max_level is {cls.most_levels} at most for {recipe.codebook.family} codebooks")
+        if recipe.stage3.decoded == "chain" and not (cls.refinable and recipe.stage3.order == "joint"):
+            raise ValueError('stage3.decoded = "chain" is for refinable codebooks, all levels at once')
         if recipe.codebook.eta and not (cls.takes_eta and recipe.stage3.order == "level by level"):
             raise ValueError("codebook.eta is for nested codebooks trained level by level; remove it")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from training.codebooks.base import Codebook
+from training.codebooks.base import Codebook, Sizes
 from training.codebooks.ops import nearest, pick
 from training.lbg import two_means
 
@@ -21,8 +21,10 @@ class ProgressiveCodebook(Codebook):
 
     Greedy encoding makes every index a prefix of the next size's, in each channel group alone; so each
     group is a segment. At K = 1 the middle of Q_1 stands in.
+    distortion: (S, 1 + L), what each segment costs at levels 0..L; stage 2 measures it.
     """
 
+    distortion: Tensor
     refinable = True
     stops_gradients = False
     """Whether each level learns from the residual that it is given, and no level below learns through it."""
@@ -32,6 +34,7 @@ class ProgressiveCodebook(Codebook):
         self.sizes = tuple(2**l for l in range(1, recipe.max_level + 1))
         self.segments = (1,) * groups
         self.increments = nn.Parameter(torch.zeros(recipe.max_level, 1 if recipe.shared else groups, 2, recipe.d))
+        self.register_buffer("distortion", torch.zeros(groups, 1 + recipe.max_level))
 
     @torch.no_grad()
     def extend(self, x: Tensor, size: int) -> None:
@@ -65,6 +68,19 @@ class ProgressiveCodebook(Codebook):
             z = (z.detach() if self.stops_gradients else z) + pick(increments, bit)
             out[size] = z
         return {size: out[size] for size in sizes}
+
+    def prefixes(self) -> list[Sizes]:
+        """Level after level; within one, that segment comes first whose bit lowers the distortion most."""
+        gains, sizes, found = self.distortion[:, :-1] - self.distortion[:, 1:], [1] * len(self.segments), []
+        for of_level in gains.unbind(1):
+            for segment in of_level.argsort(descending=True, stable=True).tolist():
+                sizes[segment] *= 2
+                found.append(tuple(sizes))
+        return found
+
+    @torch.no_grad()
+    def share_bits(self, distortion: Callable[[Sequence[int]], Tensor]) -> None:
+        self.distortion.copy_(distortion((1, *self.sizes)))
 
     def _level(self, size: int) -> int:
         return size.bit_length() - 1
