@@ -15,10 +15,11 @@ from wire.manifest import MANIFEST, Manifest, parse_manifest
 
 MODELS = Path(__file__).parent.parent.parent / "models"
 
-FIXED, SINGLE = "fixed", "single-rate"
+FIXED, LONG_FIXED, SINGLE = "fixed", "long-fixed", "single-rate"
 NAMES = {
     "fixed": "fixed-rate VQ-VAE, one model a rate",
     "single-rate": "fixed-rate VQ-VAE, the best one alone",
+    "long-fixed": "fixed-rate VQ-VAE, one model a rate, each as long as long ones",
     "lbg": "LBG on the unquantised network, one codebook a rate",
     "single-rate lbg": "LBG on the unquantised network, the best one alone",
     "residual": "residual VQ-VAE",
@@ -96,10 +97,10 @@ def families(results: dict[str, dict[str, Any]]) -> list[Family]:
         profile, variant, seed = name.split("/")
         if variant in CODECS or variant in IDEAS or variant in GENERATORS:
             continue
-        kind, _, level = (variant, "", "") if variant in NAMES else variant.partition("-")
+        kind, _, level = (variant, "", "") if variant in NAMES else variant.rpartition("-")
         rates = rates_of(result)
         found[profile, kind][int(seed)] |= rates
-        if level:
+        if level and kind != LONG_FIXED:
             found[profile, SINGLE if kind == FIXED else f"{SINGLE} {kind}"][int(seed)] |= rates
     order = list(NAMES)
     rows = []
@@ -107,6 +108,19 @@ def families(results: dict[str, dict[str, Any]]) -> list[Family]:
         seeds = {seed: r for seed, r in sorted(found[profile, family].items()) if len(r) >= MAX_LEVEL}
         rows += [Family(profile, family, seeds)] if seeds else []
     return rows
+
+
+def gaps(all_families: list[Family], family: Family) -> tuple[float | None, float | None]:
+    """S1 of the fixed-rate models less the family's: of those as the table has them, and of those of equal epochs.
+
+    Negative where the family is better; None of fixed rates themselves, and where there are none to compare with.
+    """
+    if family.family in (FIXED, LONG_FIXED):
+        return None, None
+    s1 = {f.family: mean(f.scenario("S1")) for f in all_families if f.profile == family.profile}
+    equal = LONG_FIXED if family.family.startswith("long-") else FIXED
+    found = [s1[fixed] - s1[family.family] if fixed in s1 else None for fixed in (FIXED, equal)]
+    return found[0], found[1]
 
 
 def mixed_against_identical(results: dict[str, dict[str, Any]], profile: str, kind: str = "") -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 A row is PROFILE/VARIANT/SEED, for example imagewoof64-compact/nested/0 or cifar100-paper-d2/fixed-3/1.
 A profile is a recipe; a variant changes what its name says and nothing else. All variants of a
-profile share stage 1 and, but for long-FAMILY, have the same number of epochs after it.
+profile share stage 1 and, but for long-…, have the same number of epochs after it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ RESULTS = Path(__file__).parent / "results"
 
 CODECS = ("webp", "jpeg", "avif")
 LONG = 2.5
-"""long-FAMILY has so many times the epochs: about the minutes of the eight fixed-rate models together."""
+"""long-FAMILY has so many times the epochs, about the minutes of the eight fixed-rate models together.
+
+Each long-fixed-LEVEL has as many, too.
+"""
 PICTURED = ("progressive", "nested")
 GENERATORS: dict[str, dict[str, dict[str, Any]]] = {
     name: {
@@ -113,12 +116,13 @@ def _changes(variant: str, name: str, epochs: int) -> dict[str, dict[str, Any]]:
     if variant in CODECS:
         return {}
     kind, _, level = variant.partition("-")
-    if kind == "long" and level in FAMILIES:
+    if kind == "long" and (level in FAMILIES or level.startswith("fixed-")):
         return {**_changes(level, name, epochs), "stage3": {"epochs": round(LONG * epochs)}}
     if kind in ("fixed", "lbg") and level.isdecimal():
         one_rate = {"codebook": {"family": "fixed", "max_level": int(level), "eta": 0.0}}
         return one_rate if kind == "fixed" else {**one_rate, "stage3": {"epochs": 0}}
-    known = ", ".join((*FAMILIES, "long-FAMILY", *JOINT, *GENERATORS, "fixed-LEVEL", "lbg-LEVEL", *CODECS, *ABLATIONS))
+    by_level = ("fixed-LEVEL", "long-fixed-LEVEL", "lbg-LEVEL")
+    known = ", ".join((*FAMILIES, "long-FAMILY", *JOINT, *GENERATORS, *by_level, *CODECS, *ABLATIONS))
     raise RecipeError(f"There is no row {name!r}; its variant is one of {known}.")
 
 

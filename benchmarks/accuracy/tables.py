@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from artoveq.scenarios import KAPPA, MAX_LEVEL, points_by_rate
-from benchmarks.accuracy.results import FIXED, NAMES, families, mixed_against_identical, shipped
+from benchmarks.accuracy.results import NAMES, families, gaps, mixed_against_identical, shipped
 from benchmarks.accuracy.rows import CODECS, IDEAS, PROFILES
 
 console = Console(width=150)
@@ -24,19 +24,19 @@ def percent(value: float | None, digits: int = 1) -> str:
 def print_table1(results: dict[str, dict[str, Any]]) -> None:
     """Expected top-1 under the three dynamic channels, one row a family, beside the paper's."""
     paper = json.loads((PROFILES.parent / "paper.json").read_text())
-    table = Table("profile", "family", "seeds", *KAPPA, "gap to fixed, S1", "paper S1", "paper's gap", title="Top-1, %")
+    heads = ("gap to fixed, S1", "at equal epochs", "paper S1", "paper's gap")
+    table = Table("profile", "family", "seeds", *KAPPA, *heads, title="Top-1, %")
     all_families = families(results)
-    fixed = {f.profile: mean(f.scenario("S1")) for f in all_families if f.family == FIXED}
     for f in all_families:
         spread = stdev(f.scenario("S1")) if len(f.seeds) > 1 else None
         s1 = percent(mean(f.scenario("S1")), 2) + (f" ± {percent(spread, 2)}" if spread is not None else "")
         others = [percent(mean(f.scenario(name)), 2) for name in ("S2", "S3")]
-        gap = fixed[f.profile] - mean(f.scenario("S1")) if f.profile in fixed and f.family != FIXED else None
+        gap, of_equal = gaps(all_families, f)
         theirs = paper.get(f.profile, {}).get(f.family, {}).get("S1")
         their_gap = paper["gaps"].get(f.profile, {}).get(f.family)
         table.add_row(
-            f.profile, NAMES[f.family], str(len(f.seeds)), s1, *others, percent(gap, 2), percent(theirs),
-            percent(their_gap, 2),
+            f.profile, NAMES[f.family], str(len(f.seeds)), s1, *others, percent(gap, 2), percent(of_equal, 2),
+            percent(theirs), percent(their_gap, 2),
         )  # fmt: skip
     console.print(table)
     console.print(

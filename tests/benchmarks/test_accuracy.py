@@ -19,7 +19,7 @@ from benchmarks.accuracy.cascade import Stages, best_within, runs
 from benchmarks.accuracy.codecs import OPTIONS, POINTS, compress
 from benchmarks.accuracy.curve import curve
 from benchmarks.accuracy.figures import draw
-from benchmarks.accuracy.results import families, mixed_against_identical, read
+from benchmarks.accuracy.results import families, gaps, mixed_against_identical, read
 from benchmarks.accuracy.rows import PROFILES, recipe_of
 from tests.conftest import PICTURES, ROOT
 from tests.edge_client.models import headed_like, shipped_like
@@ -141,6 +141,22 @@ def test_rows_of_one_rate_become_one_family() -> None:
     assert found["nested"]["S1"] == pytest.approx(0.625)
     assert found["fixed"]["S2"] < found["fixed"]["S1"] < found["fixed"]["S3"]
     assert found["single-rate"]["S1"] < found["fixed"]["S1"]
+
+
+def test_long_families_are_compared_with_fixed_rates_of_as_many_epochs() -> None:
+    results = {f"p/fixed-{l}/0": row("", {(l,): 0.7}) for l in range(1, 9)}
+    results |= {f"p/long-fixed-{l}/0": row("", {(l,): 0.8}) for l in range(1, 9)}
+    results |= {f"p/{kind}nested/0": row("", {(l,): 0.75 for l in range(1, 9)}) for kind in ("", "long-")}
+    found = families(results)
+    shown = {family.family: gaps(found, family) for family in found}
+    assert shown["nested"] == pytest.approx((-0.05, -0.05))
+    assert shown["long-nested"] == pytest.approx((-0.05, 0.05))
+    assert shown["fixed"] == shown["long-fixed"] == (None, None)
+
+
+def test_long_rows_of_one_rate_have_the_epochs_of_long_families() -> None:
+    recipe, family = recipe_of("imagewoof64-compact/long-fixed-3/1"), recipe_of("imagewoof64-compact/long-nested/1")
+    assert recipe.stage3 == family.stage3 and recipe.codebook.family == "fixed" and recipe.codebook.max_level == 3
 
 
 def test_mixed_is_compared_with_the_highest_level_that_fits() -> None:
