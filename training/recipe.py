@@ -31,6 +31,11 @@ def _member_of(registry: Mapping[str, Any]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _left_out(value: object) -> bool:
+    """Settings that came later are no part of a recipe's key where they are left out: older checkpoints go on."""
+    return value is None
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -76,8 +81,10 @@ class CodebookRecipe(_Strict):
 
 
 class TeacherRecipe(_Strict):
-    """A larger view of the same crop, through the uncut pretrained network with a fitted linear head."""
+    """A larger view of the same crop, through an uncut pretrained network with a fitted linear head."""
 
+    network: Annotated[str, _member_of(BACKBONES)] | None = Field(None, exclude_if=_left_out)
+    """A backbone's name; the recipe's own if left out."""
     view: int = Field(160, ge=32)
     weight: float = Field(0.7, ge=0, le=1)
     temperature: float = Field(2.0, gt=0)
@@ -165,6 +172,11 @@ class Recipe(_Strict):
         return self
 
     @property
+    def teaches(self) -> str | None:
+        """The backbone that the teacher is, uncut."""
+        return (self.teacher.network or self.network.backbone) if self.teacher else None
+
+    @property
     def view(self) -> int:
         """Side at which crops are sampled: the teacher's view, or the network's own input."""
         return self.teacher.view if self.teacher else self.picture
@@ -172,8 +184,7 @@ class Recipe(_Strict):
     def views_key(self) -> str:
         """What the training views depend on."""
         keys = ("dataset", "picture", "seed", "crop", "hold_out_every", "views", "teacher")
-        teacher = self.network.backbone if self.teacher else None
-        return _digest({**self.model_dump(mode="json", include=set(keys)), "backbone": teacher})
+        return _digest({**self.model_dump(mode="json", include=set(keys)), "backbone": self.teaches})
 
     def stage1_key(self) -> str:
         """What stage 1 depends on; recipes that differ in the codebook alone share it."""

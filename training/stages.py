@@ -37,10 +37,10 @@ def train(recipe: Recipe, split: Split, runs: Path, *, weights_file: str | None,
     """
     torch.manual_seed(recipe.seed)
     pretrained = recipe.network.weights == "imagenet"
-    wanted = pretrained or recipe.teacher is not None
-    weights = BACKBONES[recipe.network.backbone].pretrained(weights_file) if wanted else None
-    views = make_views(recipe, split, runs, weights, device)
-    train_on(recipe, views, len(split.classes), runs, weights if pretrained else None)
+    weights = BACKBONES[recipe.network.backbone].pretrained(weights_file) if pretrained else None
+    taught_by = BACKBONES[recipe.teaches].pretrained(weights_file) if recipe.teaches else None
+    views = make_views(recipe, split, runs, taught_by, device)
+    train_on(recipe, views, len(split.classes), runs, weights)
 
 
 def train_on(recipe: Recipe, views: Views, classes: int, runs: Path, weights: dict[str, Tensor] | None) -> RateModel:

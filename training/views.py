@@ -116,9 +116,9 @@ def make_views(
     side = max(recipe.view, round(recipe.view / recipe.crop[0] * 0.75))
     data, held = Resident.load(kept, side, device), Resident.load(watched, side, device)
     teacher = None
-    if recipe.teacher is not None:
+    if recipe.teaches is not None:
         assert weights is not None
-        teacher = Teacher(BACKBONES[recipe.network.backbone], weights, device)
+        teacher = Teacher(BACKBONES[recipe.teaches], weights, device)
     made = [_views(data, recipe, recipe.crop, teacher, f"views {k + 1} of {recipe.views}") for k in range(recipe.views)]
     plain, plain_features = _views(held, recipe, None, teacher, "held-out pictures")
     pictures, logits = torch.stack([view for view, _ in made]), None

@@ -34,10 +34,10 @@ def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file:
     for name in names:
         recipe, variant, classes = recipe_of(name), name.split("/")[1], len(train.classes)
         backbone, key = recipe.network.backbone, recipe.views_key()
-        if backbone not in pretrained:
-            pretrained[backbone] = BACKBONES[backbone].pretrained(weights_file)
+        for needed in {backbone, recipe.teaches or backbone} - pretrained.keys():
+            pretrained[needed] = BACKBONES[needed].pretrained(weights_file)
         if key not in made:
-            views = make_views(recipe, train, runs, pretrained[backbone], device)
+            views = make_views(recipe, train, runs, pretrained[recipe.teaches or backbone], device)
             made = {key: (views, test_batches(test, recipe.picture, device))}
         views, batches = made[key]
         weights = pretrained[backbone] if recipe.network.weights == "imagenet" else None

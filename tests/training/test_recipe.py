@@ -52,7 +52,7 @@ def test_recipes_that_differ_in_the_codebook_alone_share_stage_1() -> None:
         (
             "[codebook]",
             '[network]\nbackbone = "vgg"\n[codebook]',
-            "network.backbone: .*one of mobilenet_v2, vqvae, not 'vgg'",
+            "network.backbone: .*one of mobilenet_v2, efficientnet-lite2, vqvae, not 'vgg'",
         ),
         ("[codebook]", "[network]\ncut = 18\n[codebook]", "network.cut = 18 must be from 2 to 17"),
         ("[codebook]", "[network]\nstrides = [2]\n[codebook]", "strides has 1 values; MobileNetV2 has 6 stages"),

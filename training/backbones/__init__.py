@@ -6,6 +6,7 @@ A new backbone is one file with a `Backbone`, and one line here.
 from __future__ import annotations
 
 from training.backbones.base import Backbone, Normalise
+from training.backbones.efficientnet_lite import EfficientNetLite2
 from training.backbones.mobilenet_v2 import MobileNetV2Backbone
 from training.backbones.vqvae import VqVae
 
@@ -13,5 +14,6 @@ __all__ = ["BACKBONES", "Backbone", "Normalise"]
 
 BACKBONES: dict[str, Backbone] = {
     "mobilenet_v2": MobileNetV2Backbone(),
+    "efficientnet-lite2": EfficientNetLite2(),
     "vqvae": VqVae(),
 }
