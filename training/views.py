@@ -157,6 +157,6 @@ def _batches(count: int, device: torch.device) -> list[Tensor]:
 
 
 def precision(device: torch.device, *, dense: bool = False) -> torch.autocast:
-    """bfloat16 on a GPU; on a CPU where convolutions are dense and it has matrix units, else it gains nothing."""
-    gains = dense and bool(torch.cpu._is_amx_tile_supported())
+    """bfloat16 on a GPU; on a CPU where convolutions are dense and it multiplies so, else it gains nothing."""
+    gains = dense and bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or gains)

@@ -28,7 +28,7 @@ class Backbone(ABC):
     gives = "features"
     """What the server half gives: "features" (B, F), or "a picture" (B, F, S, S)."""
     dense = False
-    """Whether its convolutions are dense: then a CPU with matrix units trains it twice as fast in bfloat16."""
+    """Whether its convolutions are dense: then a CPU that multiplies in bfloat16 trains it twice as fast so."""
 
     @abstractmethod
     def channels(self, network: NetworkRecipe) -> int:
