@@ -1,6 +1,5 @@
 """The protocol over HTTP: JSON, or JSON with the tensors' bytes behind it (its extension for binary data)."""
 
-import asyncio
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Annotated, Any
@@ -9,7 +8,6 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from starlette.requests import ClientDisconnect
 
 from inference_server.deployment import Deployment
 from inference_server.model import Model
@@ -17,7 +15,7 @@ from inference_server.open_inference.inference import Asked, about_server, infer
 from inference_server.open_inference.tensors import BYTES, Tensor, TensorError, from_raw, from_values, to_raw
 from inference_server.rest import problems
 from inference_server.rest.identity import Known
-from inference_server.uploads import Upload, UploadTooSlow
+from inference_server.rest.received import parsed, received
 from wire.exceptions import ArtoveqError, ModelMismatch
 
 LENGTH = "Inference-Header-Content-Length"
@@ -35,12 +33,9 @@ class Refusing(APIRoute):
             try:
                 return await handle(request)
             except ArtoveqError as error:
-                answer = problems.problem_of(error)
+                return problems.problem_of(error, error=True)
             except RequestValidationError:
-                answer = problems.problem(problems.VALUE_IMPOSSIBLE, f"{LENGTH} is a whole number.")
-            found = json.loads(bytes(answer.body))
-            headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
-            return JSONResponse({"error": found["detail"], **found}, answer.status_code, headers, problems.MEDIA_TYPE)
+                return problems.problem(problems.VALUE_IMPOSSIBLE, f"{LENGTH} is a whole number.", error=True)
 
         return refusing
 
@@ -87,12 +82,7 @@ def open_inference_routes(deployment: Deployment) -> APIRouter:
         json_bytes: Annotated[int | None, Header(alias=LENGTH, ge=0)] = None,
     ) -> Response:
         model = model_of(deployment, name, version)
-        with deployment.uploads.one(caller.name) as upload:
-            try:
-                await asyncio.wait_for(_read(request, upload), deployment.settings.upload_seconds)
-            except asyncio.TimeoutError:
-                raise UploadTooSlow(deployment.settings.upload_seconds) from None
-            body = upload.file()
+        async with received(deployment, caller.name, request) as body:
             said = _json(body if json_bytes is None else body[:json_bytes])
             asked = _asked(said, b"" if json_bytes is None else body[json_bytes:])
             found = await infer(deployment, caller, model, asked)
@@ -101,19 +91,14 @@ def open_inference_routes(deployment: Deployment) -> APIRouter:
     return router
 
 
-async def _read(request: Request, upload: Upload) -> None:
-    try:
-        async for chunk in request.stream():
-            upload.add(chunk)
-    except ClientDisconnect:  # nobody reads the answer
-        raise TensorError("The request was cut short.") from None
-
-
 def _json(text: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(text)
-    except (ValueError, RecursionError):
-        raise TensorError("The body is no JSON; with tensors' bytes behind it, a header says how long it is.") from None
+        said = parsed(text)
+    except ValueError as error:
+        raise TensorError(
+            f"The body is no JSON that is read here ({error}); with tensors' bytes behind it, a header says how long "
+            "it is."
+        ) from None
     if not isinstance(said, dict) or not all(
         isinstance(said.get(key, []), list) and all(isinstance(one, dict) for one in said.get(key, []))
         for key in ("inputs", "outputs")

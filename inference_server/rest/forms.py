@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from email.message import Message
 from email.parser import BytesHeaderParser
 
+from inference_server.rest.received import parsed
 from wire.exceptions import PictureError
 
 FIELD = "picture"
 """Its name in a form, and in JSON."""
+MOST_PARTS, MOST_HEAD_BYTES = 16, 4096
+"""Of a form, which is searched no further, and of what a part says of itself."""
 
 
 class FormError(PictureError):
@@ -36,18 +38,17 @@ def picture_in(content_type: str, body: bytes) -> bytes:
 
 def _json(body: bytes) -> bytes:
     try:
-        found = json.loads(body)[FIELD]
+        found = parsed(body)[FIELD]
         return base64.b64decode(found, validate=True)
-    except (ValueError, TypeError, KeyError, binascii.Error, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, binascii.Error) as error:
         raise FormError(f'The JSON has no picture; send {{"{FIELD}": "its file in base64"}}.') from error
 
 
 def _part(body: bytes, boundary: str) -> bytes:
-    for part in (b"\r\n" + body).split(b"\r\n--" + boundary.encode())[1:]:
-        head, found, data = part.partition(b"\r\n\r\n")
-        if (
-            found
-            and BytesHeaderParser().parsebytes(head.lstrip()).get_param("name", header="content-disposition") == FIELD
-        ):
-            return data
+    end = b"\r\n--" + boundary.encode()
+    for part in (b"\r\n" + body).split(end, MOST_PARTS + 1)[1 : MOST_PARTS + 1]:
+        end_of_head = part.find(b"\r\n\r\n", 0, MOST_HEAD_BYTES)
+        head = BytesHeaderParser().parsebytes(part[: max(0, end_of_head)].lstrip())
+        if end_of_head >= 0 and head.get_param("name", header="content-disposition") == FIELD:
+            return part[end_of_head + 4 :]
     raise FormError(f"The form has no picture; send it as the file {FIELD!r}.")

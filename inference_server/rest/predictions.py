@@ -1,6 +1,5 @@
 """A picture in, an answer out: at one operating point, or at several of them, each better than the one before."""
 
-import asyncio
 import time
 from base64 import b64decode
 from collections.abc import AsyncIterator
@@ -8,7 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
-from starlette.requests import ClientDisconnect
 
 from inference_server.access import Caller
 from inference_server.answers import answer_message
@@ -33,8 +31,8 @@ from inference_server.rest.events import MEDIA_TYPE, RETRY, event, schema
 from inference_server.rest.forms import picture_in
 from inference_server.rest.identity import Known
 from inference_server.rest.problems import NOT_ACCEPTABLE, NotAcceptable, body_of, kind_of
-from inference_server.uploads import Upload, UploadTooSlow
-from wire.exceptions import ArtoveqError, PictureError, PointError
+from inference_server.rest.received import received
+from wire.exceptions import ArtoveqError, PointError
 from wire.generated import remote_inference_pb2 as pb
 from wire.local_head import local_head_of
 from wire.manifest import Manifest
@@ -58,14 +56,9 @@ def prediction_routes(deployment: Deployment) -> APIRouter:
     router = APIRouter(tags=["predict"])
 
     async def body(request: Request, caller: Known) -> AsyncIterator[bytes]:
-        """The picture in the request; what is longer, or comes too late, is not read to its end."""
-        seconds = deployment.settings.upload_seconds
-        with deployment.uploads.one(caller.name) as upload:
-            try:
-                await asyncio.wait_for(_read(request, upload), seconds)
-            except asyncio.TimeoutError:
-                raise UploadTooSlow(seconds) from None
-            yield picture_in(request.headers.get("content-type", ""), upload.file())
+        """The picture in the request."""
+        async with received(deployment, caller.name, request) as found:
+            yield picture_in(request.headers.get("content-type", ""), found)
 
     Body = Annotated[bytes, Depends(body)]  # noqa: N806
 
@@ -155,16 +148,6 @@ def prediction_routes(deployment: Deployment) -> APIRouter:
                 return
 
     return router
-
-
-async def _read(request: Request, upload: Upload) -> None:
-    announced = request.headers.get("content-length", "")
-    upload.expect(int(announced) if announced.isdecimal() else 0)
-    try:
-        async for chunk in request.stream():
-            upload.add(chunk)
-    except ClientDisconnect:  # nobody reads the answer
-        raise PictureError("The picture file was cut short.") from None
 
 
 async def _encoded(model: Model, caller: str, picture: bytes, point: int) -> Indices:

@@ -100,16 +100,17 @@ def body_of(kind: Kind, detail: str) -> dict[str, Any]:
     return {"type": kind.type, "title": kind.title, "status": kind.status, "detail": detail}
 
 
-def problem(kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """An answer that says so."""
-    return JSONResponse(body_of(kind, detail), kind.status, headers, MEDIA_TYPE)
+def problem(kind: Kind, detail: str, headers: Mapping[str, str] | None = None, *, error: bool = False) -> JSONResponse:
+    """An answer that says so; with `error`, under that name too, where clients of other protocols look."""
+    body = body_of(kind, detail)
+    return JSONResponse({"error": detail, **body} if error else body, kind.status, headers, MEDIA_TYPE)
 
 
-def problem_of(error: ArtoveqError) -> JSONResponse:
+def problem_of(found: ArtoveqError, *, error: bool = False) -> JSONResponse:
     """An error as an answer."""
-    kind, headers = kind_of(error), {}
+    kind, headers = kind_of(found), {}
     if kind is TOKEN_WANTED:
         headers["WWW-Authenticate"] = "Bearer"
     if kind in (OVERLOADED, STOPPING):
-        headers["Retry-After"] = str(max(1, ceil(error.retry_after)) if isinstance(error, ServerOverloaded) else 1)
-    return problem(kind, shown(str(error)), headers)
+        headers["Retry-After"] = str(max(1, ceil(found.retry_after)) if isinstance(found, ServerOverloaded) else 1)
+    return problem(kind, shown(str(found)), headers, error=error)

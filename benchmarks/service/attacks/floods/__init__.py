@@ -27,5 +27,6 @@ FLOODS: dict[str, Flood] = {
         known.viewers,
         pictures.pixels,
         pictures.slow_pictures,
+        pictures.bodies,
     )
 }

@@ -1,4 +1,4 @@
-"""Pictures that cost the server more than they cost to make."""
+"""Pictures, and bodies around them, that cost the server more than they cost to make."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import contextlib
 import io
 import itertools
 import re
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -17,7 +19,11 @@ from wire.generated import remote_inference_pb2 as pb
 
 SERVICE = "/artoveq.v1.RemoteInferenceService"
 CALLERS = 16
-HEAD = "POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n"
+HEAD = (
+    "POST {} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n"
+)
+PREDICTIONS = "/v1/predictions"
+BODY_BYTES = 2**21
 HUGE_SIDE, SIDE = 7000, 3464
 """Of 49 megapixels; of just under 12."""
 
@@ -36,8 +42,31 @@ async def pixels(target: Target) -> None:
 
 async def slow_pictures(target: Target) -> None:
     """Pictures of just under 12 megapixels, in the forms that take longest to decode, over HTTP."""
-    files = [_webp(SIDE), _png(SIDE), _jpeg(SIDE)]
-    requests = itertools.cycle([HEAD.format(target.token, len(file)).encode() + file for file in files])
+    await _post(target, [(PREDICTIONS, "image/png", file) for file in (_webp(SIDE), _png(SIDE), _jpeg(SIDE))])
+
+
+async def bodies(target: Target) -> None:
+    """Forms of many parts and of long heads, and JSON of many values, to each path that reads such."""
+    form, json = "multipart/form-data; boundary=b", "application/json"
+    parts, heads = b"\r\n--b\r\n\r\n", b"a:b\r\n"
+    objects, numbers = b'{"a":{}},', b"1,"
+    infer = f"/v2/models/{Path(target.model).name}/infer"
+    await _post(
+        target,
+        [
+            (PREDICTIONS, form, parts * (BODY_BYTES // len(parts))),
+            (PREDICTIONS, form, parts[2:7] + heads * (BODY_BYTES // len(heads))),
+            (PREDICTIONS, json, b"[%s1]" % (objects * (BODY_BYTES // len(objects)))),
+            (infer, json, b'{"inputs": [{"data": [%s1]}]}' % (numbers * (BODY_BYTES // len(numbers)))),
+        ],
+    )
+
+
+async def _post(target: Target, posted: Sequence[tuple[str, str, bytes]]) -> None:
+    """Path, type and body in turn, by many callers."""
+    requests = itertools.cycle(
+        [HEAD.format(path, target.token, kind, len(body)).encode() + body for path, kind, body in posted]
+    )
 
     async def one() -> None:
         while not target.over:

@@ -1,0 +1,62 @@
+"""Bodies of requests: read in time and within limits, and JSON that holds the event loop for milliseconds at most."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from inference_server.deployment import Deployment
+from inference_server.uploads import Upload, UploadTooSlow
+from wire.exceptions import PictureError
+
+MOST_VALUES = 2**16
+"""Of a JSON body. A long text is read at once, but so many megabytes of small values would take seconds."""
+
+
+@contextlib.asynccontextmanager
+async def received(deployment: Deployment, caller: str, request: Request) -> AsyncIterator[bytes]:
+    """The request's body, which counts among the caller's uploads until the block ends.
+
+    Raises:
+        UploadTooLarge: if it is longer than a file may be; it is not read to its end.
+        UploadTooSlow: if it comes too late.
+        ServerOverloaded: if too much is arriving.
+        PictureError: if the caller has hung up.
+    """
+    seconds = deployment.settings.upload_seconds
+    with deployment.uploads.one(caller) as upload:
+        try:
+            await asyncio.wait_for(_read(request, upload), seconds)
+        except asyncio.TimeoutError:
+            raise UploadTooSlow(seconds) from None
+        yield upload.file()
+
+
+async def _read(request: Request, upload: Upload) -> None:
+    announced = request.headers.get("content-length", "")
+    upload.expect(int(announced) if announced.isdecimal() else 0)
+    try:
+        async for chunk in request.stream():
+            upload.add(chunk)
+    except ClientDisconnect:  # nobody reads the answer
+        raise PictureError("The request was cut short.") from None
+
+
+def parsed(text: bytes) -> Any:
+    """What the JSON says.
+
+    Raises:
+        ValueError: if it is none, is nested too deeply, or has too many values.
+    """
+    if text.count(b",") + text.count(b"[") + text.count(b"{") > MOST_VALUES:
+        raise ValueError(f"has more than {MOST_VALUES:,} values")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
