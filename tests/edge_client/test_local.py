@@ -106,13 +106,13 @@ def test_it_stands_at_the_deadline_and_the_link_is_known_to_be_slow() -> None:
 
 def test_it_stands_where_nobody_answers_with_the_reason() -> None:
     async def what(client: AsyncClient, server: Server) -> None:
-        assert client._connection is not None
-        await client._connection.close()
+        assert client._session._connection is not None
+        await client._session._connection.close()
 
         async def nobody(channel: object) -> None:
             raise ServerUnavailable("Nobody answers.")
 
-        client._open = nobody  # type: ignore[method-assign, assignment]
+        client._session._open = nobody  # type: ignore[method-assign, assignment]
         result = await client.predict(PICTURE, budget=0.2)
         assert result.local and str(result.error) == "Nobody answers."
         assert result.as_record()["unanswered"] == "Nobody answers."
@@ -122,15 +122,15 @@ def test_it_stands_where_nobody_answers_with_the_reason() -> None:
 
 def test_a_connection_is_waited_for_until_the_deadline_and_opens_for_those_to_come() -> None:
     async def what(client: AsyncClient, server: Server) -> None:
-        assert client._connection is not None
-        await client._connection.close()
-        opened = client._open
+        assert client._session._connection is not None
+        await client._session._connection.close()
+        opened = client._session._open
 
         async def slowly(channel: Any) -> Connection:
             await asyncio.sleep(1)
             return await opened(channel)
 
-        client._open = slowly  # type: ignore[method-assign, assignment]
+        client._session._open = slowly  # type: ignore[method-assign, assignment]
         began = asyncio.get_running_loop().time()
         result = await client.predict(PICTURE, budget=0.2)
         assert result.local and "within the budget" in str(result.error)
