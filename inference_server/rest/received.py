@@ -11,10 +11,13 @@ from typing import Any
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from inference_server.access.turns import Turns
 from inference_server.deployment import Deployment
 from inference_server.uploads import Upload, UploadTooSlow
 from wire.exceptions import PictureError
 
+RECEIVED_S = 2.5e-9
+"""That a byte of a body takes of the event loop, about, on one core of a small machine."""
 MOST_VALUES = 2**16
 """Of a JSON body. A long text is read at once, but so many megabytes of small values would take seconds."""
 
@@ -22,6 +25,8 @@ MOST_VALUES = 2**16
 @contextlib.asynccontextmanager
 async def received(deployment: Deployment, caller: str, request: Request) -> AsyncIterator[bytes]:
     """The request's body, which counts among the caller's uploads until the block ends.
+
+    While others are about, it comes in as the caller's share of the event loop allows; the block begins in its turn.
 
     Raises:
         UploadTooLarge: if it is longer than a file may be; it is not read to its end.
@@ -32,18 +37,20 @@ async def received(deployment: Deployment, caller: str, request: Request) -> Asy
     seconds = deployment.settings.upload_seconds
     with deployment.uploads.one(caller) as upload:
         try:
-            await asyncio.wait_for(_read(request, upload), seconds)
+            await asyncio.wait_for(_read(deployment.access.turns, caller, request, upload), seconds)
         except asyncio.TimeoutError:
             raise UploadTooSlow(seconds) from None
         yield upload.file()
 
 
-async def _read(request: Request, upload: Upload) -> None:
+async def _read(turns: Turns, caller: str, request: Request, upload: Upload) -> None:
     announced = request.headers.get("content-length", "")
     upload.expect(int(announced) if announced.isdecimal() else 0)
     try:
         async for chunk in request.stream():
             upload.add(chunk)
+            turns.worked(caller, RECEIVED_S * len(chunk))
+            await turns.turn(caller)
     except ClientDisconnect:  # nobody reads the answer
         raise PictureError("The request was cut short.") from None
 
