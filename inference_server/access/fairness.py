@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-BURST_S = 0.02
+BURST_S = 0.01
 """How far ahead of its share a caller may be."""
 CALLERS_KEPT = 10_000
 """Callers that are remembered; the one unseen for longest is forgotten first."""
