@@ -19,6 +19,7 @@ from pathlib import Path
 
 from wire.artifact import Artifact, load_artifact
 from wire.exceptions import ArtifactError, SettingsError
+from wire.files import sync_folder, write_synced
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +78,12 @@ class ModelCache:
             scratch = Path(tempfile.mkdtemp(prefix=NEW, dir=self._folder))
             scratch.chmod(0o755)
             for name, data in files.items():
-                _write(scratch / name, data)
-            _sync(scratch)
+                write_synced(scratch / name, data)
+            sync_folder(scratch)
             if self.load(fingerprint) is None:  # else another process was faster
                 shutil.rmtree(folder, ignore_errors=True)
                 os.replace(scratch, folder)
-                _sync(self._folder)
+                sync_folder(self._folder)
         except OSError as error:
             raise ArtifactError(
                 f"The encoder could not be stored in {folder} ({error.strerror}); free some space, or set "
@@ -111,9 +112,9 @@ class ModelCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             for old in sorted(path.parent.iterdir(), key=lambda one: one.stat().st_mtime)[: 1 - MOST_SERVERS]:
                 old.unlink()
-            _write(fresh, json.dumps({"address": address, "fingerprint": fingerprint}).encode())
+            write_synced(fresh, json.dumps({"address": address, "fingerprint": fingerprint}).encode())
             os.replace(fresh, path)
-            _sync(path.parent)
+            sync_folder(path.parent)
         except OSError as error:
             log.warning("Which model %s serves cannot be remembered in %s (%s).", address, path, error.strerror)
 
@@ -136,19 +137,3 @@ class ModelCache:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Names of files are the folder's data, and reach the disk with it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from pathlib import Path
 
@@ -17,8 +19,11 @@ from inference_server.settings import Settings
 from inference_server.shared_answers import shared_answers
 from inference_server.streams.status import STOPPING
 from inference_server.uploads import Uploads
-from wire.exceptions import ServerUnavailable
+from inference_server.versions import KeptVersion, VersionsFile
+from wire.exceptions import ArtifactError, ArtoveqError, ServerUnavailable
 from wire.payload import Indices
+
+log = logging.getLogger(__name__)
 
 
 class Deployment:
@@ -35,7 +40,8 @@ class Deployment:
             most_of_caller=settings.caller_uploads,
         )
         self._memory = MemoryBudget(settings.picture_memory_bytes)
-        self.models = ModelRegistry([self.load(folder) for folder in settings.model])
+        self._versions = VersionsFile(settings.versions_file) if settings.versions_file else None
+        self.models = self._first_models()
         self.edges = Edges(settings.reporting_edges)
         self.shared_answers = shared_answers(settings)
         self.port = settings.port
@@ -44,6 +50,41 @@ class Deployment:
         self.leaving = False
         """The server is about to stop; still, it takes new work."""
         self.draining = False
+
+    def _first_models(self) -> ModelRegistry:
+        """Those of the settings, and those that were added; which edges get what they got before.
+
+        Raises:
+            ArtifactError, SettingsError: if what the settings name cannot be served.
+        """
+        models = [self.load(folder) for folder in self.settings.model]
+        if self._versions is None:
+            return ModelRegistry(models)
+        kept, here = self._versions.read(), {one.manifest.fingerprint for one in models}
+        for version in (version for name in kept.names for version in name.versions):
+            if version.fingerprint not in here:
+                try:
+                    models.append(self._added_before(version))
+                except ArtoveqError as error:
+                    log.error("The version %s is served no longer: %s", version.fingerprint, error)
+        registry = ModelRegistry(models)
+        registry.restore(kept)
+        return registry
+
+    def _added_before(self, version: KeptVersion) -> Model:
+        model = self.load(version.folder)
+        if model.manifest.fingerprint != version.fingerprint:
+            raise ArtifactError(f"{version.folder} holds another one now; add that one, or put this one back.")
+        return model
+
+    async def keep(self) -> None:
+        """Has the versions, as they are now, outlive the process.
+
+        Raises:
+            NotKept: if they cannot.
+        """
+        if self._versions is not None:
+            await asyncio.to_thread(self._versions.write, self.models.kept())
 
     def load(self, folder: Path) -> Model:
         """A model from its artifact's folder.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from inference_server.access.tokens import Caller, Tokens
 from inference_server.deployment import Deployment
 from inference_server.model import Model
+from inference_server.registry import ModelRegistry
 from inference_server.streams.streams import Streams
 from wire.exceptions import AccessDenied
 
@@ -26,7 +29,7 @@ class Management:
         self._deployment, self._streams = deployment, streams
         path = deployment.settings.admin_tokens_file
         self._admins = Tokens(path, now) if path else None
-        self._changing = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     def admin(self, authorization: str | None, now: float) -> Caller:
         """Who may change models, from the value of an `authorization` header.
@@ -45,42 +48,47 @@ class Management:
         Raises:
             ArtifactError: if it is no artifact.
             VersionInUse: if it is served already.
+            NotKept: as every change here, if it would not outlive the process.
         """
-        async with self._changing:
+        async with self._lock:
             model = await asyncio.to_thread(self._deployment.load, folder)
             try:
-                self._deployment.models.add(model)
+                async with self._change() as models:
+                    models.add(model)
             except BaseException:
                 await model.stop()
                 raise
         log.info("The model %s has a version %s.", model.manifest.name, model.manifest.fingerprint)
         return model
 
-    def promote(self, fingerprint: str, share: float) -> Model:
+    async def promote(self, fingerprint: str, share: float) -> Model:
         """Gives a version to this share of the edges, 1: to all.
 
         Raises:
             ModelMismatch: if it is not served.
             VersionInUse: if it is current already.
         """
-        model = self._deployment.models.of_fingerprint(fingerprint)
-        self._deployment.models.rollout(model).promote(fingerprint, share)
+        async with self._lock, self._change() as models:
+            model = models.of_fingerprint(fingerprint)
+            models.rollout(model).promote(fingerprint, share)
         self._streams.follow()
         log.info("%g of the edges get %s of %s.", share, fingerprint, model.manifest.name)
         return model
 
-    def roll_back(self, name: str) -> Model:
+    async def roll_back(self, name: str) -> Model:
         """Ends a canary; or goes back to what was current before. Gives what is current then.
 
         Raises:
             ModelMismatch: if there is no such name.
             VersionInUse: if nothing was current before.
         """
-        rollout = self._deployment.models.rollout(self._deployment.models.named(name))
-        rollout.roll_back()
+        async with self._lock, self._change() as models:
+            rollout = models.rollout(models.named(name))
+            rollout.roll_back()
+            model = models.of_fingerprint(rollout.current)
         self._streams.follow()
         log.info("%s is back at %s.", rollout.name, rollout.current)
-        return self._deployment.models.of_fingerprint(rollout.current)
+        return model
 
     async def remove(self, fingerprint: str) -> Model:
         """Ends the streams of a version that edges do not get any more, then unloads it.
@@ -89,8 +97,16 @@ class Management:
             ModelMismatch: if it is not served.
             VersionInUse: if edges get it.
         """
-        model = self._deployment.models.remove(fingerprint)
+        async with self._lock, self._change() as models:
+            model = models.remove(fingerprint)
         await self._streams.end_of(model, self._deployment.settings.drain_seconds)
         await model.stop()
         log.info("%s has no version %s any more.", model.manifest.name, fingerprint)
         return model
+
+    @asynccontextmanager
+    async def _change(self) -> AsyncIterator[ModelRegistry]:
+        """What is done to the models within is kept, or has not been done."""
+        with self._deployment.models.change():
+            yield self._deployment.models
+            await self._deployment.keep()

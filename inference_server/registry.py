@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 
 from inference_server.model import Model
 from inference_server.rollout import Rollout, VersionInUse
+from inference_server.versions import Kept, KeptName, KeptVersion
 from wire.exceptions import ModelMismatch, SettingsError
 
 
@@ -92,3 +95,33 @@ class ModelRegistry:
         model = self.of_fingerprint(fingerprint)
         self.rollout(model).remove(fingerprint)
         return self._models.pop(fingerprint)
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """What is done within; where that ends in an error, all is as it was."""
+        before = dict(self._models), deepcopy(self._rollouts)
+        try:
+            yield
+        except BaseException:
+            self._models, self._rollouts = before
+            raise
+
+    def kept(self) -> Kept:
+        """As it is to be again after a restart."""
+        return Kept(names=[self._kept(one) for one in self._rollouts.values()])
+
+    def _kept(self, rollout: Rollout) -> KeptName:
+        folders = {one: self._models[one].artifact.folder.absolute() for one in rollout.versions}
+        return KeptName(
+            name=rollout.name,
+            versions=[KeptVersion(fingerprint=one, folder=folder) for one, folder in folders.items()],
+            chosen=rollout.chosen,
+            canary=rollout.canary or None,
+            share=rollout.canary_share,
+        )
+
+    def restore(self, kept: Kept) -> None:
+        """Which versions edges get, as it was kept; of those that are here."""
+        for one in kept.names:
+            if rollout := self._rollouts.get(one.name):
+                rollout.restore(one.chosen, one.canary or "", one.share)

@@ -16,7 +16,8 @@ class Rollout:
 
     def __init__(self, name: str, first: str) -> None:
         self.name, self.versions = name, [first]
-        self._chosen = [first]
+        self.chosen = [first]
+        """Those that have been current, the one that is last: what a rollback goes back through."""
         self.canary = ""
         """Empty: there is none."""
         self.canary_share = 0.0
@@ -24,7 +25,7 @@ class Rollout:
     @property
     def current(self) -> str:
         """Of all edges that do not get the canary."""
-        return self._chosen[-1]
+        return self.chosen[-1]
 
     def share(self, version: str) -> float:
         """Of the edges, how many get it."""
@@ -47,7 +48,7 @@ class Rollout:
             VersionInUse: if it is current already, and shall be a canary.
         """
         if share >= 1:
-            self._choose([*self._chosen, version])
+            self._choose([*self.chosen, version])
             self.canary, self.canary_share = "", 0.0
         elif version == self.current:
             raise VersionInUse(f"This version of {self.name} is current: all edges have it; promote another one.")
@@ -62,8 +63,8 @@ class Rollout:
         """
         if self.canary:
             self.canary, self.canary_share = "", 0.0
-        elif len(self._chosen) > 1:
-            self._chosen.pop()
+        elif len(self.chosen) > 1:
+            self.chosen.pop()
         else:
             raise VersionInUse(f"Nothing of {self.name} was current before, so there is nothing to go back to.")
 
@@ -76,11 +77,17 @@ class Rollout:
         if version in (self.current, self.canary):
             raise VersionInUse(f"Edges get this version of {self.name}; promote another one, or roll it back, first.")
         self.versions.remove(version)
-        self._choose([one for one in self._chosen if one != version])
+        self._choose([one for one in self.chosen if one != version])
+
+    def restore(self, chosen: list[str], canary: str, share: float) -> None:
+        """What was decided once, as far as those versions are there."""
+        self._choose([one for one in chosen if one in self.versions] or self.versions[:1])
+        if canary in self.versions and canary != self.current:
+            self.canary, self.canary_share = canary, share
 
     def _choose(self, chosen: list[str]) -> None:
         """Each current version once behind itself."""
-        self._chosen = [one for before, one in zip(["", *chosen], chosen, strict=False) if one != before]
+        self.chosen = [one for before, one in zip(["", *chosen], chosen, strict=False) if one != before]
 
 
 def place(name: str, edge: str) -> float:

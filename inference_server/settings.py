@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     model: Annotated[tuple[Path, ...], NoDecode] = Field(min_length=1)
     """Folders of the artifacts that are served, in one text separated by colons; the first one is taken where a caller
     names none."""
+    versions_file: Path | None = None
+    """Where it is kept which versions of models were added, and which of them edges get; empty: they are forgotten at
+    the end."""
     host: str = "0.0.0.0"
     port: int = Field(50051, ge=0, le=65535)
     """Of gRPC; 0 takes a free one."""

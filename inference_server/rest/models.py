@@ -14,6 +14,7 @@ from inference_server.model import Model
 from inference_server.rest import problems
 from inference_server.rest.bodies import BINARY, ModelName, ModelSummary, refused
 from inference_server.rest.identity import Known
+from inference_server.versions import Fingerprint
 from wire.manifest import Manifest
 
 FOR_GOOD = "private, max-age=31536000, immutable"
@@ -24,8 +25,8 @@ MANAGED = refused(
     problems.MODEL_UNKNOWN,
     problems.VERSION_IN_USE,
     problems.VALUE_IMPOSSIBLE,
+    problems.NOT_KEPT,
 )
-Fingerprint = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Addition(BaseModel):
@@ -130,11 +131,11 @@ def model_routes(deployment: Deployment, management: Management) -> APIRouter:
     @router.post("/v1/promotions", response_model=ModelSummary, responses=MANAGED)
     async def promote_model(_: Admin, promotion: Promotion) -> ModelSummary:
         """Gives a version to a share of the edges, always the same ones, or to all. Edges are told, and fetch it."""
-        return summary(management.promote(promotion.fingerprint, promotion.share))
+        return summary(await management.promote(promotion.fingerprint, promotion.share))
 
     @router.post("/v1/rollbacks", response_model=ModelSummary, responses=MANAGED)
     async def roll_model_back(_: Admin, rollback: Rollback) -> ModelSummary:
         """Ends the canary of a name; where there is none, goes back to the version that was current before."""
-        return summary(management.roll_back(rollback.name))
+        return summary(await management.roll_back(rollback.name))
 
     return router

@@ -15,6 +15,7 @@ from inference_server.rest.forms import FormError
 from inference_server.rollout import VersionInUse
 from inference_server.streams.status import UnknownFile
 from inference_server.uploads import UploadTooLarge, UploadTooSlow
+from inference_server.versions import NotKept
 from wire.exceptions import (
     AccessDenied,
     ArtifactError,
@@ -68,6 +69,7 @@ POINT_UNKNOWN = Kind("point-unknown", 422, "The model does not have this operati
 VALUE_IMPOSSIBLE = Kind("value-impossible", 422, "A parameter has a value that is not possible.")
 OVERLOADED = Kind("overloaded", 429, "Too much is waiting.")
 FAILED = Kind("failed", 500, "The server failed.")
+NOT_KEPT = Kind("not-kept", 500, "The change could not be written down.")
 STOPPING = Kind("stopping", 503, "The server is stopping.")
 
 KINDS = tuple(value for value in dict(globals()).values() if isinstance(value, Kind))
@@ -81,6 +83,7 @@ OF_ERRORS: tuple[tuple[type[ArtoveqError], Kind], ...] = (
     (PointError, POINT_UNKNOWN),
     (NotManaged, NOT_MANAGED),
     (VersionInUse, VERSION_IN_USE),
+    (NotKept, NOT_KEPT),
     (ArtifactError, ARTIFACT_UNREADABLE),
     (AccessDenied, TOKEN_WANTED),
     (ModelMismatch, MODEL_UNKNOWN),
