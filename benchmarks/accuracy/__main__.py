@@ -12,7 +12,7 @@ import typer
 from benchmarks.accuracy import results, tables
 from benchmarks.command import SHIPPED
 from benchmarks.command import run as run_command
-from benchmarks.results import write_results
+from benchmarks.results import read_results, write_results
 from wire.exceptions import UsageError
 
 NESTED = SHIPPED.with_name("imagewoof64-compact-nested")
@@ -103,7 +103,7 @@ def reconstruction(
     weights: Annotated[Path | None, typer.Option(help="ImageNet weights; fetched if left out.")] = None,
     runs: Annotated[Path, typer.Option(help="Where checkpoints are kept.")] = Path("runs"),
 ) -> None:
-    """Train VQ-VAEs, or go on where they stopped, and measure what they reconstruct."""
+    """Train VQ-VAEs, or go on where they stopped, and measure what they reconstruct. Other rows stay as they were."""
     from benchmarks.accuracy import autoencoders
     from benchmarks.accuracy import reconstruction as of
     from training.data import load_split
@@ -112,7 +112,9 @@ def reconstruction(
     if unknown := [row for row in wanted if row not in of.ROWS]:
         raise UsageError(f"There is no row {unknown[0]!r}; rows are {', '.join(of.ROWS)}.")
     split, test = load_split(data, "train"), load_split(data, "test")
-    figures = autoencoders.run(wanted, split, test, runs, str(weights) if weights else None)
+    found = autoencoders.run(wanted, split, test, runs, str(weights) if weights else None)
+    earlier = read_results("accuracy", "reconstruction")
+    figures = of.merged(found, earlier and earlier["figures"], autoencoders.recipe_keys())
     sys.exit(write_results("accuracy", "reconstruction", figures, of.bars(figures)))
 
 

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from benchmarks.accuracy.reconstruction import ADAPTIVE, FIXED_LEVELS, FRECHET, NETWORK, RANDOM
+from benchmarks.accuracy.reconstruction import ADAPTIVE, FIXED_LEVELS, FRECHET, NETWORK, RANDOM, ROWS
 from benchmarks.accuracy.rerun import test_batches
 from training.backbones import BACKBONES
 from training.codebooks.ops import distances, pick
@@ -50,11 +50,12 @@ def run(rows: Sequence[str], train: Split, test: Split, runs: Path, weights: str
     features = Features(weights, device)
     originals = features.of(batch.pictures for batch in batches)
     found: list[dict[str, Any]] = []
-    minutes = {}
+    trained = {}
     for row in rows:
         recipe = recipe_of(row)
         model = train_on(recipe, views, len(train.classes), runs, None)
-        minutes[row] = round(trained_model(recipe, len(train.classes), runs)[1], 1)
+        minutes = round(trained_model(recipe, len(train.classes), runs)[1], 1)
+        trained[row] = {"recipe": recipe.key(), "minutes": minutes, "hardware": hardware()}
         for size in model.codebook.sizes:
             found.append({"row": row, "size": size, **measure(model, size, batches, features, originals)})
             console.print(found[-1])
@@ -66,11 +67,15 @@ def run(rows: Sequence[str], train: Split, test: Split, runs: Path, weights: str
     return {
         "pictures": len(test),
         "epochs": [base.stage1.epochs, base.stage3.epochs],
-        "hardware": hardware(),
-        "minutes": minutes,
+        "trained": trained,
         "features": {"network": NETWORK, "side": SIDE},
         "rows": found,
     }
+
+
+def recipe_keys() -> dict[str, str]:
+    """Of every row that is trained: what tells its recipe as it is now from one that has changed since."""
+    return {row: recipe_of(row).key() for row in ROWS}
 
 
 def trained_sizes() -> list[int]:

@@ -25,6 +25,29 @@ GAP_DB, GAP_16_DB = 0.6, 0.94
 PAPER = ("raq-128", "raq-64", "model-based-128", "random")
 
 
+def merged(found: Mapping[str, Any], earlier: Mapping[str, Any] | None, recipes: Mapping[str, str]) -> dict[str, Any]:
+    """What was found now, and of what was found earlier the other rows, where their recipes have not changed since.
+
+    recipes: a key for each row that is trained; random rows belong to the largest fixed one.
+    """
+    largest = ROWS[-1]
+    kept = {
+        row: trained
+        for row, trained in (earlier["trained"] if earlier else {}).items()
+        if row not in found["trained"] and trained["recipe"] == recipes.get(row)
+    }
+    rows = [
+        row for row in (earlier["rows"] if earlier else []) if (largest if row["row"] == RANDOM else row["row"]) in kept
+    ]
+    both = {**kept, **found["trained"]}
+    order = [*ROWS, RANDOM]
+    return {
+        **found,
+        "trained": {row: both[row] for row in ROWS if row in both},
+        "rows": sorted([*rows, *found["rows"]], key=lambda row: order.index(row["row"])),
+    }
+
+
 def psnr_by_size(figures: Mapping[str, Any]) -> dict[str, dict[int, float]]:
     """dB by row and size; a model for each size is one row, "fixed"."""
     found: dict[str, dict[int, float]] = {}

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks.accuracy import autoencoders, reconstruction
-from benchmarks.accuracy.reconstruction import FRECHET, ROWS, bars, psnr_by_size, reconstruction_table
+from benchmarks.accuracy.reconstruction import FRECHET, ROWS, bars, merged, psnr_by_size, reconstruction_table
 from training.data import Split
 
 
@@ -35,6 +35,21 @@ def test_a_model_for_each_size_is_one_row_and_the_bars_are_gaps_to_it() -> None:
     assert psnr_by_size(figures)["fixed"] == {16: 21.0, 1024: 25.1}
     assert [(bar.value, bar.limit, bar.holds) for bar in bars(figures)] == [(1.0, 0.94, False), (0.1, 0.6, True)]
     assert not bars(figures_of({}, {16: 21.0}, {}))
+
+
+def test_rows_found_earlier_stay_while_their_recipes_do() -> None:
+    def of(psnr: float, **recipes: str) -> dict[str, Any]:
+        rows = [{"row": name.replace("_", "-"), "size": 16, "psnr": psnr} for name in recipes]
+        rows += [{"row": "random", "size": 16, "psnr": psnr}] if "fixed_10" in recipes else []
+        return {"rows": rows, "trained": {name.replace("_", "-"): {"recipe": key} for name, key in recipes.items()}}
+
+    now = {"rate-adaptive": "new", "fixed-4": "a", "fixed-6": "a", "fixed-10": "a"}
+    both = merged(of(2.0, fixed_4="a"), of(1.0, rate_adaptive="old", fixed_4="a", fixed_6="a", fixed_10="a"), now)
+    assert [(row["row"], row["psnr"]) for row in both["rows"]] == [
+        ("fixed-4", 2.0), ("fixed-6", 1.0), ("fixed-10", 1.0), ("random", 1.0)
+    ]  # fmt: skip
+    assert list(both["trained"]) == ["fixed-4", "fixed-6", "fixed-10"]
+    assert merged(of(2.0, fixed_4="a"), None, now)["rows"] == of(2.0, fixed_4="a")["rows"]
 
 
 def test_the_table_has_gaps_beside_the_papers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +92,8 @@ def test_rows_are_trained_and_measured(tmp_path: Path, monkeypatch: pytest.Monke
     assert sorted(found) == [("fixed-4", 16), *(("rate-adaptive", size) for size in autoencoders.trained_sizes())]
     assert all(5 < row["psnr"] < 20 and -1 < row["ssim"] < 1 and row[FRECHET] >= 0 for row in found.values())
     assert all(1 <= row["perplexity"] <= size for (_, size), row in found.items())
-    assert figures["epochs"] == [1, 1] and set(figures["minutes"]) == {"rate-adaptive", "fixed-4"}
+    assert figures["epochs"] == [1, 1] and set(figures["trained"]) == {"rate-adaptive", "fixed-4"}
+    assert all(one["recipe"] == autoencoders.recipe_keys()[row] for row, one in figures["trained"].items())
 
 
 class _Means:
