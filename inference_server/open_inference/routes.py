@@ -83,12 +83,21 @@ def open_inference_routes(deployment: Deployment) -> APIRouter:
     ) -> Response:
         model = model_of(deployment, name, version)
         async with received(deployment, caller.name, request) as body:
-            said = _json(body if json_bytes is None else body[:json_bytes])
-            asked = _asked(said, b"" if json_bytes is None else body[json_bytes:])
+            said, asked = asked_of(body, json_bytes)
             found = await infer(deployment, caller, model, asked)
         return _response(model, said, found)
 
     return router
+
+
+def asked_of(body: bytes, json_bytes: int | None) -> tuple[dict[str, Any], Asked]:
+    """What a body says, and asks; json_bytes: of it are JSON, the others the tensors' own; None: all.
+
+    Raises:
+        TensorError: if it says nothing that can be asked.
+    """
+    said = _json(body if json_bytes is None else body[:json_bytes])
+    return said, _asked(said, b"" if json_bytes is None else body[json_bytes:])
 
 
 def _json(text: bytes) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def picture_in(content_type: str, body: bytes) -> bytes:
     if kind == "application/json":
         return _json(body)
     if kind == "multipart/form-data":
-        return _part(body, header.get_boundary("") or "")
+        return _part(body, _boundary(header))
     return body
 
 
@@ -43,6 +43,13 @@ def _json(body: bytes) -> bytes:
         return base64.b64decode(found, validate=True)
     except (ValueError, TypeError, KeyError, binascii.Error) as error:
         raise FormError(f'The JSON has no picture; send {{"{FIELD}": "its file in base64"}}.') from error
+
+
+def _boundary(header: Message) -> str:
+    try:
+        return header.get_boundary("") or ""
+    except ValueError:  # in a character set with an impossible name
+        return ""
 
 
 def _part(body: bytes, boundary: str) -> bytes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
-TARGETS = ("entropy", "graphs", "manifests", "payloads", "pictures", "spools", "streams")
+TARGETS = ("bodies", "entropy", "graphs", "manifests", "payloads", "pictures", "spools", "streams")
 
 
 class Cursor:
