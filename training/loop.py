@@ -13,6 +13,7 @@ from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from training import processes
 from training.backbones import BACKBONES
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.codebooks import Sizes
@@ -92,10 +93,10 @@ class StageRun:
         """
         self._resume()
         if not self.done:
-            self._epochs(loss_of)
+            self._epochs(processes.averaged_loss(self.trained, loss_of, self.batch))
         self.trained.load_state_dict(self.average.module.state_dict())
 
-    def _epochs(self, loss_of: Callable[[Batch], Tensor]) -> None:
+    def _epochs(self, loss_of: Callable[[Batch, int], Tensor]) -> None:
         views, steps, size = self.views, self.steps, self.batch
         columns = (*Progress.get_default_columns()[:-1], TimeElapsedColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True) as bar:
@@ -103,14 +104,15 @@ class StageRun:
             while not self.done:
                 began, before, losses = time.monotonic(), self.minutes, []
                 order = torch.randperm(len(views.labels)).to(views.labels.device)
-                for step, rows in enumerate(order[: steps * size].split(size)):
-                    progress = self._progress(step / steps)
-                    if progress >= 1:
-                        break
-                    batch = views.batch(rows, self.epoch, relit=self.model.task.relit)
-                    losses.append(self._step(loss_of, batch, progress, step))
-                    self.minutes = before + (time.monotonic() - began) / 60
-                    bar.advance(task)
+                with processes.own_random_numbers():
+                    for step, rows in enumerate(order[: steps * size].split(size)):
+                        progress = self._progress(step / steps)
+                        if progress >= 1:
+                            break
+                        batch = views.batch(processes.share(rows), self.epoch, relit=self.model.task.relit)
+                        losses.append(self._step(loss_of, batch, progress, step))
+                        self.minutes = processes.mean(before + (time.monotonic() - began) / 60, order.device)
+                        bar.advance(task)
                 self.epoch += 1
                 self.done = self._progress(0.0) >= 1
                 self._save()
@@ -119,7 +121,7 @@ class StageRun:
                     f"loss {sum(losses) / max(1, len(losses)):.3f}, {self.minutes:.1f} min"
                 )
         self.trained.load_state_dict(self.average.module.state_dict())
-        if len(views.held_labels):
+        if len(views.held_labels) and processes.is_first():
             figures = held_out_metric(self.model, views, self.shown)
             named = (
                 f"{'/'.join(map(str, p)) or 'unquantised'}: {self.model.task.shown(v)}" for p, v in figures.items()
@@ -130,13 +132,13 @@ class StageRun:
         spent = self.minutes / self.stage.minutes if self.stage.minutes else 0.0
         return max(spent, (self.epoch + of_epoch) / max(1, self.stage.epochs))
 
-    def _step(self, loss_of: Callable[[Batch], Tensor], batch: Batch, progress: float, step: int) -> float:
+    def _step(self, loss_of: Callable[[Batch, int], Tensor], batch: Batch, progress: float, step: int) -> float:
         self.trained.train()
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * one_cycle(progress)
         with precision(batch.labels.device, dense=self.dense):
-            loss = loss_of(batch)
-        value = float(loss.detach())
+            loss = loss_of(batch, len(batch.labels))
+        value = processes.mean(float(loss.detach()), loss.device)
         if not math.isfinite(value):
             kept = (
                 f"The last good checkpoint, after epoch {self.epoch}, is {self.path}."
@@ -154,7 +156,7 @@ class StageRun:
         return value
 
     def _resume(self) -> None:
-        state = load_checkpoint(self.path, self.key)
+        state = processes.of_first(lambda: load_checkpoint(self.path, self.key))
         if state is None:
             if self.done:  # Nothing to train: what stage 2 made is the result.
                 self._save()
@@ -167,6 +169,8 @@ class StageRun:
         console.print(f"{self.path.stem}: resumed after epoch {self.epoch} of {self.stage.epochs}")
 
     def _save(self) -> None:
+        if not processes.is_first():
+            return
         state = {
             "trained": self.trained.state_dict(),
             "average": self.average.state_dict(),

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from training import processes
 from training.backbones import BACKBONES
 from training.checkpoint import load_checkpoint
 from training.codebooks import Codebook
@@ -22,7 +23,7 @@ from training.losses import quantised_loss, segment_distortion, trained_points, 
 from training.model import RateModel
 from training.recipe import Recipe
 from training.views import Batch, Views, make_views
-from wire.exceptions import TrainingError
+from wire.exceptions import RecipeError, TrainingError
 
 CALIBRATION_PICTURES = 512
 LATENT_PICTURES = 2048
@@ -37,9 +38,10 @@ def train(recipe: Recipe, split: Split, runs: Path, *, weights_file: str | None,
     """
     torch.manual_seed(recipe.seed)
     pretrained = recipe.network.weights == "imagenet"
-    weights = BACKBONES[recipe.network.backbone].pretrained(weights_file) if pretrained else None
-    taught_by = BACKBONES[recipe.teaches].pretrained(weights_file) if recipe.teaches else None
-    views = make_views(recipe, split, runs, taught_by, device)
+    with processes.first_before_others():
+        weights = BACKBONES[recipe.network.backbone].pretrained(weights_file) if pretrained else None
+        taught_by = BACKBONES[recipe.teaches].pretrained(weights_file) if recipe.teaches else None
+        views = make_views(recipe, split, runs, taught_by, device)
     train_on(recipe, views, len(split.classes), runs, weights)
 
 
@@ -76,6 +78,8 @@ def quantised_runs(recipe: Recipe, codebook: Codebook) -> dict[str, int]:
 
 def first_stage(recipe: Recipe, views: Views, classes: int, runs: Path, weights: dict[str, Tensor] | None) -> RateModel:
     """The model after stage 1, trained unless `runs` has it: recipes that differ in later stages share it."""
+    if recipe.network.norm == "whole batch" and processes.count() > 1:
+        raise RecipeError('network.norm = "whole batch" is for one process; start it without torchrun.')
     device = views.labels.device
     torch.manual_seed(recipe.seed)
     model = RateModel(recipe, classes, weights)

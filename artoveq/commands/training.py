@@ -33,9 +33,11 @@ def train(
     models: of.Models = Path("models"),
     strict: of.Strict = False,
 ) -> None:
-    """Train, or go on where it stopped; then export the artifact, and measure what it delivers at every point."""
-    import torch
+    """Train, or go on where it stopped; then export the artifact, and measure what it delivers at every point.
 
+    With `torchrun --no-python` before it on several devices.
+    """
+    from training import processes
     from training.data import load_split
     from training.export import check_exportable
     from training.recipe import read_recipe
@@ -44,11 +46,14 @@ def train(
     file, wanted = str(weights) if weights else None, read_recipe(recipe) if recipe else None
     if wanted:
         check_exportable(wanted)
-    split = load_split(data, "train", strict=strict)
-    wanted = wanted or _picked(split, data, file)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    run(wanted, split, runs, weights_file=file, device=device)
-    _export(wanted, data, runs, models, strict=strict)
+    with processes.joined() as device:
+        with processes.first_before_others():
+            split = load_split(data, "train", strict=strict)
+            wanted = wanted or _picked(split, data, file)
+        run(wanted, split, runs, weights_file=file, device=device)
+        exports = processes.is_first()
+    if exports:
+        _export(wanted, data, runs, models, strict=strict)
 
 
 def _picked(split: Any, data: str, weights: str | None) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import training.loop
 from artoveq.evaluation import evaluate, evaluate_through_server
@@ -17,6 +16,7 @@ from artoveq.exporting import export_measured
 from benchmarks.service.measure import disk_of
 from tests.conftest import MODEL
 from tests.seams.toy_backbone import ThreeLayers
+from tests.training.stripes import recipe, write_stripes
 from training.backbones import BACKBONES
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data import load_split
@@ -25,7 +25,7 @@ from training.loop import one_cycle
 from training.losses import decoded_points, quantised_loss, task_loss
 from training.model import RateModel
 from training.network import SplitNetwork, unfold_batch_norms
-from training.recipe import Recipe, checked_recipe, read_recipe
+from training.recipe import Recipe, checked_recipe
 from training.stages import train, trained_model
 from training.views import make_views
 from wire.artifact import load_artifact
@@ -34,28 +34,6 @@ from wire.exceptions import CheckpointError, DataError, RecipeError, TrainingErr
 pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("ignore")]  # of torch's exporter
 
 CPU = torch.device("cpu")
-RECIPE = """
-name = "tiny-{family}"
-dataset = "stripes"
-picture = 32
-batch = 8
-hold_out_every = 8
-[network]
-backbone = "three layers"
-cut = 2
-weights = "random"
-[codebook]
-family = "{family}"
-max_level = 3
-[stage1]
-epochs = {epochs}
-pretrained_rate = 1e-3
-new_rate = {rate}
-[stage3]
-epochs = {epochs}
-pretrained_rate = 1e-3
-new_rate = {rate}
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -65,23 +43,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def stripes(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Upright and lying stripes, 48 of each to train on."""
-    root, random = tmp_path_factory.mktemp("stripes"), np.random.default_rng(0)
-    for split, count in (("train", 48), ("test", 16)):
-        for name in ("lying", "upright"):
-            (root / split / name).mkdir(parents=True)
-            for i in range(count):
-                wave = np.sin(np.arange(40) / random.uniform(1, 3) + random.uniform(0, 6))
-                picture = wave[:, None].repeat(40, 1) if name == "lying" else wave[None].repeat(40, 0)
-                noisy = picture * 90 + 128 + random.normal(0, 15, picture.shape)
-                Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(root / split / name / f"{i}.png")
-    return f"folder:{root}"
-
-
-def recipe(folder: Path, family: str, epochs: int = 1, rate: str = "3e-3", more: str = "") -> Recipe:
-    path = folder / "recipe.toml"
-    path.write_text(RECIPE.format(family=family, epochs=epochs, rate=rate) + more)
-    return read_recipe(path)
+    return write_stripes(tmp_path_factory.mktemp("stripes"))
 
 
 def changed(recipe: Recipe, **changes: dict[str, Any] | int | str) -> Recipe:
