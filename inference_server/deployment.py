@@ -18,6 +18,7 @@ from inference_server.registry import ModelRegistry
 from inference_server.settings import Settings
 from inference_server.shared_answers import shared_answers
 from inference_server.streams.status import STOPPING
+from inference_server.unread import Unread
 from inference_server.uploads import Uploads
 from inference_server.versions import KeptVersion, VersionsFile
 from wire.exceptions import ArtifactError, ArtoveqError, ServerUnavailable
@@ -105,14 +106,14 @@ class Deployment:
         self.refuse_when_draining()
         self.access.spend(caller, time.monotonic() if now is None else now)
 
-    async def decode(self, model: Model, caller: Caller, point: int, indices: Indices) -> Decoded:
-        """What the decoder makes of indices at a point; it counts for the caller's share of the time.
+    async def decode(self, model: Model, caller: Caller, point: int, newest: Indices | Unread) -> Decoded:
+        """What the decoder makes of a picture at a point; it counts for the caller's share of the time.
 
         Raises:
             ServerOverloaded: if the decoder's queue has no room for it.
         """
         self.access.turns.decodes(caller.name)
-        return await model.decoder.decode(caller.name, point, indices)
+        return await model.decoder.decode(caller.name, point, newest)
 
     def refuse_when_draining(self) -> None:
         """Raises ServerUnavailable once the server is stopping."""

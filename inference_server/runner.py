@@ -1,4 +1,4 @@
-"""Runs what the scheduler says: the decoder in a thread of its own, everything else on the event loop."""
+"""Runs what the scheduler says: a thread reads payloads, another decodes, all else is done on the event loop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -15,15 +15,17 @@ from inference_server.answers import Decoded
 from inference_server.decoder import Decoder
 from inference_server.load import Load
 from inference_server.scheduler import Scheduler, Work
-from wire.exceptions import ArtoveqError, ServerError
+from inference_server.unread import Unread, read
+from wire.exceptions import ArtoveqError, ProtocolError, ServerError
 from wire.manifest import Manifest
 from wire.payload import Indices
 from wire.tasks import Output
 
 log = logging.getLogger(__name__)
 
-_Outcome = tuple[Output | ArtoveqError, float, float]
-"""A batch's output, when its decoding began, and how long it took."""
+_Read = Future[list[Indices | ProtocolError]]
+_Outcome = tuple[list[Output | ArtoveqError], float, float]
+"""Each picture's output, when the batch's decoding began, and how long it took."""
 
 
 class DecoderRunner:
@@ -33,6 +35,7 @@ class DecoderRunner:
         self._decoder, self._scheduler = decoder, scheduler
         self._sizes = np.array([[1] * len(manifest.segments), *(point.sizes for point in manifest.points)], np.int32)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="artoveq-decoder")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="artoveq-reader")
         self._wake: asyncio.Handle | None = None
         self._window: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
@@ -54,7 +57,7 @@ class DecoderRunner:
         owner: Hashable,
         key: Hashable,
         point: int,
-        indices: Indices,
+        newest: Indices | Unread,
         deliver: Callable[[Decoded | ArtoveqError], None],
     ) -> None:
         """Queues the newest state of a picture, of one of the caller's owners (its streams).
@@ -64,7 +67,7 @@ class DecoderRunner:
         Raises:
             ServerOverloaded: if the queue is full.
         """
-        gone = self._scheduler.submit(owner, key, Work(caller, point, indices, time.monotonic(), deliver))
+        gone = self._scheduler.submit(owner, key, Work(caller, point, newest, time.monotonic(), deliver))
         if gone is not None and gone.caller == caller:
             metrics.COALESCED.inc()
         elif gone is not None:
@@ -76,11 +79,12 @@ class DecoderRunner:
         """Forgets a waiting picture; one that is being decoded is still delivered."""
         self._scheduler.withdraw(caller, owner, key)
 
-    async def decode(self, caller: Hashable, point: int, indices: Indices) -> Decoded:
+    async def decode(self, caller: Hashable, point: int, newest: Indices | Unread) -> Decoded:
         """The output for one picture on its own.
 
         Raises:
             ServerOverloaded: if the queue is full.
+            ProtocolError: if its payload cannot be read.
         """
         future: asyncio.Future[Decoded] = asyncio.get_running_loop().create_future()
 
@@ -92,7 +96,7 @@ class DecoderRunner:
             else:
                 future.set_exception(outcome)
 
-        self.submit(caller, None, future, point, indices, deliver)
+        self.submit(caller, None, future, point, newest, deliver)
         try:
             return await future
         finally:
@@ -104,6 +108,7 @@ class DecoderRunner:
             self._idle.clear()
             self._feed()
             await self._idle.wait()
+        self._reader.shutdown()
         self._thread.shutdown()
 
     def _feed(self) -> None:
@@ -114,37 +119,48 @@ class DecoderRunner:
             self._window = None
         loop, now = asyncio.get_running_loop(), time.monotonic()
         while (batch := self._scheduler.next_batch(now)) is not None:
-            running = loop.run_in_executor(self._thread, self._decode, batch)
+            reading = self._reader.submit(read, [work.newest for work in batch])  # while the batch before is decoded
+            running = loop.run_in_executor(self._thread, self._decode, batch, reading)
             running.add_done_callback(lambda outcome, batch=batch: self._finish(batch, outcome.result()))  # type: ignore[misc]
         if (due := self._scheduler.due()) is not None:
             self._window = loop.call_later(due - now, self._feed)
         if self._scheduler.idle:
             self._idle.set()
 
-    def _decode(self, batch: list[Work]) -> _Outcome:
+    def _decode(self, batch: list[Work], reading: _Read) -> _Outcome:
         """In the decoder's thread."""
         began = time.monotonic()
-        points = np.array([work.point for work in batch], np.int64)
         try:
-            output: Output | ArtoveqError = self._decoder.decode(
-                np.stack([work.indices for work in batch]), self._sizes[points], points
-            )
+            read = reading.result()
+            began = time.monotonic()
+            outputs = self._outputs(batch, read)
         except Exception as error:  # a fault of one batch must not end the service
             log.exception("The decoder failed on a batch of %d.", len(batch))
-            output = ServerError(f"The decoder failed ({error}); the server's log has more.")
-        return output, began, time.monotonic() - began
+            failure = ServerError(f"The decoder failed ({error}); the server's log has more.")
+            outputs = [failure for _ in batch]
+        return outputs, began, time.monotonic() - began
+
+    def _outputs(self, batch: list[Work], read: list[Indices | ProtocolError]) -> list[Output | ArtoveqError]:
+        indices = [one for one in read if not isinstance(one, ProtocolError)]
+        if not indices:
+            return [one for one in read if isinstance(one, ProtocolError)]
+        points = np.array(
+            [work.point for work, one in zip(batch, read, strict=True) if not isinstance(one, ProtocolError)], np.int64
+        )
+        outputs = iter(self._decoder.decode(np.stack(indices), self._sizes[points], points))
+        return [one if isinstance(one, ProtocolError) else next(outputs) for one in read]
 
     def _finish(self, batch: list[Work], outcome: _Outcome) -> None:
-        output, began, duration = outcome
+        outputs, began, duration = outcome
         self._scheduler.finished(len(batch), duration)
         self._feed()  # first of all: the decoder does not wait while answers are handed out
         metrics.BATCH_SIZE.observe(len(batch))
         metrics.DECODE_SECONDS.observe(duration)
         ended = began + duration
         self.load.decoded(ended, [ended - work.since for work in batch], self._scheduler.waiting)
-        for i, work in enumerate(batch):
+        for work, output in zip(batch, outputs, strict=True):
             try:
-                work.deliver(output if isinstance(output, ArtoveqError) else _decoded(work, output[i], began, duration))
+                work.deliver(output if isinstance(output, ArtoveqError) else _decoded(work, output, began, duration))
             except Exception:  # of one picture; the batch's others get theirs
                 log.exception("An answer could not be handed out.")
 

@@ -9,6 +9,7 @@ from itertools import islice
 
 from inference_server.access.presence import Presence
 from inference_server.answers import Decoded
+from inference_server.unread import Unread
 from wire.exceptions import ArtoveqError, ServerOverloaded
 from wire.payload import Indices
 
@@ -25,7 +26,7 @@ class Work:
 
     caller: Hashable
     point: int
-    indices: Indices
+    newest: Indices | Unread
     since: float
     """When it came, in seconds."""
     deliver: Callable[[Decoded | ArtoveqError], None]

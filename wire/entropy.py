@@ -7,7 +7,7 @@ any size have whole indices coded in place of bits (`wire.folded`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from wire import range_coder
 from wire.artifact import Artifact
-from wire.exceptions import ArtifactError
+from wire.exceptions import ArtifactError, ProtocolError
 from wire.folded import FoldedCoder, read_folded
 from wire.manifest import TABLES, Manifest
 from wire.range_coder import Integers, RangeDecoder, RangeEncoder
@@ -45,6 +45,7 @@ class EntropyCoder:
 
         self.bernoulli = stream.model.Bernoulli(perfect=False)
         self._probabilities = tables.astype(np.float64) / UNIT
+        self._flat, self._of_table = self._probabilities.reshape(-1), tables.shape[1] * NODES
         self._costs = -np.log2(np.stack([1 - self._probabilities[0], self._probabilities[0]]))
         self._groups = np.arange(sub_vectors) % tables.shape[1]
 
@@ -54,13 +55,13 @@ class EntropyCoder:
         encoder.encode(bits, self.bernoulli, self.odds(where, bit, before, table))
         return encoder.string()
 
-    def decoder(self, data: bytes) -> BitDecoder:
-        """Takes the bits out again.
+    def decoder(self, data: Sequence[bytes]) -> BitDecoder:
+        """Takes the bits of several pictures out again.
 
         Raises:
             ProtocolError: if the data are not words.
         """
-        return BitDecoder(self, RangeDecoder(data))
+        return BitDecoder(self, [RangeDecoder(one) for one in data])
 
     def costs(self, indices: Integers, depth: Integers, deepest: int) -> NDArray[np.float64]:
         """What each bit of a refinable model's indices (M,), of so many bits each (M,), takes: −log₂ of its
@@ -74,26 +75,39 @@ class EntropyCoder:
         return cast(NDArray[np.float64], np.where(bit <= depth[:, None], taken, 0.0))
 
     def odds(self, where: Integers, bit: Integers, before: Integers, table: Table) -> NDArray[np.float64]:
-        """How probable a one is in each place."""
+        """How probable a one is in each place, of one picture, or of several (B, N) with other bits before it."""
         chosen = table if isinstance(table, int) else table[where]
-        nodes = (1 << (bit - 1)) - 1 + before
-        return cast(NDArray[np.float64], self._probabilities[chosen, self._groups[where], nodes])
+        first = chosen * self._of_table + self._groups[where] * NODES + (1 << (bit - 1)) - 1
+        return cast(NDArray[np.float64], self._flat[first + before])
 
 
 class BitDecoder:
-    """One coded string, read step by step."""
+    """Coded strings of several pictures, read step by step, all of them in each."""
 
-    def __init__(self, coder: EntropyCoder, string: RangeDecoder) -> None:
-        self._coder, self._string = coder, string
-        self.end = string.end
+    def __init__(self, coder: EntropyCoder, strings: Sequence[RangeDecoder]) -> None:
+        self._coder, self._strings = coder, strings
+        self.faults: dict[int, ProtocolError] = {}
+        """What is wrong with strings, by their place; of those that are none of this code."""
 
     def bits(self, where: Integers, bit: Integers, before: Integers, table: Table) -> Integers:
-        """The next bits, as `EntropyCoder.encode` took them.
+        """The next bits (B, N), as `EntropyCoder.encode` took them, of strings with these before it (B, N)."""
+        odds, found = self._coder.odds(where, bit, before, table), np.zeros_like(before)
+        for i, string in enumerate(self._strings):
+            if i not in self.faults:
+                try:
+                    found[i] = string.decode(self._coder.bernoulli, odds[i])
+                except ProtocolError as error:
+                    self.faults[i] = error
+        return found
 
-        Raises:
-            ProtocolError: if it is no string of this code.
-        """
-        return self._string.decode(self._coder.bernoulli, self._coder.odds(where, bit, before, table))
+    def end(self) -> None:
+        """It is a fault if something is left."""
+        for i, string in enumerate(self._strings):
+            if i not in self.faults:
+                try:
+                    string.end()
+                except ProtocolError as error:
+                    self.faults[i] = error
 
 
 def count_tables(indices: Mapping[int, Integers], groups: int) -> NDArray[np.uint16]:

@@ -9,6 +9,7 @@ a message are one string of the range coder (`wire.entropy`), where that is shor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -21,10 +22,13 @@ from wire.exceptions import ArtifactError, PointError, ProtocolError
 from wire.folded import FoldedCoder
 from wire.manifest import TABLES, Manifest, powers_of_two
 from wire.mixed_radix import from_number, to_number
+from wire.range_coder import check_words
 
 Indices = NDArray[np.int32]
 """Indices of one picture, shape (M,), each below its size; of several, (B, M)."""
 Positions = NDArray[np.intp]
+Payload = tuple[bytes, bool]
+"""What a message carries, and whether it is packed."""
 
 UNREADABLE = "Entropy-coded payloads cannot be read here; send them with `packed`."
 MOST_RUNS = 4096
@@ -70,14 +74,14 @@ class Bits:
         parts = np.split(bits.astype(np.uint8), np.cumsum(self.counts)[:-1])
         return b"".join(np.packbits(part).tobytes() for part in parts)
 
-    def unpack(self, data: bytes) -> NDArray[np.uint8]:
-        """Inverse of `pack`; its caller has checked the length."""
-        packed = np.frombuffer(data, np.uint8)
+    def unpack(self, data: Sequence[bytes]) -> NDArray[np.uint8]:
+        """Inverse of `pack`, of several pictures (B, N); its caller has checked the lengths."""
+        packed = np.frombuffer(b"".join(data), np.uint8).reshape(len(data), self.packed_bytes)
         if all(count % 8 == 0 for count in self.counts):
-            return np.unpackbits(packed)
+            return np.unpackbits(packed, axis=1)
         ends = np.cumsum([(count + 7) // 8 for count in self.counts])
-        parts = zip(np.split(packed, ends[:-1]), self.counts, strict=True)
-        return np.concatenate([np.unpackbits(part, count=count) for part, count in parts])
+        parts = zip(np.split(packed, ends[:-1], axis=1), self.counts, strict=True)
+        return np.concatenate([np.unpackbits(part, axis=1, count=count) for part, count in parts], axis=1)
 
 
 class PayloadCodec:
@@ -148,6 +152,17 @@ class PayloadCodec:
                 return coded, False
         return data, packed
 
+    def check_block(self, data: bytes, packed: bool, point: int) -> None:
+        """Looks at a block from outside, which takes little.
+
+        Raises:
+            PointError: if there is no such point.
+            ProtocolError: if it is none of this point, whatever is in it.
+        """
+        sizes = self.manifest.point(point).sizes
+        if (packed or self._folded is None) and powers_of_two(sizes):
+            self._check(data, packed, self._block(point))
+
     def read_block(self, data: bytes, packed: bool, point: int) -> Indices:
         """The indices (M,) in a block.
 
@@ -155,22 +170,52 @@ class PayloadCodec:
             PointError: if there is no such point.
             ProtocolError: if it is none of this point.
         """
-        sizes, nothing = self.manifest.point(point).sizes, np.zeros(self.manifest.sub_vectors, np.int32)
+        return _only(self.read_blocks([(data, packed)], point))
+
+    def read_blocks(self, blocks: Sequence[Payload], point: int) -> list[Indices | ProtocolError]:
+        """The indices (M,) in each block of a point, or why there are none.
+
+        Raises:
+            PointError: if there is no such point.
+        """
+        if self._folded is None and powers_of_two(self.manifest.point(point).sizes):
+            return self._read_bits(blocks, point)
+        found: list[Indices | ProtocolError] = []
+        for data, packed in blocks:
+            try:
+                found.append(self._read_one(data, packed, point))
+            except ProtocolError as error:
+                found.append(error)
+        return found
+
+    def _read_bits(self, blocks: Sequence[Payload], point: int) -> list[Indices | ProtocolError]:
+        nothing = np.zeros((len(blocks), self.manifest.sub_vectors), np.int32)
+        return self._read(blocks, nothing, self._block(point), self._table(point))
+
+    def _read_one(self, data: bytes, packed: bool, point: int) -> Indices:
         if self._folded is not None and not packed:
             return self._folded.decode(data, self._group_sizes(point), self.manifest.latent.positions)
-        if powers_of_two(sizes):
-            return self._read(data, packed, nothing, self._block(point), self._table(point))
+        if powers_of_two(self.manifest.point(point).sizes):
+            return _only(self._read_bits([(data, packed)], point))
         if self._has_tables and not packed:
             raise ProtocolError(UNREADABLE)
-        of_each = self.sub_vector_sizes(point)
+        of_each, indices = self.sub_vector_sizes(point), np.zeros(self.manifest.sub_vectors, np.int32)
         sent = of_each > 1
-        nothing[sent] = from_number(data, of_each[sent].tolist())
-        return nothing
+        indices[sent] = from_number(data, of_each[sent].tolist())
+        return indices
 
     def write_run(self, indices: Indices, first: int, count: int) -> tuple[bytes, bool]:
         """Planes `first` … `first` + `count` − 1 (from 1) of the indices (M,) at the chain's last point."""
         ended = self.depths[self.manifest.chain[-1] - 1][self._segment]
         return self._write(indices, ended, self._run(first, count), 0)
+
+    def check_run(self, data: bytes, packed: bool, first: int, count: int) -> None:
+        """Looks at so many planes from outside, which takes little.
+
+        Raises:
+            ProtocolError: if they are not so many, whatever is in them, or not in the chain.
+        """
+        self._check(data, packed, self._run(first, count))
 
     def read_run(self, data: bytes, packed: bool, known: Indices, first: int, count: int) -> Indices:
         """Indices (M,) with these planes, from those that were `known` (M,) with the planes before.
@@ -178,7 +223,17 @@ class PayloadCodec:
         Raises:
             ProtocolError: if it is not so many planes, or they are not in the chain.
         """
-        return self._read(data, packed, known, self._run(first, count), 0)
+        return _only(self.read_runs([(data, packed)], known[None], first, count))
+
+    def read_runs(
+        self, runs: Sequence[Payload], known: Indices, first: int, count: int
+    ) -> list[Indices | ProtocolError]:
+        """As `read_run`, of several pictures, known (B, M); or why there are none.
+
+        Raises:
+            ProtocolError: if these planes are not in the chain.
+        """
+        return self._read(runs, known.copy(), self._run(first, count), 0)
 
     def costs(self, indices: Indices) -> NDArray[np.float64]:
         """Bytes that each point takes (P,), of one picture with these indices (M,) at the chain's last point.
@@ -206,27 +261,47 @@ class PayloadCodec:
         coded = self._bits.encode(prefix & 1, bits.where, bits.bit, prefix >> 1, table)
         return (coded, False) if len(coded) < len(packed) else (packed, True)
 
-    def _read(self, data: bytes, packed: bool, known: Indices, bits: Bits, table: Table) -> Indices:
-        indices = known.copy()
+    def _check(self, data: bytes, packed: bool, bits: Bits) -> None:
         if packed or not self._has_tables:
             if len(data) != bits.packed_bytes:
                 raise ProtocolError(
                     f"The payload has {len(data)} bytes; packed, these {len(bits.counts)} planes take "
                     f"{bits.packed_bytes}."
                 )
-            found = bits.unpack(data)
+        elif self._bits is None:
+            raise ProtocolError(UNREADABLE)
+        else:
+            check_words(data)
+
+    def _read(
+        self, payloads: Sequence[Payload], known: Indices, bits: Bits, table: Table
+    ) -> list[Indices | ProtocolError]:
+        """known: (B, M), into which is read."""
+        found: list[Indices | ProtocolError] = list(known)
+        packed, coded = list[int](), list[int]()
+        for i, (data, is_packed) in enumerate(payloads):
+            try:
+                self._check(data, is_packed, bits)
+            except ProtocolError as error:
+                found[i] = error
+            else:
+                (packed if is_packed or not self._has_tables else coded).append(i)
+        if packed:
+            rows, of_planes = np.array(packed)[:, None], bits.unpack([payloads[i][0] for i in packed])
             for step in bits.steps:
                 where = bits.where[step]
-                indices[where] = indices[where] * 2 + found[step]
-            return indices
-        if self._bits is None:
-            raise ProtocolError(UNREADABLE)
-        decoder = self._bits.decoder(data)
-        for step in bits.steps:
-            where = bits.where[step]
-            indices[where] = indices[where] * 2 + decoder.bits(where, bits.bit[step], indices[where], table)
-        decoder.end()
-        return indices
+                known[rows, where] = known[rows, where] * 2 + of_planes[:, step]
+        if coded:
+            assert self._bits is not None  # else `_check` refuses
+            rows, strings = np.array(coded)[:, None], self._bits.decoder([payloads[i][0] for i in coded])
+            for step in bits.steps:
+                where = bits.where[step]
+                before = known[rows, where]
+                known[rows, where] = before * 2 + strings.bits(where, bits.bit[step], before, table)
+            strings.end()
+            for i, fault in strings.faults.items():
+                found[coded[i]] = fault
+        return found
 
     def _group_sizes(self, point: int) -> NDArray[np.int32]:
         """Of each channel group (G,)."""
@@ -264,3 +339,15 @@ class PayloadCodec:
         where = np.flatnonzero(np.isin(self._segment, self.manifest.planes[number - 1].segments))
         depth = self.depths[self.manifest.chain[number - 1] - 1]
         return where, depth[self._segment[where]]
+
+
+def _only(found: list[Indices | ProtocolError]) -> Indices:
+    """Of one picture.
+
+    Raises:
+        ProtocolError: if it has none.
+    """
+    (one,) = found
+    if isinstance(one, ProtocolError):
+        raise one
+    return one

@@ -23,6 +23,12 @@ def available() -> bool:
     return importlib.util.find_spec("constriction") is not None
 
 
+def check_words(data: bytes) -> None:
+    """Raises ProtocolError if the data are not words."""
+    if not data or len(data) % WORD:
+        raise ProtocolError(f"The payload has {len(data)} bytes; entropy-coded ones come in words of {WORD}.")
+
+
 class RangeEncoder:
     """Symbols to one string. Models are constriction's."""
 
@@ -50,8 +56,7 @@ class RangeDecoder:
     def __init__(self, data: bytes) -> None:
         from constriction import stream
 
-        if not data or len(data) % WORD:
-            raise ProtocolError(f"The payload has {len(data)} bytes; entropy-coded ones come in words of {WORD}.")
+        check_words(data)
         self._words = stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
 
     def decode(self, model: object, parameters: NDArray[np.float64] | int) -> Integers:

@@ -105,7 +105,7 @@ class Service(RemoteInferenceServiceServicer):
         self._deployment.admit(caller)
         arrived = PlaneAccumulator(model.codec, request.point, by_planes=False)
         arrived.add_block(request.data, request.packed)
-        decoded = await self._deployment.decode(model, caller, arrived.point, arrived.indices)
+        decoded = await self._deployment.decode(model, caller, arrived.point, arrived.newest)
         return model.answer(decoded, request.top_k)
 
     async def PredictPicture(

@@ -1,9 +1,10 @@
-"""What of a picture has arrived: its planes in order, or its block, as indices."""
+"""What of a picture has arrived: its planes in order, or its block."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from inference_server.unread import Unread
 from wire.exceptions import PointError, ProtocolError
 from wire.payload import Indices, PayloadCodec
 
@@ -11,9 +12,9 @@ NOTHING: Indices = np.zeros(0, np.int32)
 
 
 class PlaneAccumulator:
-    """The indices of one picture, at the point that has arrived of it."""
+    """What there is of one picture, at the point that has arrived of it."""
 
-    __slots__ = ("_codec", "_due", "closed", "indices", "planes", "point", "target")
+    __slots__ = ("_codec", "_due", "closed", "newest", "planes", "point", "target")
 
     def __init__(self, codec: PayloadCodec, target: int, *, by_planes: bool) -> None:
         """target: the point of the last plane that may come, or of the block.
@@ -30,10 +31,10 @@ class PlaneAccumulator:
             raise ProtocolError(f"No planes end in point {target}; send its block, or take a point of the chain.")
         self._codec, self.target = codec, target
         self._due = manifest.chain.index(target) + 1 if by_planes else 0
-        self.indices = NOTHING
-        """(M,), once something has arrived."""
+        self.newest: Indices | Unread = NOTHING
+        """Its indices (M,), or the payload that they are in, once something has arrived."""
         self.point = 0
-        """The point that they are at; 0: nothing has arrived."""
+        """The point that it is at; 0: nothing has arrived."""
         self.planes = 0
         """How many of the chain have arrived; 0 for a block."""
         self.closed = False
@@ -43,18 +44,19 @@ class PlaneAccumulator:
         """The block of `target`, in which all is.
 
         Raises:
-            ProtocolError: if it is none of this point, or was not due.
+            ProtocolError: if it was not due, or is none of this point from outside; what is in it, is read later.
         """
         if self._due or self.closed:
             raise ProtocolError(f"A block came where {self._expected()} was due; send each picture once.")
-        self.indices = self._codec.read_block(data, packed, self.target)
+        self._codec.check_block(data, packed, self.target)
+        self.newest = Unread(self._codec, data, packed, self.target)
         self.point, self.closed = self.target, True
 
     def add_planes(self, data: bytes, packed: bool, first: int, count: int) -> None:
         """The next planes of the chain.
 
         Raises:
-            ProtocolError: if they are not so many planes, or others were due.
+            ProtocolError: if others were due, or they are not so many from outside; what is in them, is read later.
         """
         if self.closed or not self._due or first != self.planes + 1:
             raise ProtocolError(f"Plane {first} came where {self._expected()} was due; send each plane once, in order.")
@@ -64,14 +66,16 @@ class PlaneAccumulator:
                 f"{count} planes came where 1 to {self._due - self.planes} were due; point {self.target} has "
                 f"{self._due} in all."
             )
-        known = self.indices if self.planes else np.zeros(self._codec.manifest.sub_vectors, np.int32)
-        self.indices = self._codec.read_run(data, packed, known, first, count)
+        self._codec.check_run(data, packed, first, count)
+        before = self.newest if self.planes else None
+        assert not isinstance(before, np.ndarray)  # what we encode ourselves has no planes
+        self.newest = Unread(self._codec, data, packed, (first, count), before)
         self.planes, self.point = last, self._codec.manifest.chain[last - 1]
         self.closed = last == self._due
 
     def put(self, indices: Indices) -> None:
         """What the server encoded itself, at `target`."""
-        self.indices, self.point, self.closed = indices, self.target, True
+        self.newest, self.point, self.closed = indices, self.target, True
 
     def _expected(self) -> str:
         if self.closed:

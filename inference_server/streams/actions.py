@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inference_server.answers import Decoded
+from inference_server.unread import Unread
 from wire.exceptions import ArtoveqError
 from wire.generated import remote_inference_pb2 as pb
 from wire.payload import Indices
@@ -23,7 +24,7 @@ class Decode:
 
     picture_id: int
     point: int
-    indices: Indices
+    newest: Indices | Unread
 
 
 @dataclass(slots=True)

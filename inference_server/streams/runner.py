@@ -203,7 +203,7 @@ class StreamRunner:
 
         self._turns.decodes(self.caller.name)
         try:
-            self.model.decoder.submit(self.caller.name, self, picture_id, action.point, action.indices, deliver)
+            self.model.decoder.submit(self.caller.name, self, picture_id, action.point, action.newest, deliver)
         except ArtoveqError as error:
             self._perform(self.state.failed(picture_id, error))
 

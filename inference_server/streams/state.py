@@ -222,7 +222,7 @@ class StreamState:
             self._add(picture, payload)
         except ArtoveqError as error:
             return actions + self._fail(picture_id, error)
-        actions.append(Decode(picture_id, picture.arrived.point, picture.arrived.indices))
+        actions.append(Decode(picture_id, picture.arrived.point, picture.arrived.newest))
         return actions
 
     def _begin(self, payload: pb.Payload, now: float) -> _Picture:

@@ -211,7 +211,7 @@ class Server:
             self._perform(state, respond, state.decoded(action.picture_id, outcome, self._now()))
 
         owner: Hashable = state
-        work = Work(CALLER, action.point, action.indices, self._now(), deliver)
+        work = Work(CALLER, action.point, action.newest, self._now(), deliver)
         self._scheduler.submit(owner, action.picture_id, work)
         self._feed()
 

@@ -40,9 +40,9 @@ def check(data: bytes) -> None:
         return
     coder = EntropyCoder(tables, SUB_VECTORS)
     where = np.arange(SUB_VECTORS)
-    found, steps = np.zeros(SUB_VECTORS, np.int32), []
+    found, steps = np.zeros((1, SUB_VECTORS), np.int32), []
     try:
-        decoder = coder.decoder(given.rest())
+        decoder = coder.decoder([given.rest()])
         for plane in range(1, DEPTH + 1):
             bit = np.full(SUB_VECTORS, plane, np.int32)
             bits = decoder.bits(where, bit, found, 0)
@@ -51,12 +51,15 @@ def check(data: bytes) -> None:
         decoder.end()
     except ProtocolError:
         return
+    if decoder.faults:
+        return
     assert (found >= 0).all() and (found < 2**DEPTH).all()
-    bits, bit, before = (np.concatenate(part) for part in zip(*steps, strict=True))
+    bits, bit, before = (np.concatenate([*map(np.ravel, part)]) for part in zip(*steps, strict=True))
     again = coder.encode(bits, np.tile(where, DEPTH), bit, before, 0)
-    decoder = coder.decoder(again)
+    decoder = coder.decoder([again])
     assert all(np.array_equal(decoder.bits(where, of, known, 0), bits) for bits, of, known in steps)
     decoder.end()
-    costs = coder.costs(found, np.full(SUB_VECTORS, DEPTH), DEPTH)
+    assert not decoder.faults
+    costs = coder.costs(found[0], np.full(SUB_VECTORS, DEPTH), DEPTH)
     assert np.isfinite(costs).all() and (costs >= 0).all()
     assert 8 * len(again) <= costs.sum() + 36 + 32  # the coder's last word

@@ -11,8 +11,9 @@ import pytest
 from inference_server.answers import Decoded
 from inference_server.runner import DecoderRunner
 from inference_server.scheduler import Scheduler
+from inference_server.unread import Unread
 from tests.wire.manifests import manifest_of
-from wire.exceptions import ArtoveqError, ServerError, ServerOverloaded
+from wire.exceptions import ArtoveqError, ProtocolError, ServerError, ServerOverloaded
 
 MANIFEST = manifest_of((2, 2), [(2, 2), (4, 2), (4, 4)], positions=1)
 BAD = 255
@@ -91,6 +92,43 @@ def test_a_fault_of_one_batch_does_not_end_the_service() -> None:
         with pytest.raises(ServerError, match="a bad batch"):
             await runner.decode("a", 1, one(BAD))
         assert (await runner.decode("a", 1, one(3))).output[0] == 3
+        await runner.stop()
+
+    asyncio.run(run())
+
+
+class StubCodec:
+    """A block says its picture's first index; those of an odd length are none."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.threads: set[int] = set()
+
+    def read_blocks(self, blocks: list[tuple[bytes, bool]], point: int) -> list[np.ndarray | ProtocolError]:
+        self.batches.append(len(blocks))
+        self.threads.add(threading.get_ident())
+        return [ProtocolError("It is odd.") if len(data) % 2 else one(data[0]) for data, _ in blocks]
+
+
+def test_payloads_of_a_batch_are_read_together_off_the_loop_and_a_bad_one_fails_alone() -> None:
+    async def run() -> None:
+        codec, decoder = StubCodec(), HeldDecoder(go=False)
+        runner = running(decoder)
+        busy = asyncio.ensure_future(runner.decode("a", 1, one(9)))
+        assert await asyncio.to_thread(decoder.busy.wait, 10)
+        blocks = [b"\5.", b"\6", b"\7."]
+        waiting = [runner.decode("a", 2, Unread(codec, block, True, 2)) for block in blocks]  # type: ignore[arg-type]
+        outcomes = asyncio.gather(*waiting, runner.decode("a", 3, one(8)), return_exceptions=True)
+        await asyncio.sleep(0)
+        decoder.go.set()
+        first, bad, last, plain = await outcomes
+        assert (await busy).output[0] == 9 and [a.output[0] for a in (first, last, plain)] == [5, 7, 8]
+        assert isinstance(bad, ProtocolError) and str(bad) == "It is odd."
+        assert codec.batches == [3] and codec.threads.isdisjoint({threading.get_ident()})
+        assert decoder.batches == [[1], [2, 2, 3]]
+        with pytest.raises(ProtocolError):
+            await runner.decode("a", 2, Unread(codec, b"odd", True, 2))  # type: ignore[arg-type]
+        assert len(decoder.batches) == 2  # nothing was left to decode
         await runner.stop()
 
     asyncio.run(run())

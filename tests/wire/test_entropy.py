@@ -42,10 +42,11 @@ def test_golden_bytes() -> None:
     indices, bit = np.array([2, 0, 3, 3, 2, 1, 2, 0, 3, 2], np.int32), np.repeat([1, 2], 10)
     prefix = np.concatenate([indices >> 1, indices])
     assert coder.encode(prefix & 1, where, bit, prefix >> 1, 0).hex() == GOLDEN
-    decoder = coder.decoder(bytes.fromhex(GOLDEN))
-    first = decoder.bits(where[:10], bit[:10], np.zeros(10, int), 0)
-    assert np.array_equal(2 * first + decoder.bits(where[:10], bit[10:], first, 0), indices)
+    decoder = coder.decoder([bytes.fromhex(GOLDEN)])
+    first = decoder.bits(where[:10], bit[:10], np.zeros((1, 10), int), 0)
+    assert np.array_equal(2 * first + decoder.bits(where[:10], bit[10:], first, 0), indices[None])
     decoder.end()
+    assert not decoder.faults
 
 
 GOLDEN = "9109ea63"

@@ -134,6 +134,38 @@ def test_a_byte_short_or_long_in_each_coding_is_refused() -> None:
         assert np.array_equal(codec.read_block(data, packed, 1), indices)
 
 
+@pytest.mark.parametrize("kind", ["bits", "number", "coded"])
+def test_many_are_read_at_once_each_as_if_alone(kind: str) -> None:
+    coded = kind == "coded"
+    sizes = [3, 5] if kind == "number" else [8, 4]
+    manifest = manifest_of([1, 1], [sizes], positions=65, any_size=kind == "number", coded=coded)
+    codec = PayloadCodec(manifest, coder_of(manifest, 8) if coded else None)
+    indices = [random_indices(codec, 1, seed) for seed in range(5)]
+    good = [codec.write_block(one, 1) for one in indices]
+    bad = (good[0][0] + bytes(8), good[0][1])
+    found = codec.read_blocks([*good[:2], bad, *good[2:], (b"", good[0][1])], 1)
+    assert [type(one) for one in found] == [np.ndarray, np.ndarray, ProtocolError, *[np.ndarray] * 3, ProtocolError]
+    assert np.array_equal([one for one in found if isinstance(one, np.ndarray)], indices)
+
+
+def test_packed_and_coded_payloads_come_together() -> None:
+    manifest = chained([1, 1], [[0], [1], [0], [1]], positions=16, coded=True)
+    codec, packs = PayloadCodec(manifest, coder_of(manifest, 1)), PayloadCodec(manifest)
+    indices = np.stack([random_indices(codec, manifest.chain[-1], seed) for seed in range(4)])
+    first = [codec.at_point(one, manifest.chain[1]) for one in indices]
+    bits, depth = codec._run(3, 2), codec.depths[manifest.chain[-1] - 1][codec._segment]
+    prefix = indices[:, bits.where] >> (depth[bits.where] - bits.bit)
+    assert codec._bits is not None
+    strings = [codec._bits.encode(one & 1, bits.where, bits.bit, one >> 1, 0) for one in prefix]
+    runs = [
+        (strings[0], False),
+        packs.write_run(indices[1], 3, 2),
+        (strings[2], False),
+        packs.write_run(indices[3], 3, 2),
+    ]
+    assert np.array_equal(codec.read_runs(runs, np.stack(first), 3, 2), indices)
+
+
 def test_what_is_shorter_packed_is_sent_packed() -> None:
     manifest = manifest_of([1], [[2]], positions=8, coded=True)
     likely = PayloadCodec(manifest, EntropyCoder(np.full((8, 1, 255), UNIT // 2, np.uint16), 8))
