@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from inference_server.access import Access, Caller
 from inference_server.access.proxies import Proxies
 from inference_server.answers import Decoded
+from inference_server.folder_states import found_in
 from inference_server.greetings import Greetings
 from inference_server.memory import MemoryBudget
 from inference_server.model import Model
@@ -42,6 +45,8 @@ class Deployment:
         )
         self._memory = MemoryBudget(settings.picture_memory_bytes)
         self._versions = VersionsFile(settings.versions_file) if settings.versions_file else None
+        self.found_models: dict[str, str] = {}
+        """Of the models folder, as the server begins: fingerprints by the names of their folders."""
         self.models = self._first_models()
         self.edges = Edges(settings.reporting_edges)
         self.shared_answers = shared_answers(settings)
@@ -59,9 +64,15 @@ class Deployment:
             ArtifactError, SettingsError: if what the settings name cannot be served.
         """
         models = [self.load(folder) for folder in self.settings.model]
+        here = {one.manifest.fingerprint for one in models}
+        for model in self._in_folder():
+            if model.manifest.fingerprint not in here:
+                here.add(model.manifest.fingerprint)
+                self.found_models[model.artifact.folder.name] = model.manifest.fingerprint
+                models.append(model)
         if self._versions is None:
             return ModelRegistry(models)
-        kept, here = self._versions.read(), {one.manifest.fingerprint for one in models}
+        kept = self._versions.read()
         for version in (version for name in kept.names for version in name.versions):
             if version.fingerprint not in here:
                 try:
@@ -71,6 +82,13 @@ class Deployment:
         registry = ModelRegistry(models)
         registry.restore(kept)
         return registry
+
+    def _in_folder(self) -> Iterator[Model]:
+        """Those that are whole; who watches the folder says what is wrong with the others."""
+        if (root := self.settings.models) is not None:
+            for name in found_in(root):
+                with contextlib.suppress(ArtoveqError):
+                    yield self.load(root / name)
 
     def _added_before(self, version: KeptVersion) -> Model:
         model = self.load(version.folder)

@@ -13,6 +13,7 @@ from inference_server.deployment import Deployment
 from inference_server.model import Model
 from inference_server.registry import ModelRegistry
 from inference_server.streams.streams import Streams
+from wire.artifact import Artifact
 from wire.exceptions import AccessDenied
 
 log = logging.getLogger(__name__)
@@ -99,10 +100,34 @@ class Management:
         """
         async with self._lock, self._change() as models:
             model = models.remove(fingerprint)
+        await self._unload(model)
+        return model
+
+    async def withdraw(self, fingerprint: str) -> None:
+        """As `remove`, also where edges get it: those that can go over to another version, others are ended.
+
+        Raises:
+            ModelMismatch: if it is not served.
+        """
+        async with self._lock, self._change() as models:
+            model = models.withdraw(fingerprint)
+        self._streams.follow()
+        await self._streams.gone_of(model, self._deployment.settings.drain_seconds)
+        await self._unload(model)
+
+    async def _unload(self, model: Model) -> None:
         await self._streams.end_of(model, self._deployment.settings.drain_seconds)
         await model.stop()
-        log.info("%s has no version %s any more.", model.manifest.name, fingerprint)
-        return model
+        log.info("%s has no version %s any more.", model.manifest.name, model.manifest.fingerprint)
+
+    def moved(self, fingerprint: str, folder: Path) -> None:
+        """The files of a version lie elsewhere now.
+
+        Raises:
+            ModelMismatch: if it is not served.
+        """
+        model = self._deployment.models.of_fingerprint(fingerprint)
+        model.artifact = Artifact(folder, model.manifest)
 
     @asynccontextmanager
     async def _change(self) -> AsyncIterator[ModelRegistry]:

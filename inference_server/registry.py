@@ -17,12 +17,10 @@ class ModelRegistry:
     given.
 
     Raises:
-        SettingsError: if one comes twice, or there is none.
+        SettingsError: if one comes twice.
     """
 
     def __init__(self, models: Sequence[Model]) -> None:
-        if not models:
-            raise SettingsError("A server needs a model; name an artifact's folder with --model.")
         self._models: dict[str, Model] = {}
         self._rollouts: dict[str, Rollout] = {}
         try:
@@ -42,7 +40,7 @@ class ModelRegistry:
         """
         model = self._models.get(fingerprint)
         if model is None:
-            ours = ", ".join(f"{m.manifest.fingerprint[:12]} ({m.manifest.name})" for m in self)
+            ours = ", ".join(f"{m.manifest.fingerprint[:12]} ({m.manifest.name})" for m in self) or "none"
             raise ModelMismatch(
                 f"The edge has the model {fingerprint[:12] or '(none)'}, the server has {ours}; "
                 "start both with the same model, or let the edge fetch it."
@@ -57,14 +55,17 @@ class ModelRegistry:
         """
         if name in self._models:
             return self._models[name]
-        rollout = self._rollouts.get(name) if name else next(iter(self._rollouts.values()))
+        rollout = self._rollouts.get(name) if name else next(iter(self._rollouts.values()), None)
         if rollout is None:
+            if not self._rollouts:
+                raise ModelMismatch("The server has no model yet; put one into its models folder, and ask again.")
             raise ModelMismatch(f"The server has no model {name[:40]!r}; name one of {', '.join(self._rollouts)}.")
         return self._models[rollout.current]
 
     def of_edge(self, model: Model, edge: str) -> Model:
-        """The version of a model that this edge is to have."""
-        return self._models[self.rollout(model).of(edge)]
+        """The version of a model that this edge is to have; that model, where no version of its name is left."""
+        rollout = self._rollouts.get(model.manifest.name)
+        return self._models[rollout.of(edge)] if rollout else model
 
     def rollout(self, model: Model) -> Rollout:
         """Of a model that is served, or was until a moment ago."""
@@ -94,6 +95,19 @@ class ModelRegistry:
         """
         model = self.of_fingerprint(fingerprint)
         self.rollout(model).remove(fingerprint)
+        return self._models.pop(fingerprint)
+
+    def withdraw(self, fingerprint: str) -> Model:
+        """As `remove`, also where edges get it: they get another version, if there is one.
+
+        Raises:
+            ModelMismatch: if it is not served.
+        """
+        model = self.of_fingerprint(fingerprint)
+        rollout = self.rollout(model)
+        rollout.withdraw(fingerprint)
+        if not rollout.versions:
+            del self._rollouts[rollout.name]
         return self._models.pop(fingerprint)
 
     @contextmanager

@@ -24,8 +24,8 @@ class Rollout:
 
     @property
     def current(self) -> str:
-        """Of all edges that do not get the canary."""
-        return self.chosen[-1]
+        """Of all edges that do not get the canary; empty where no version is left."""
+        return self.chosen[-1] if self.chosen else ""
 
     def share(self, version: str) -> float:
         """Of the edges, how many get it."""
@@ -76,8 +76,14 @@ class Rollout:
         """
         if version in (self.current, self.canary):
             raise VersionInUse(f"Edges get this version of {self.name}; promote another one, or roll it back, first.")
+        self.withdraw(version)
+
+    def withdraw(self, version: str) -> None:
+        """It is there no longer, whoever gets it: those get what was current before, or else the newest one."""
         self.versions.remove(version)
-        self._choose([one for one in self.chosen if one != version])
+        self._choose([one for one in self.chosen if one != version] or self.versions[-1:])
+        if self.canary in (version, self.current):
+            self.canary, self.canary_share = "", 0.0
 
     def restore(self, chosen: list[str], canary: str, share: float) -> None:
         """What was decided once, as far as those versions are there."""

@@ -23,6 +23,7 @@ from inference_server.descriptors import connections_of, raise_limit
 from inference_server.lifetime import end_within, first_signal
 from inference_server.management import Management
 from inference_server.memory import return_large_blocks
+from inference_server.models_folder import ModelsFolder
 from inference_server.open_inference.service import OpenInferenceService
 from inference_server.page.address import code, edge_address
 from inference_server.rest.acceptance import Listener
@@ -82,7 +83,11 @@ class Server:
         described = (SERVICE_NAME, OPEN_INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(described, self._grpc)
         self._certificates = Certificates(settings) if settings.tls_certificate else None
-        app = build_app(self.deployment, self._streams, Management(self.deployment, self._streams, time.monotonic()))
+        management = Management(self.deployment, self._streams, time.monotonic())
+        self._models_folder = (
+            ModelsFolder(settings.models, management, self.deployment.found_models) if settings.models else None
+        )
+        app = build_app(self.deployment, self._streams, management)
         self._http = HttpServer(
             uvicorn.Config(
                 app,
@@ -117,7 +122,7 @@ class Server:
             http_socket.close()
             raise ServerError(_in_use(host, self.settings.port)) from error
         await self._grpc.start()
-        self._files_task = asyncio.create_task(self._look_at_files())
+        self._watching = [asyncio.create_task(self._look_at_files()), asyncio.create_task(self._look_at_models())]
         self._http_task = asyncio.create_task(self._http.serve(sockets=[http_socket]))
         while not self._http.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.005)
@@ -140,6 +145,15 @@ class Server:
             except Exception:  # whatever it was, what changes next is still seen
                 log.exception("Tokens and certificates could not be looked at.")
 
+    async def _look_at_models(self) -> None:
+        """They come and go while the server runs; beside the other files, since to load one takes time."""
+        while self._models_folder is not None:
+            await asyncio.sleep(READ_AGAIN_S)
+            try:
+                await self._models_folder.look(time.monotonic())
+            except Exception:
+                log.exception("The models folder could not be looked at.")
+
     async def stop(self) -> None:
         """Says so, waits until that was heard, takes no new work, finishes what it has, closes the ports.
 
@@ -152,7 +166,8 @@ class Server:
         await asyncio.sleep(settings.drain_notice_seconds)
         self.deployment.draining = True
         self._streams.drain()
-        self._files_task.cancel()
+        for task in self._watching:
+            task.cancel()
         await asyncio.gather(
             self._calls.end(self._grpc, settings.drain_seconds),
             self._http.end(self._http_task, settings.drain_seconds),
@@ -160,7 +175,8 @@ class Server:
         ending = [asyncio.create_task(model.stop()) for model in self.deployment.models]
         if self.deployment.shared_answers is not None:
             ending.append(asyncio.create_task(self.deployment.shared_answers.close()))
-        await asyncio.wait(ending, timeout=LAST_S)
+        if ending:
+            await asyncio.wait(ending, timeout=LAST_S)
 
 
 async def serve(settings: Settings) -> None:
@@ -174,8 +190,9 @@ async def serve(settings: Settings) -> None:
     await run_in_threadpool(gc.collect)  # in a thread of HTTP's, which the first request finds loaded then
     gc.freeze()  # else each full collection goes through all that was loaded, and no answer leaves for 0.1 s
     served = [f"{one.manifest.name} ({one.manifest.fingerprint[:12]})" for one in server.deployment.models]
+    what = ", ".join(served) or "no model yet"
     print(
-        f"Serving {', '.join(served)}: gRPC on {authority(settings.host, server.port)}, page and REST on "
+        f"Serving {what}: gRPC on {authority(settings.host, server.port)}, page and REST on "
         f"http{'s' if settings.tls_certificate else ''}://{authority(settings.host, server.http_port)}/",
         flush=True,
     )

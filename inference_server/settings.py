@@ -23,9 +23,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
 
-    model: Annotated[tuple[Path, ...], NoDecode] = Field(min_length=1)
+    model: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders of the artifacts that are served, in one text separated by colons; the first one is taken where a caller
     names none."""
+    models: Path | None = None
+    """A folder whose folders are artifacts: those that come are served, too, and those that go no longer."""
     versions_file: Path | None = None
     """Where it is kept which versions of models were added, and which of them edges get; empty: they are forgotten at
     the end."""
@@ -180,13 +182,13 @@ def read_settings(file: Mapping[str, Any] = MappingProxyType({}), /, **given: An
     try:
         settings = Settings(**{**left, **given})
     except ValidationError as error:
-        if any(e["loc"] == ("model",) and e["type"] == "missing" for e in error.errors()):
-            raise SettingsError(
-                "A server serves a model; name its folder with --model, or in ARTOVEQ_MODEL. `artoveq demo` says at "
-                "its end where its own lies."
-            ) from None
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SettingsError(f"The server cannot use these settings: {faults}.") from error
+    if not settings.model and settings.models is None:
+        raise SettingsError(
+            "A server serves a model; name its folder with --model, or in ARTOVEQ_MODEL, or a folder of such with "
+            "--models. `artoveq demo` says at its end where its own lies."
+        )
     if settings.tls_self_signed and not settings.tls_certificate:
         made = dict(zip(("tls_certificate", "tls_key"), self_signed(folder(), own_names()), strict=True))
         # A browser that trusts it shall not want TLS of all that runs on this host.

@@ -23,6 +23,9 @@ def serve(
     model: Annotated[
         list[Path] | None, typer.Option(help="Folder of the artifact; may be given again for further models.")
     ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Folder whose folders are artifacts: those that come are served, too.")
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of gRPC; 0 takes a free one.")] = None,
     http_port: Annotated[int | None, typer.Option(help="Port of REST; 0 takes a free one.")] = None,
@@ -45,7 +48,7 @@ def serve(
     from inference_server.settings import Settings, read_settings
 
     given: dict[str, Any] = {"model": tuple(model or ()), "host": host, "port": port, "http_port": http_port}
-    given["store"] = store
+    given |= {"models": models, "store": store}
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if tls_self_signed:
         given["tls_self_signed"] = True

@@ -49,11 +49,15 @@ class Streams:
         gone = [stream for stream in self._open if stream.model is model]
         for stream in gone:
             stream.drain()
+        await self.gone_of(model, seconds)
+        for stream in self._open.intersection(gone):
+            stream.refuse(ModelMismatch("The server has this model no longer; fetch the one that it has."))
+
+    async def gone_of(self, model: Model, seconds: float) -> None:
+        """Returns when a model has no stream, or after so long."""
         until = time.monotonic() + seconds
         while model.streams and time.monotonic() < until:  # noqa: ASYNC110 (they end one by one)
             await asyncio.sleep(0.02)
-        for stream in self._open.intersection(gone):
-            stream.refuse(ModelMismatch("The server has this model no longer; fetch the one that it has."))
 
     def end_revoked(self) -> None:
         """Ends the streams of tokens that are no longer there; to be called now and then."""

@@ -54,5 +54,5 @@ def test_folders_come_one_or_several(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARTOVEQ_MODEL", f"a{os.pathsep}b/c")
     assert Settings().model == (Path("a"), Path("b/c"))  # type: ignore[call-arg]
     for nothing in ("", []):
-        with pytest.raises(SettingsError, match="model: "):
+        with pytest.raises(SettingsError, match="name its folder with --model"):
             read_settings(model=nothing)

@@ -53,6 +53,19 @@ def test_an_edge_stands_where_it_stands() -> None:
     assert place("dogs", "gate") == pytest.approx(0.3645, abs=1e-4) and place("cats", "gate") != place("dogs", "gate")
 
 
+def test_what_is_withdrawn_is_followed_by_what_was_before_or_is_newest() -> None:
+    rollout = with_versions("b", "c", "d")
+    rollout.promote("b", 1.0)
+    rollout.promote("d", 0.1)
+    rollout.withdraw("b")
+    assert (rollout.current, rollout.canary) == ("a", "d"), "the canary goes on"
+    rollout.withdraw("a")
+    assert (rollout.current, rollout.canary) == ("d", ""), "all edges get it now"
+    rollout.withdraw("d")
+    rollout.withdraw("c")
+    assert rollout.current == "" and not rollout.versions
+
+
 @given(st.lists(st.tuples(st.sampled_from("prx"), st.sampled_from("abcd"), st.sampled_from([0.0001, 0.3, 1.0]))))
 def test_every_edge_has_a_version_that_is_there(steps: list[tuple[str, str, float]]) -> None:
     rollout = with_versions("b", "c", "d")
