@@ -33,7 +33,7 @@ class SplitNetwork(nn.Module):
         super().__init__()
         network, backbone = recipe.network, BACKBONES[recipe.network.backbone]
         width, channels = backbone.channels(network), network.channels
-        self.picture = recipe.picture
+        self.picture, self.server_is_new = recipe.picture, backbone.server_is_new
         self.trunk_edge, self.trunk_server = backbone.halves(network, weights)
         narrowed = network.latent_channels > 0
         self.bottleneck = nn.Conv2d(width, channels, 1, bias=False) if narrowed else nn.Identity()
@@ -66,7 +66,8 @@ class SplitNetwork(nn.Module):
 
     def new_parameters(self) -> list[nn.Parameter]:
         """Parameters without pretrained weights: they take the larger learning rate."""
-        return [p for m in (self.bottleneck, self.expand, self.head) for p in m.parameters()]
+        new = [self.bottleneck, self.expand, self.head, *([self.trunk_server] if self.server_is_new else [])]
+        return [p for m in new for p in m.parameters()]
 
     @torch.no_grad()
     def initialise_from_pca(self, pictures: Tensor) -> None:

@@ -27,6 +27,8 @@ class Backbone(ABC):
     """F, what the server half gives; of a picture, its channels."""
     gives = "features"
     """What the server half gives: "features" (B, F), or "a picture" (B, F, S, S)."""
+    server_is_new = False
+    """Whether the server half has no pretrained weights where the edge half has: it learns at the larger rate."""
     dense = False
     """Whether its convolutions are dense: then a CPU that multiplies in bfloat16 trains it twice as fast so."""
 
