@@ -3,6 +3,7 @@
 ArtoveqError
  ├─ UsageError               an argument that cannot be used
  ├─ PictureError             the picture cannot be read, or is larger than the limit
+ ├─ QuestionError            a question that this model cannot answer, or none where it wants one
  ├─ PointError               an operating point, or a level, that this model does not have
  ├─ ProtocolError            payloads of the wrong length, out of order, repeated, for an unknown picture
  ├─ ArtifactError            a folder that is not a whole artifact of a version we read
@@ -18,8 +19,12 @@ ArtoveqError
      ├─ ServerUnavailable    nobody listens there, it went away, or it is draining
      ├─ AccessDenied         it wants a token that it knows
      ├─ ServerOverloaded     its queue is full; try again later
-     └─ ModelMismatch        the two halves belong to different models
+     ├─ ModelMismatch        the two halves belong to different models
+     └─ PictureNotKept       it has no picture any more that a further question is about
 """
+
+PICTURE_NOT_KEPT = "PICTURE_NOT_KEPT"
+"""The reason beside the code of `PictureNotKept` on the wire."""
 
 
 class ArtoveqError(Exception):
@@ -32,6 +37,10 @@ class UsageError(ArtoveqError):
 
 class PictureError(ArtoveqError):
     """The picture cannot be read, or is larger than the limit."""
+
+
+class QuestionError(ArtoveqError):
+    """A question that this model cannot answer, or none where it wants one."""
 
 
 class PointError(ArtoveqError):
@@ -100,3 +109,7 @@ class ServerOverloaded(ServerError):
 
 class ModelMismatch(ServerError):
     """Edge and server hold halves of different models."""
+
+
+class PictureNotKept(ServerError):
+    """The server has no picture any more that a further question is about; ask with the picture."""

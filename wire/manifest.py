@@ -24,6 +24,8 @@ TABLES = "entropy.u16"
 """Where payloads are entropy-coded: probabilities of bits (`wire.entropy`), or counts of indices (`wire.folded`)."""
 LOCAL_LOGITS = "local_logits"
 """The output of the encoder that is the edge's own answer, where the manifest has a `local_head`."""
+QUESTION_ANSWERING = "question answering"
+"""The task whose manifests have `questions`."""
 LARGEST_SIZE = 65536
 MOST_SUB_VECTORS = 1 << 16
 MOST_SIZES = 1 << 23
@@ -116,6 +118,31 @@ class Plane(_Strict):
     payload_bytes: int = Field(ge=1)
 
 
+Word = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9'-]{0,62}[a-z0-9])?$")]
+
+
+class Questions(_Strict):
+    """What a model reads of a question, and how it may answer."""
+
+    vocabulary: tuple[Word, ...] = Field(min_length=1, max_length=1 << 14)
+    """Numbered from 1; 0 stands behind a question's last word."""
+    longest: int = Field(ge=1, le=256)
+    """Words of the longest question."""
+    answers: tuple[Name, ...] = Field(min_length=1, max_length=1 << 14)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Questions:
+        for what, entries in (("word", self.vocabulary), ("answer", self.answers)):
+            if len(set(entries)) < len(entries):
+                raise ValueError(f"a {what} is listed twice")
+        return self
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Of the words."""
+        return {word: number for number, word in enumerate(self.vocabulary, 1)}
+
+
 class Task(BaseModel):
     """What an answer is. Further keys are the task's own."""
 
@@ -124,6 +151,8 @@ class Task(BaseModel):
     name: Name
     metric: Name
     classes: tuple[Name, ...] = Field((), max_length=1 << 16)
+    questions: Questions | None = None
+    """Where an answer is that to a question about the picture."""
 
 
 class CodecFigures(_Strict):
@@ -179,6 +208,8 @@ class Manifest(_Strict):
             self._check_point(number, point)
         if self.local_head is not None and not self.task.classes:
             raise ValueError(f"a local head answers with a class, and the task {self.task.name} has none")
+        if (self.task.questions is not None) != (self.task.name == QUESTION_ANSWERING):
+            raise ValueError(f"a manifest has `questions` where its task is {QUESTION_ANSWERING!r}, and only there")
         costs = [point.payload_bytes for point in self.points]
         if costs != sorted(costs):
             raise ValueError("the points are not in the order of their bytes, cheapest first")

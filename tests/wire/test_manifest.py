@@ -82,6 +82,8 @@ def deep(levels: int) -> dict[str, Any]:
 
 
 POINTS = broken()["points"]
+ASKING = {"name": "question answering", "metric": "accuracy"}
+QUESTIONS = {"vocabulary": ["is", "it", "red"], "longest": 4, "answers": ["no", "yes"]}
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"points": POINTS[::-1]}, "not in the order of their bytes"),
     ({"points": [{**POINTS[0], "sizes": [2]}, *POINTS[1:]]}, "point 1 has 1 sizes for 2 segments"),
@@ -106,6 +108,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     *(({"name": name}, "name") for name in ("x" * 257, "\x1b[2Jx", "a\nb")),
     ({"task": {"name": "classification", "metric": "top1", "classes": ["\x1b]0;x\x07"]}}, r"task\.classes"),
     ({"task": {"name": "classification", "metric": "top1", "classes": ["c"] * 65537}}, r"task\.classes"),
+    ({"task": ASKING | {"questions": QUESTIONS | {"vocabulary": ["what", "What"]}}}, r"task\.questions\.vocabulary\.1"),
+    ({"task": ASKING | {"questions": QUESTIONS | {"vocabulary": ["is"] * 2}}}, "a word is listed twice|task.questions"),
+    ({"task": ASKING | {"questions": QUESTIONS | {"answers": []}}}, r"task\.questions\.answers"),
+    ({"task": ASKING | {"questions": QUESTIONS | {"longest": 257}}}, r"task\.questions\.longest"),
+    ({"task": ASKING}, "has `questions` where its task is 'question answering', and only there"),
+    ({"task": {"name": "classification", "metric": "top1", "questions": QUESTIONS}}, "and only there"),
     ({"segments": [1] * 257}, "segments"),
     ({"points": [POINTS[0]] * 16385}, "points"),
     ({"planes": [{"segments": [0], "payload_bytes": 1}] * 4097}, "planes"),

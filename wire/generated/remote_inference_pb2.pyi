@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StreamRequest(_message.Message):
-    __slots__ = ("hello", "payload", "cancel", "ping", "report", "bundle", "file")
+    __slots__ = ("hello", "payload", "cancel", "ping", "report", "bundle", "file", "question")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
@@ -16,6 +16,7 @@ class StreamRequest(_message.Message):
     REPORT_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     FILE_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     payload: Payload
     cancel: Cancel
@@ -23,7 +24,8 @@ class StreamRequest(_message.Message):
     report: Report
     bundle: PayloadBundle
     file: PictureFile
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., payload: _Optional[_Union[Payload, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., bundle: _Optional[_Union[PayloadBundle, _Mapping]] = ..., file: _Optional[_Union[PictureFile, _Mapping]] = ...) -> None: ...
+    question: Question
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., payload: _Optional[_Union[Payload, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., bundle: _Optional[_Union[PayloadBundle, _Mapping]] = ..., file: _Optional[_Union[PictureFile, _Mapping]] = ..., question: _Optional[_Union[Question, _Mapping]] = ...) -> None: ...
 
 class StreamResponse(_message.Message):
     __slots__ = ("welcome", "answer", "failure", "receipt", "pong", "bundle", "move")
@@ -80,7 +82,7 @@ class Welcome(_message.Message):
     def __init__(self, server_version: _Optional[str] = ..., reads_coded: bool = ..., reads_bundles: bool = ...) -> None: ...
 
 class Payload(_message.Message):
-    __slots__ = ("picture_id", "point", "first_plane", "plane_count", "data", "packed", "top_k", "last", "given_up")
+    __slots__ = ("picture_id", "point", "first_plane", "plane_count", "data", "packed", "top_k", "last", "given_up", "question")
     PICTURE_ID_FIELD_NUMBER: _ClassVar[int]
     POINT_FIELD_NUMBER: _ClassVar[int]
     FIRST_PLANE_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +92,7 @@ class Payload(_message.Message):
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
     GIVEN_UP_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
     picture_id: int
     point: int
     first_plane: int
@@ -99,7 +102,8 @@ class Payload(_message.Message):
     top_k: int
     last: bool
     given_up: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, picture_id: _Optional[int] = ..., point: _Optional[int] = ..., first_plane: _Optional[int] = ..., plane_count: _Optional[int] = ..., data: _Optional[bytes] = ..., packed: bool = ..., top_k: _Optional[int] = ..., last: bool = ..., given_up: _Optional[_Iterable[int]] = ...) -> None: ...
+    question: str
+    def __init__(self, picture_id: _Optional[int] = ..., point: _Optional[int] = ..., first_plane: _Optional[int] = ..., plane_count: _Optional[int] = ..., data: _Optional[bytes] = ..., packed: bool = ..., top_k: _Optional[int] = ..., last: bool = ..., given_up: _Optional[_Iterable[int]] = ..., question: _Optional[str] = ...) -> None: ...
 
 class PayloadBundle(_message.Message):
     __slots__ = ("shared", "lengths", "steps")
@@ -112,14 +116,28 @@ class PayloadBundle(_message.Message):
     def __init__(self, shared: _Optional[_Union[Payload, _Mapping]] = ..., lengths: _Optional[_Iterable[int]] = ..., steps: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class PictureFile(_message.Message):
-    __slots__ = ("picture_id", "file", "top_k")
+    __slots__ = ("picture_id", "file", "top_k", "question")
     PICTURE_ID_FIELD_NUMBER: _ClassVar[int]
     FILE_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
     picture_id: int
     file: bytes
     top_k: int
-    def __init__(self, picture_id: _Optional[int] = ..., file: _Optional[bytes] = ..., top_k: _Optional[int] = ...) -> None: ...
+    question: str
+    def __init__(self, picture_id: _Optional[int] = ..., file: _Optional[bytes] = ..., top_k: _Optional[int] = ..., question: _Optional[str] = ...) -> None: ...
+
+class Question(_message.Message):
+    __slots__ = ("picture_id", "back", "question", "top_k")
+    PICTURE_ID_FIELD_NUMBER: _ClassVar[int]
+    BACK_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    picture_id: int
+    back: int
+    question: str
+    top_k: int
+    def __init__(self, picture_id: _Optional[int] = ..., back: _Optional[int] = ..., question: _Optional[str] = ..., top_k: _Optional[int] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("point", "payload_bytes", "capacity", "true_capacity", "latency_us", "budget_us", "jpeg_bytes", "webp_bytes", "thumbnail", "encode_us", "queue_us", "decode_us", "capacity_low", "capacity_high")
@@ -190,12 +208,13 @@ class Receipt(_message.Message):
     def __init__(self, picture_id: _Optional[int] = ..., planes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., received_us: _Optional[int] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("picture_id", "point", "classification", "other", "reconstruction", "partial", "final", "queue_us", "decode_us")
+    __slots__ = ("picture_id", "point", "classification", "other", "reconstruction", "question_answering", "partial", "final", "queue_us", "decode_us")
     PICTURE_ID_FIELD_NUMBER: _ClassVar[int]
     POINT_FIELD_NUMBER: _ClassVar[int]
     CLASSIFICATION_FIELD_NUMBER: _ClassVar[int]
     OTHER_FIELD_NUMBER: _ClassVar[int]
     RECONSTRUCTION_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_ANSWERING_FIELD_NUMBER: _ClassVar[int]
     PARTIAL_FIELD_NUMBER: _ClassVar[int]
     FINAL_FIELD_NUMBER: _ClassVar[int]
     QUEUE_US_FIELD_NUMBER: _ClassVar[int]
@@ -205,11 +224,12 @@ class Answer(_message.Message):
     classification: Classification
     other: _struct_pb2.Struct
     reconstruction: Reconstruction
+    question_answering: QuestionAnswering
     partial: bool
     final: bool
     queue_us: int
     decode_us: int
-    def __init__(self, picture_id: _Optional[int] = ..., point: _Optional[int] = ..., classification: _Optional[_Union[Classification, _Mapping]] = ..., other: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., reconstruction: _Optional[_Union[Reconstruction, _Mapping]] = ..., partial: bool = ..., final: bool = ..., queue_us: _Optional[int] = ..., decode_us: _Optional[int] = ...) -> None: ...
+    def __init__(self, picture_id: _Optional[int] = ..., point: _Optional[int] = ..., classification: _Optional[_Union[Classification, _Mapping]] = ..., other: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., reconstruction: _Optional[_Union[Reconstruction, _Mapping]] = ..., question_answering: _Optional[_Union[QuestionAnswering, _Mapping]] = ..., partial: bool = ..., final: bool = ..., queue_us: _Optional[int] = ..., decode_us: _Optional[int] = ...) -> None: ...
 
 class Classification(_message.Message):
     __slots__ = ("classes",)
@@ -233,33 +253,53 @@ class Reconstruction(_message.Message):
     png: bytes
     def __init__(self, png: _Optional[bytes] = ...) -> None: ...
 
+class QuestionAnswering(_message.Message):
+    __slots__ = ("answers",)
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[PossibleAnswer]
+    def __init__(self, answers: _Optional[_Iterable[_Union[PossibleAnswer, _Mapping]]] = ...) -> None: ...
+
+class PossibleAnswer(_message.Message):
+    __slots__ = ("index", "text", "probability")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    text: str
+    probability: float
+    def __init__(self, index: _Optional[int] = ..., text: _Optional[str] = ..., probability: _Optional[float] = ...) -> None: ...
+
 class Failure(_message.Message):
-    __slots__ = ("picture_id", "code", "message", "retry_after_ms")
+    __slots__ = ("picture_id", "code", "message", "retry_after_ms", "reason")
     PICTURE_ID_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     picture_id: int
     code: int
     message: str
     retry_after_ms: int
-    def __init__(self, picture_id: _Optional[int] = ..., code: _Optional[int] = ..., message: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
+    reason: str
+    def __init__(self, picture_id: _Optional[int] = ..., code: _Optional[int] = ..., message: _Optional[str] = ..., retry_after_ms: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
-    __slots__ = ("fingerprint", "point", "data", "packed", "top_k", "key")
+    __slots__ = ("fingerprint", "point", "data", "packed", "top_k", "key", "question")
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     POINT_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     PACKED_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
     fingerprint: str
     point: int
     data: bytes
     packed: bool
     top_k: int
     key: bytes
-    def __init__(self, fingerprint: _Optional[str] = ..., point: _Optional[int] = ..., data: _Optional[bytes] = ..., packed: bool = ..., top_k: _Optional[int] = ..., key: _Optional[bytes] = ...) -> None: ...
+    question: str
+    def __init__(self, fingerprint: _Optional[str] = ..., point: _Optional[int] = ..., data: _Optional[bytes] = ..., packed: bool = ..., top_k: _Optional[int] = ..., key: _Optional[bytes] = ..., question: _Optional[str] = ...) -> None: ...
 
 class PredictResponse(_message.Message):
     __slots__ = ("answer",)
@@ -268,14 +308,16 @@ class PredictResponse(_message.Message):
     def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ...) -> None: ...
 
 class PredictPictureRequest(_message.Message):
-    __slots__ = ("picture", "top_k", "fingerprint")
+    __slots__ = ("picture", "top_k", "fingerprint", "question")
     PICTURE_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
     picture: bytes
     top_k: int
     fingerprint: str
-    def __init__(self, picture: _Optional[bytes] = ..., top_k: _Optional[int] = ..., fingerprint: _Optional[str] = ...) -> None: ...
+    question: str
+    def __init__(self, picture: _Optional[bytes] = ..., top_k: _Optional[int] = ..., fingerprint: _Optional[str] = ..., question: _Optional[str] = ...) -> None: ...
 
 class PredictPictureResponse(_message.Message):
     __slots__ = ("answer",)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from wire.exceptions import ArtifactError
 from wire.generated import remote_inference_pb2 as pb
-from wire.manifest import Manifest
+from wire.manifest import QUESTION_ANSWERING, Manifest
 from wire.tasks.classification import ClassificationTask
+from wire.tasks.question_answering import QuestionAnsweringTask
 from wire.tasks.reconstruction import ReconstructionTask
 
 Output = NDArray[np.float32]
@@ -58,7 +59,11 @@ class Task(Protocol):
 
 
 CLASSIFICATION, RECONSTRUCTION = "classification", "reconstruction"
-TASKS: dict[str, Task] = {CLASSIFICATION: ClassificationTask(), RECONSTRUCTION: ReconstructionTask()}
+TASKS: dict[str, Task] = {
+    CLASSIFICATION: ClassificationTask(),
+    RECONSTRUCTION: ReconstructionTask(),
+    QUESTION_ANSWERING: QuestionAnsweringTask(),
+}
 """By the name that a manifest says."""
 
 
