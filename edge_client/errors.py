@@ -17,8 +17,8 @@ from wire.exceptions import (
 )
 from wire.shown import shown, without_secrets
 
-CANCELLED, INVALID_ARGUMENT, DEADLINE_EXCEEDED, PERMISSION_DENIED = 1, 3, 4, 7
-RESOURCE_EXHAUSTED, FAILED_PRECONDITION, UNAVAILABLE, UNAUTHENTICATED = 8, 9, 14, 16
+CANCELLED, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, PERMISSION_DENIED = 1, 2, 3, 4, 7
+RESOURCE_EXHAUSTED, FAILED_PRECONDITION, INTERNAL, UNAVAILABLE, UNAUTHENTICATED = 8, 9, 13, 14, 16
 NO_CONNECTION = ("failed to connect", "errors resolving")
 HTTP_PORT = "{0} is a port of HTTP, not of gRPC; `artoveq serve` says both when it starts."
 CAUSES = (
@@ -42,6 +42,8 @@ CAUSES = (
 """What gRPC says of a connection that did not come about, and what there is to be done; {0} is the address."""
 TOO_LARGE = "larger than max"
 """gRPC itself says so of a message, under the code of a server that is busy."""
+RESET = "RST_STREAM"
+"""gRPC itself says so, under a code of no meaning, where a proxy on the way has lost its server."""
 LONGEST_RETRY_S = 60.0
 """A server that asks for a longer pause is asked again anyway."""
 
@@ -89,6 +91,8 @@ def status_error(code: int | None, details: str, address: str, retry_after: floa
         return ServerOverloaded(f"{address} is busy: {details}", min(retry_after, LONGEST_RETRY_S))
     if code == INVALID_ARGUMENT:
         return ProtocolError(details)
+    if code in (UNKNOWN, INTERNAL) and RESET in details:
+        code, details = UNAVAILABLE, "the connection broke"
     if code in (UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED):
         return ServerUnavailable(_cause(details, address))
     return ServerError(f"{address} failed: {details or f'code {code}'}")

@@ -11,9 +11,10 @@ import pytest
 import trustme
 
 from artoveq import AccessDenied, ArtoveqError, Client, Security, ServerUnavailable
-from edge_client.errors import UNAVAILABLE, status_error
+from edge_client.errors import CANCELLED, UNAVAILABLE, status_error
 from tests.inference_server.serving import Running, serving
 from wire.artifact import Artifact
+from wire.exceptions import ServerError
 
 TOKEN = "a-token-of-twenty-ch"
 
@@ -106,3 +107,11 @@ def failure(address: str, security: Security = Security()) -> ArtoveqError:  # n
     with pytest.raises(ArtoveqError) as failed, Client(address, security=security):
         pass
     return failed.value
+
+
+@pytest.mark.parametrize("code", [2, 13, CANCELLED])
+def test_a_server_that_died_behind_a_proxy_is_asked_again(code: int) -> None:
+    """nginx and HAProxy reset a stream whose server is gone, and gRPC makes of that what it likes."""
+    details = "Stream removed (RST_STREAM (Received RST_STREAM with error code 2))"
+    assert isinstance(status_error(code, details, "edge:1"), ServerUnavailable)
+    assert type(status_error(13, "a fault", "edge:1")) is ServerError
