@@ -60,6 +60,10 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
         lambda: shutil.which("redis-server") is not None,
         "This test needs Debian's package redis-server; scripts/setup installs it.",
     ),
+    "proxies": (
+        lambda: all(map(shutil.which, ("haproxy", "nginx"))),
+        "This test needs Debian's packages haproxy and nginx; scripts/setup installs them.",
+    ),
     "faketime": (
         lambda: Path(FAKETIME).is_file(),
         "This test steps clocks, which needs libfaketime; scripts/setup installs it.",
