@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from artoveq import __version__, configuration
-from artoveq.commands import edge, measuring, models, reconstruct, server, training
+from artoveq.commands import distribution, edge, measuring, models, reconstruct, server, training
 from artoveq.commands.options import errors
 from artoveq.logs import set_up
 from wire.exceptions import ArtoveqError
@@ -28,6 +28,9 @@ for command in (
     server.health,
     server.dashboard,
     models.models,
+    distribution.push,
+    distribution.pull,
+    distribution.card,
     measuring.doctor,
     measuring.bench,
     training.train,
@@ -49,6 +52,7 @@ EXTRA_OF = {
     "onnxscript": "train",
     "cv2": "camera",
     "paho": "mqtt",
+    "oras": "oci",
 }
 
 

@@ -18,16 +18,17 @@ from pathlib import Path
 from artoveq.demo.camera import SAMPLE
 from artoveq.pages import FAULTS, no_page
 from edge_client import Client, Security
-from edge_client.cache import cache_folder
 from edge_client.encoder import Encoder
 from wire.artifact import load_artifact
+from wire.cache import cache_folder
+from wire.distribution import model_folder
 from wire.exceptions import ArtoveqError
 
 PORTS = (50051, 8080)
 DAY_S = 86_400
 FEW_DAYS, APART_S, TIMEOUT_S = 14, 30.0, 5.0
 """Days that a certificate should still have; how far clocks may be apart."""
-EXTRAS = {"camera": "cv2", "mqtt": "paho", "server": "fastapi", "train": "torchvision"}
+EXTRAS = {"camera": "cv2", "mqtt": "paho", "oci": "oras", "server": "fastapi", "train": "torchvision"}
 PICTURES = 8
 
 
@@ -86,7 +87,7 @@ def _providers(model: Path | None) -> str:
 
     if model is None:
         return f"{', '.join(ort.get_available_providers())} of ONNX Runtime {ort.__version__}"
-    encoder = Encoder(load_artifact(model, edge=True))
+    encoder = Encoder(load_artifact(model_folder(model), edge=True))
     return f"{encoder.provider} runs the encoder of {encoder.manifest.name}"
 
 

@@ -39,7 +39,7 @@ class AsyncClient:
 
     Args:
         address: "HOST:PORT".
-        model: folder of the artifact, or its encoder; None fetches it from the server.
+        model: folder of the artifact, its address in a registry, or its encoder; None fetches it from the server.
         fingerprint: of the one model that is taken, as `artoveq serve` prints it; empty: whichever one there is.
         name: what the server's page calls this edge; empty: the host that it comes from.
         policy: what decides how much is sent where a mode leaves that open; None is ours, `edge_client.rate.adaptive`.

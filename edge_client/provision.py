@@ -6,11 +6,12 @@ import logging
 
 import grpc
 
-from edge_client.cache import ModelCache, cache_bytes, cache_folder
+from edge_client.cache import ModelCache
 from edge_client.errors import DEADLINE_EXCEEDED, translated
 from edge_client.transport.base import Metadata
 from edge_client.transport.greeting import why_silent
 from wire.artifact import Artifact, check_file, largest
+from wire.cache import cache_bytes, cache_folder
 from wire.exceptions import ArtifactError, ModelMismatch, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub

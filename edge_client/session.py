@@ -23,6 +23,7 @@ from edge_client.transport.base import Metadata, OpenTransport
 from edge_client.transport.grpc import GrpcTransport
 from edge_client.transport.security import Security
 from wire.artifact import load_artifact
+from wire.distribution import model_folder
 from wire.exceptions import ModelMismatch, ServerError, ServerUnavailable, UsageError
 from wire.tasks import Task, task_of
 
@@ -98,7 +99,7 @@ class Session:
             check_pin(self._model.manifest, self._fingerprint)
             return self._model
         if self._model is not None:
-            artifact = load_artifact(self._model, edge=True)
+            artifact = load_artifact(await asyncio.to_thread(model_folder, self._model), edge=True)
             check_pin(artifact.manifest, self._fingerprint)
             return Encoder(artifact)
         cached = provisioned(self.address) if self._offline and not self._fingerprint else None

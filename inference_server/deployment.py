@@ -24,6 +24,7 @@ from inference_server.streams.status import STOPPING
 from inference_server.unread import Unread
 from inference_server.uploads import Uploads
 from inference_server.versions import KeptVersion, VersionsFile
+from wire.distribution import model_folder
 from wire.exceptions import ArtifactError, ArtoveqError, ServerUnavailable
 from wire.payload import Indices
 
@@ -106,12 +107,13 @@ class Deployment:
             await asyncio.to_thread(self._versions.write, self.models.kept())
 
     def load(self, folder: Path) -> Model:
-        """A model from its artifact's folder.
+        """A model from its artifact's folder, or from the address of one in a registry.
 
         Raises:
             ArtifactError: if it is none.
+            RegistryError: if the registry does not give it.
         """
-        return Model(folder, self.settings, self._memory)
+        return Model(model_folder(folder), self.settings, self._memory)
 
     def admit(self, caller: Caller, now: float | None = None) -> None:
         """Takes one picture from the caller's allowance; now: of the monotonic clock.

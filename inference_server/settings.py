@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from inference_server.self_signed import folder, own_names, self_signed
+from wire.distribution.address import split_models
 from wire.exceptions import SettingsError
 from wire.pictures import MAX_PIXELS, memory_bytes
 
@@ -24,8 +25,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
 
     model: Annotated[tuple[Path, ...], NoDecode] = ()
-    """Folders of the artifacts that are served, in one text separated by colons; the first one is taken where a caller
-    names none."""
+    """Folders of the artifacts that are served, or addresses of some in registries (oci://HOST/NAME:TAG), in one text
+    separated by colons; the first one is taken where a caller names none."""
     models: Path | None = None
     """A folder whose folders are artifacts: those that come are served, too, and those that go no longer."""
     versions_file: Path | None = None
@@ -163,7 +164,7 @@ class Settings(BaseSettings):
     @classmethod
     def _folders(cls, given: Any) -> Any:
         if isinstance(given, str):
-            return tuple(filter(None, given.split(os.pathsep)))
+            return tuple(split_models(given))
         return (given,) if isinstance(given, Path) else given
 
     @field_validator("proxies", "http_hosts", "http_origins", mode="before")

@@ -64,6 +64,10 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
         lambda: all(map(shutil.which, ("haproxy", "nginx"))),
         "This test needs Debian's packages haproxy and nginx; scripts/setup installs them.",
     ),
+    "registry": (
+        lambda: shutil.which("docker-registry") is not None,
+        "This test needs Debian's package docker-registry; scripts/setup installs it.",
+    ),
     "faketime": (
         lambda: Path(FAKETIME).is_file(),
         "This test steps clocks, which needs libfaketime; scripts/setup installs it.",

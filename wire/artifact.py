@@ -35,6 +35,10 @@ from wire.programs import clean_program
 
 FILE_BYTES = (1 << 31) - 1
 """Largest file of an artifact: protobuf, and so ONNX, ends there."""
+CARD, SIGNATURE, SIGNER = "README.md", "model.sig", "signer.pem"
+"""Files that may lie beside those of the manifest: the card, a signature of the manifest, and the key to check it."""
+BESIDE_BYTES = 1 << 17
+"""Largest of those."""
 TABLES_BYTES = 1 << 24
 """Largest `TABLES`: they take eight times as much in memory."""
 
@@ -97,7 +101,8 @@ def check_file(manifest: Manifest, name: str, data: bytes) -> bytes:
 
 def largest(name: str) -> int:
     """Bytes that a file of this name may have."""
-    return {MANIFEST: MANIFEST_BYTES, TABLES: TABLES_BYTES}.get(name, FILE_BYTES)
+    beside = dict.fromkeys((CARD, SIGNATURE, SIGNER), BESIDE_BYTES)
+    return {MANIFEST: MANIFEST_BYTES, TABLES: TABLES_BYTES, **beside}.get(name, FILE_BYTES)
 
 
 def read_file(folder: Path, name: str) -> bytes:
@@ -136,12 +141,22 @@ def write_artifact(folder: Path, values: Mapping[str, Any], files: Mapping[str, 
     body = json.loads(json.dumps(body))
     text = json.dumps({**body, "fingerprint": fingerprint_of(body)}, indent=1, ensure_ascii=False) + "\n"
     manifest = parse_manifest(text, str(folder / MANIFEST))
+    replace_folder(folder, {**files, MANIFEST: text.encode()})
+    return Artifact(folder, manifest)
+
+
+def replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes an artifact's files into a folder that takes the place of the one that is there.
+
+    Raises:
+        ArtifactError: if it cannot be written; what was there stays.
+    """
     scratch: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         scratch.chmod(0o755)
-        for name, data in {**files, MANIFEST: text.encode()}.items():
+        for name, data in files.items():
             (scratch / name).write_bytes(data)
         if folder.exists():
             old = scratch.with_name(scratch.name + "-old")
@@ -156,4 +171,3 @@ def write_artifact(folder: Path, values: Mapping[str, Any], files: Mapping[str, 
         raise ArtifactError(
             f"The artifact {folder} could not be written ({error.strerror}); free some space."
         ) from error
-    return Artifact(folder, manifest)

@@ -7,6 +7,9 @@ ArtoveqError
  ├─ PointError               an operating point, or a level, that this model does not have
  ├─ ProtocolError            payloads of the wrong length, out of order, repeated, for an unknown picture
  ├─ ArtifactError            a folder that is not a whole artifact of a version we read
+ │   └─ SignatureError       a model that is not signed by whom it must be
+ ├─ RegistryError            a registry of models does not give or take one as asked
+ │   └─ RegistryUnavailable  it does not answer now
  ├─ DataError                a data set that cannot be trained or measured on
  ├─ RecipeError              a recipe with unknown or impossible values
  ├─ CheckpointError          a checkpoint that cannot be resumed from, or could not be written
@@ -53,6 +56,18 @@ class ProtocolError(ArtoveqError):
 
 class ArtifactError(ArtoveqError):
     """The folder is not a whole artifact of a format version that we read."""
+
+
+class SignatureError(ArtifactError):
+    """The model is not signed by whom it must be, or cannot be signed."""
+
+
+class RegistryError(ArtoveqError):
+    """A registry of models does not give or take one as asked."""
+
+
+class RegistryUnavailable(RegistryError):
+    """The registry does not answer now."""
 
 
 class DataError(ArtoveqError):

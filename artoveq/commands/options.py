@@ -106,7 +106,9 @@ BytesPerDay = Annotated[
 ]
 TopK = Annotated[int, typer.Option(min=1, help="How many classes to name.")]
 Fingerprint = Annotated[str, typer.Option(metavar="HEX", help="The one model that is taken, as `serve` prints it.")]
-Model = Annotated[Path | None, typer.Option(help="The artifact; fetched from the server if left out.")]
+Model = Annotated[
+    Path | None, typer.Option(help="The artifact, or oci://HOST/NAME:TAG; fetched from the server if left out.")
+]
 SpoolFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Keep pictures here while no server answers; answer them later.")
 ]

@@ -21,7 +21,8 @@ DEMO_MODEL = Path(__file__).parent.parent / "demo" / "model"
 def serve(
     context: typer.Context,
     model: Annotated[
-        list[Path] | None, typer.Option(help="Folder of the artifact; may be given again for further models.")
+        list[Path] | None,
+        typer.Option(help="Folder of the artifact, or oci://HOST/NAME:TAG; may be given again for further models."),
     ] = None,
     models: Annotated[
         Path | None, typer.Option(help="Folder whose folders are artifacts: those that come are served, too.")
@@ -101,7 +102,7 @@ def dashboard(
 
 
 def demo(
-    model: Annotated[Path, typer.Option(help="Folder of the artifact.")] = DEMO_MODEL,
+    model: Annotated[Path, typer.Option(help="Folder of the artifact, or oci://HOST/NAME:TAG.")] = DEMO_MODEL,
     trace: Annotated[Path | None, typer.Option(help="CSV of seconds,kilobits per second.")] = None,
     budget: of.Budget = "150ms",
     length: Annotated[Any, typer.Option("--length", parser=of.seconds, metavar="TIME")] = "24s",
@@ -109,7 +110,8 @@ def demo(
     """Watch an edge and a server talk over a link that keeps changing."""
     from artoveq.demo.show import run_demo
     from artoveq.processes import terminated_as_interrupted
+    from wire.distribution import model_folder
 
     os.environ.setdefault("ARTOVEQ_LOG_LEVEL", "WARNING")  # of its processes, whose lines would break the table
     with contextlib.suppress(KeyboardInterrupt), terminated_as_interrupted():
-        run_demo(model, trace, budget, length)
+        run_demo(model_folder(model), trace, budget, length)

@@ -5,8 +5,8 @@ from wire import exceptions
 
 NAMES = """
 AccessDenied Answer ArtifactError ArtoveqError AsyncClient ClassProbability Client File Kept ModelMismatch OneShot
-PictureError PictureNotKept PointError Progressive ProtocolError QuestionError Result Security ServerError
-ServerOverloaded ServerUnavailable SettingsError Spool SpoolError UsageError
+PictureError PictureNotKept PointError Progressive ProtocolError QuestionError RegistryError Result Security ServerError
+ServerOverloaded ServerUnavailable SettingsError SignatureError Spool SpoolError UsageError
 """
 
 
@@ -25,6 +25,8 @@ def test_every_error_that_a_client_raises_is_public() -> None:
         "ArtifactError",
         "SettingsError",
         "SpoolError",
+        "RegistryError",
+        "SignatureError",
     }
     servers = exceptions.ServerError.__subclasses__()
     raised |= {kind.__name__ for kind in servers if kind.__module__ == exceptions.__name__}

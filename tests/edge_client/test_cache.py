@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_client.cache import MOST_SERVERS, ModelCache, cache_bytes
+from edge_client.cache import ModelCache
 from tests import tiny
 from wire.artifact import Artifact
+from wire.cache import MOST_SERVERS, cache_bytes, hold
 from wire.exceptions import ArtifactError, SettingsError
 from wire.manifest import ENCODER, MANIFEST
 
@@ -147,3 +148,12 @@ def test_a_limit_is_a_number_of_bytes(monkeypatch: pytest.MonkeyPatch, value: st
     monkeypatch.setenv("ARTOVEQ_CACHE_BYTES", value)
     with pytest.raises(SettingsError, match="number of bytes above 0"):
         cache_bytes()
+
+
+def test_what_a_process_holds_is_not_trimmed(tmp_path: Path, models: list[Artifact]) -> None:
+    cache = ModelCache(tmp_path / "cache", 1)
+    served = stored(cache, models[0]).folder
+    hold(served)
+    stored(cache, models[1])
+    newest = stored(cache, models[2]).folder
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == sorted([served.name, newest.name])

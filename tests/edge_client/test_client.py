@@ -17,12 +17,12 @@ import pytest
 from artoveq.demo.relay import Relay
 from artoveq.processes import ServerProcess, server_process
 from edge_client import AsyncClient, Client, File, OneShot, Progressive
-from edge_client.cache import cache_folder
 from edge_client.modes import Mode, point_for
 from edge_client.rate import LinkEstimator, Outcome
 from edge_client.transport.emulated import CapacityTrace
 from tests.conftest import MODEL, NESTED, PICTURES
 from wire.artifact import Artifact, load_artifact
+from wire.cache import cache_folder
 from wire.exceptions import ModelMismatch, PointError, ServerUnavailable
 from wire.manifest import ENCODER
 from wire.pictures import read_picture

@@ -18,7 +18,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_client import Client, Encoder, OneShot
-from edge_client.cache import ModelCache, cache_folder
+from edge_client.cache import ModelCache
 from edge_client.errors import LONGEST_RETRY_S
 from edge_client.spool import Kept
 from tests import tiny
@@ -26,6 +26,7 @@ from tests.conftest import ROOT
 from tests.edge_client.hostile import Chunks, Hostile, serving, whole
 from tests.wire.manifests import signed
 from wire.artifact import Artifact, load_artifact
+from wire.cache import cache_folder
 from wire.exceptions import ArtifactError, ArtoveqError, ModelMismatch, ProtocolError, ServerOverloaded, UsageError
 from wire.generated import remote_inference_pb2 as pb
 from wire.manifest import ENCODER, MANIFEST, sha256
