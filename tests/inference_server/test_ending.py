@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import queue
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import grpc
@@ -24,6 +26,7 @@ from inference_server.rpc.ending import SENTENCE
 from tests.inference_server.serving import Running, serving
 from tests.inference_server.test_stream import PLANE, finals, hello, planes
 from wire.artifact import Artifact
+from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
 
 UNAVAILABLE, PATIENCE_S = grpc.StatusCode.UNAVAILABLE, 10
@@ -88,6 +91,27 @@ def test_what_was_begun_is_answered_meanwhile(progressive: Artifact) -> None:
         with contextlib.suppress(grpc.RpcError):
             answered.extend(stream)
         assert 1 in finals(answered)
+
+
+@pytest.mark.parametrize("understands", [False, True])
+def test_edges_that_do_not_understand_move_are_not_told(progressive: Artifact, understands: bool) -> None:
+    """They go on for as long as there is the server, however old their stream is."""
+    said, heard = queue.SimpleQueue[object](), list[pb.StreamResponse]()
+    with serving(progressive.folder, stream_age_seconds=0.1) as running, contextlib.ExitStack() as stack:
+        stub = RemoteInferenceServiceStub(stack.enter_context(grpc.insecure_channel(running.address)))
+        stack.callback(said.put, None)
+        said.put(hello(progressive, reads_moves=understands))
+        call = stub.Stream(iter(said.get, None))
+        for number in range(1, 6):
+            said.put(planes(number, 1, 8, PLANE * 8))
+            while number not in finals(heard):
+                heard.append(next(call))
+            time.sleep(0.05)
+        running.stop()
+        with pytest.raises(grpc.RpcError) as ended:
+            heard.extend(call)
+        assert (ended.value.code(), ended.value.details()) == (UNAVAILABLE, "The server is stopping.")
+    assert any(one.HasField("move") for one in heard) == understands
 
 
 def _stream(stack: contextlib.ExitStack, running: Running, artifact: Artifact, go_on: threading.Event) -> grpc.Call:
