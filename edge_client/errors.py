@@ -7,9 +7,11 @@ import re
 import grpc
 
 from wire.exceptions import (
+    PICTURE_NOT_KEPT,
     AccessDenied,
     ArtoveqError,
     ModelMismatch,
+    PictureNotKept,
     ProtocolError,
     ServerError,
     ServerOverloaded,
@@ -73,9 +75,16 @@ def _cause(details: str, address: str) -> str:
     )
 
 
-def status_error(code: int | None, details: str, address: str, retry_after: float = 0.0) -> ArtoveqError:
-    """As `translated`, from a code and its details. retry_after: seconds, where the server named them; capped."""
+def status_error(
+    code: int | None, details: str, address: str, retry_after: float = 0.0, reason: str = ""
+) -> ArtoveqError:
+    """As `translated`, from a code and its details. retry_after: seconds, where the server named them; capped.
+
+    reason: of a `Failure`.
+    """
     address, details = without_secrets(address), shown(details)
+    if reason == PICTURE_NOT_KEPT:
+        return PictureNotKept(f"{address}: {details}")
     if code == FAILED_PRECONDITION:
         return ModelMismatch(f"{address}: {details}")
     if code in (UNAUTHENTICATED, PERMISSION_DENIED):

@@ -197,7 +197,7 @@ class StreamLedger:
                 yield Answered(one.answer.picture_id, one.answer)
             elif kind == "failure":
                 said = one.failure
-                error = status_error(said.code, said.message, self.address, said.retry_after_ms / 1000)
+                error = status_error(said.code, said.message, self.address, said.retry_after_ms / 1000, said.reason)
                 yield Failed(said.picture_id, error)
             elif kind == "pong":
                 yield from self._ponged(one.pong, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -15,6 +15,7 @@ from wire.artifact import Artifact
 from wire.exceptions import ArtifactError, SettingsError
 from wire.manifest import DECODER, TORCH_DECODER, Manifest
 from wire.payload import Indices
+from wire.questions import Question
 from wire.sessions import GraphSession
 from wire.tasks import Output, task_of
 
@@ -24,7 +25,7 @@ Sizes = NDArray[np.int32]
 """Codebook sizes, per picture and segment (B, S)."""
 Points = NDArray[np.int64]
 """Operating points, per picture (B,); they choose the temperature."""
-Replay = Callable[[Indices, Sizes], Any]
+Replay = Callable[[Sequence[NDArray[np.int32]]], Any]
 
 TRIAL_PICTURES, TRIALS = 16, 5
 
@@ -34,8 +35,11 @@ class Decoder(Protocol):
 
     device: str
 
-    def decode(self, indices: Indices, sizes: Sizes, points: Points) -> Output:
-        """indices (B, M), with sizes (B, S), of these points (B,), to the task's output (B, …)."""
+    def decode(self, indices: Indices, sizes: Sizes, points: Points, questions: Question | None = None) -> Output:
+        """indices (B, M), with sizes (B, S), of these points (B,), to the task's output (B, …).
+
+        questions: (B, longest), where the model answers questions.
+        """
         ...
 
 
@@ -47,10 +51,14 @@ class OnnxDecoder:
     def __init__(self, artifact: Artifact, threads: int = 0) -> None:
         self._session = GraphSession(artifact, DECODER, threads=threads)
         self._task, self._temperatures = task_of(artifact.manifest), temperatures(artifact.manifest)
+        self._asks = artifact.manifest.task.questions is not None
 
-    def decode(self, indices: Indices, sizes: Sizes, points: Points) -> Output:
-        output = self._session.run(None, {"indices": indices, "sizes": sizes})
-        return self._task.postprocess(output, self._temperatures[points])
+    def decode(self, indices: Indices, sizes: Sizes, points: Points, questions: Question | None = None) -> Output:
+        inputs = {"indices": indices, "sizes": sizes}
+        if self._asks:
+            assert questions is not None
+            inputs["questions"] = questions
+        return self._task.postprocess(self._session.run(None, inputs), self._temperatures[points])
 
 
 class TorchDecoder:
@@ -73,42 +81,47 @@ class TorchDecoder:
         except Exception as error:  # whatever torch makes of a program that no exporter wrote
             raise ArtifactError(f"{named} cannot be opened ({type(error).__name__}); export it again.") from error
         self._task, self._temperatures = task_of(artifact.manifest), temperatures(artifact.manifest)
+        self._asks = artifact.manifest.task.questions is not None
         self._graphs: dict[int, Replay] = {}
 
-    def decode(self, indices: Indices, sizes: Sizes, points: Points) -> Output:
+    def decode(self, indices: Indices, sizes: Sizes, points: Points, questions: Question | None = None) -> Output:
         torch, count = self._torch, len(indices)
+        inputs = [indices, sizes]
+        if self._asks:
+            assert questions is not None
+            inputs.append(questions)
         with torch.inference_mode():
             if self.device == "cpu":
-                output = self._output(torch.from_numpy(indices), torch.from_numpy(sizes))
+                output = self._output(*map(torch.from_numpy, inputs))
             else:
                 batch = 1 << (count - 1).bit_length()
                 if batch not in self._graphs:
-                    self._graphs[batch] = self._captured(batch, indices.shape[1], sizes.shape[1])
-                output = self._graphs[batch](indices, sizes)[:count]
+                    self._graphs[batch] = self._captured(batch, [one.shape[1] for one in inputs])
+                output = self._graphs[batch](inputs)[:count]
             return self._task.postprocess(cast(Output, output.cpu().numpy()), self._temperatures[points])
 
-    def _output(self, indices: Any, sizes: Any) -> Any:
+    def _output(self, *inputs: Any) -> Any:
         with self._torch.autocast(self.device, self._torch.bfloat16, enabled=self.device != "cpu"):
-            return self._module(indices, sizes).float()
+            return self._module(*inputs).float()
 
-    def _captured(self, batch: int, sub_vectors: int, segments: int) -> Replay:
-        """A graph for batches of this size; what it is called with may be shorter."""
+    def _captured(self, batch: int, widths: Sequence[int]) -> Replay:
+        """A graph for batches of this size, whose inputs are so wide; what it is called with may be shorter."""
         torch = self._torch
-        indices = torch.zeros(batch, sub_vectors, dtype=torch.int32, device=self.device)
-        sizes = torch.ones(batch, segments, dtype=torch.int32, device=self.device)
+        inputs = [torch.zeros(batch, width, dtype=torch.int32, device=self.device) for width in widths]
+        inputs[1] += 1  # sizes
         stream = torch.cuda.Stream()
         with torch.cuda.stream(stream):  # what is allocated and chosen at the first run must not be captured
             for _ in range(3):
-                self._output(indices, sizes)
+                self._output(*inputs)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            output = self._output(indices, sizes)
+            output = self._output(*inputs)
 
-        def replay(new_indices: Indices, new_sizes: Sizes) -> Any:
+        def replay(new: Sequence[NDArray[np.int32]]) -> Any:
             # What lies behind a shorter batch keeps older indices and sizes, which fit each other.
-            indices[: len(new_indices)].copy_(torch.from_numpy(new_indices))
-            sizes[: len(new_sizes)].copy_(torch.from_numpy(new_sizes))
+            for held, given in zip(inputs, new, strict=True):
+                held[: len(given)].copy_(torch.from_numpy(given))
             graph.replay()
             return output
 
@@ -161,10 +174,12 @@ def trial(decoder: Decoder, manifest: Manifest, pictures: int = TRIAL_PICTURES) 
     indices = np.zeros((pictures, manifest.sub_vectors), np.int32)
     sizes = np.tile(np.array(manifest.points[-1].sizes, np.int32), (pictures, 1))
     points = np.full(pictures, len(manifest.points), np.int64)
+    asked = manifest.task.questions
+    questions = None if asked is None else np.ones((pictures, asked.longest), np.int32)
     times = []
     for _ in range(1 + TRIALS):
         began = time.perf_counter()
-        decoder.decode(indices, sizes, points)
+        decoder.decode(indices, sizes, points, questions)
         times.append(time.perf_counter() - began)
     return min(times[1:])
 

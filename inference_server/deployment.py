@@ -27,6 +27,7 @@ from inference_server.versions import KeptVersion, VersionsFile
 from wire.distribution import model_folder
 from wire.exceptions import ArtifactError, ArtoveqError, ServerUnavailable
 from wire.payload import Indices
+from wire.questions import question_of
 
 log = logging.getLogger(__name__)
 
@@ -126,14 +127,18 @@ class Deployment:
         self.refuse_when_draining()
         self.access.spend(caller, time.monotonic() if now is None else now)
 
-    async def decode(self, model: Model, caller: Caller, point: int, newest: Indices | Unread) -> Decoded:
+    async def decode(
+        self, model: Model, caller: Caller, point: int, newest: Indices | Unread, question: str = ""
+    ) -> Decoded:
         """What the decoder makes of a picture at a point; it counts for the caller's share of the time.
 
         Raises:
+            QuestionError: if the model cannot answer the question, or wants one.
             ServerOverloaded: if the decoder's queue has no room for it.
         """
+        asked = question_of(model.manifest, question)
         self.access.turns.decodes(caller.name)
-        return await model.decoder.decode(caller.name, point, newest)
+        return await model.decoder.decode(caller.name, point, newest, asked)
 
     def refuse_when_draining(self) -> None:
         """Raises ServerUnavailable once the server is stopping."""

@@ -19,6 +19,7 @@ from inference_server.unread import Unread, read
 from wire.exceptions import ArtoveqError, ProtocolError, ServerError
 from wire.manifest import Manifest
 from wire.payload import Indices
+from wire.questions import NO_QUESTION, Question
 from wire.tasks import Output
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class DecoderRunner:
         point: int,
         newest: Indices | Unread,
         deliver: Callable[[Decoded | ArtoveqError], None],
+        question: Question = NO_QUESTION,
     ) -> None:
         """Queues the newest state of a picture, of one of the caller's owners (its streams).
 
@@ -67,7 +69,7 @@ class DecoderRunner:
         Raises:
             ServerOverloaded: if the queue is full.
         """
-        gone = self._scheduler.submit(owner, key, Work(caller, point, newest, time.monotonic(), deliver))
+        gone = self._scheduler.submit(owner, key, Work(caller, point, newest, time.monotonic(), deliver, question))
         if gone is not None and gone.caller == caller:
             metrics.COALESCED.inc()
         elif gone is not None:
@@ -79,7 +81,9 @@ class DecoderRunner:
         """Forgets a waiting picture; one that is being decoded is still delivered."""
         self._scheduler.withdraw(caller, owner, key)
 
-    async def decode(self, caller: Hashable, point: int, newest: Indices | Unread) -> Decoded:
+    async def decode(
+        self, caller: Hashable, point: int, newest: Indices | Unread, question: Question = NO_QUESTION
+    ) -> Decoded:
         """The output for one picture on its own.
 
         Raises:
@@ -96,7 +100,7 @@ class DecoderRunner:
             else:
                 future.set_exception(outcome)
 
-        self.submit(caller, None, future, point, newest, deliver)
+        self.submit(caller, None, future, point, newest, deliver, question)
         try:
             return await future
         finally:
@@ -144,10 +148,9 @@ class DecoderRunner:
         indices = [one for one in read if not isinstance(one, ProtocolError)]
         if not indices:
             return [one for one in read if isinstance(one, ProtocolError)]
-        points = np.array(
-            [work.point for work, one in zip(batch, read, strict=True) if not isinstance(one, ProtocolError)], np.int64
-        )
-        outputs = iter(self._decoder.decode(np.stack(indices), self._sizes[points], points))
+        fit = [work for work, one in zip(batch, read, strict=True) if not isinstance(one, ProtocolError)]
+        points, questions = np.array([work.point for work in fit], np.int64), np.stack([work.question for work in fit])
+        outputs = iter(self._decoder.decode(np.stack(indices), self._sizes[points], points, questions))
         return [one if isinstance(one, ProtocolError) else next(outputs) for one in read]
 
     def _finish(self, batch: list[Work], outcome: _Outcome) -> None:

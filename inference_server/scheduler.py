@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from inference_server.access.presence import Presence
@@ -12,6 +12,7 @@ from inference_server.answers import Decoded
 from inference_server.unread import Unread
 from wire.exceptions import ArtoveqError, ServerOverloaded
 from wire.payload import Indices
+from wire.questions import NO_QUESTION, Question
 
 AHEAD = 2
 """Batches that the decoder is given at once, so that it never stands still between two; one while other callers are
@@ -30,6 +31,8 @@ class Work:
     since: float
     """When it came, in seconds."""
     deliver: Callable[[Decoded | ArtoveqError], None]
+    question: Question = field(default_factory=lambda: NO_QUESTION)
+    """(longest,), where the model answers questions."""
 
 
 class _Caller:

@@ -31,6 +31,17 @@ CLASSES = {"black": (0, 0, 0), "red": (255, 0, 0), "green": (0, 255, 0), "yellow
 SIGNS = np.array([[-1, 1, -1, 1], [-1, -1, 1, 1]], np.float32)
 """Of red and green in the logits of the classes."""
 WEIGHTS = np.tile(SIGNS * np.float32(8 / POSITIONS), (POSITIONS, 1))
+NONE, COLOURS = (0, 0, 0, 0), (0, 0, 50, 50, 50, 50)
+"""Of the classes; of the answers to questions, no and yes first: a question after a colour has no other answers."""
+WORDS = {
+    "is": (NONE, (0, 0, 0, 0, 0, 0)),
+    "it": (NONE, (0, 0, 0, 0, 0, 0)),
+    "red": ((-1, 1, -1, 1), (50, 50, 0, 0, 0, 0)),
+    "green": ((-1, -1, 1, 1), (50, 50, 0, 0, 0, 0)),
+    "what": (NONE, COLOURS),
+    "colour": (NONE, COLOURS),
+}
+"""What a word asks about: how much of which class, and which answers it wants."""
 OPSET = 18
 CHAIN = ((0,), (0,), (1,), (0,), (1,), (1,), (0,), (1,))
 """Of `progressive`: its last point is level 4, level 3 is its sixth; levels 1 and 2 stand beside it."""
@@ -45,6 +56,11 @@ def progressive(folder: Path, *, coded: bool = False, local: bool = False) -> Ar
     local: with a local head, which sees the picture's red and green as they are.
     """
     return _write(folder, (1, 1), PROGRESSIVE, largest=16, chain=CHAIN, coded=coded, local=local)
+
+
+def questions(folder: Path) -> Artifact:
+    """Refinable, as `progressive`: is it red or green, a bit, or what colour is it? All words of that may be asked."""
+    return _write(folder, (1, 1), PROGRESSIVE, largest=16, chain=CHAIN, asked=True)
 
 
 def nested(folder: Path, *, coded: bool = False) -> Artifact:
@@ -103,6 +119,7 @@ def _write(
     any_size: bool = False,
     coded: bool = False,
     local: bool = False,
+    asked: bool = False,
 ) -> Artifact:
     values = values_of(segments, points, positions=POSITIONS, chain=chain, largest=largest, any_size=any_size)
     for key in ("format_version", "files", "fingerprint"):
@@ -116,9 +133,12 @@ def _write(
     for number, point in enumerate(values["points"], 1):
         point |= {"metric": round(0.5 + 0.4 * number / len(points), 3), "temperature": 1 + 0.1 * number}
         point |= {"coded_bytes": 0.9 * point["payload_bytes"]} if coded else {}
+    if asked:
+        known = {"vocabulary": list(WORDS), "longest": 5, "answers": ["no", "yes", *CLASSES]}
+        values["task"] = {"name": "question answering", "metric": "accuracy", "questions": known}
     if local:
         values["local_head"] = {"metric": 0.6, "temperature": 2.0}
-    files = {ENCODER: _encoder(segments, local), DECODER: _decoder(segments)}
+    files = {ENCODER: _encoder(segments, local), DECODER: _decoder(segments, asked)}
     if coded:
         files[TABLES] = _folded(largest) if any_size else _tables(len(segments), bool(chain))
     return write_artifact(folder, values, files)
@@ -172,7 +192,7 @@ def _encoder(segments: Sequence[int], local: bool = False) -> bytes:
     return _graph(nodes, constants, inputs, *outputs)
 
 
-def _decoder(segments: Sequence[int]) -> bytes:
+def _decoder(segments: Sequence[int], asked: bool = False) -> bytes:
     nodes = [
         helper.make_node("Gather", ["sizes", "segment_of_sub_vector"], ["spread"], axis=1),
         helper.make_node("Cast", ["spread"], ["size"], to=TensorProto.FLOAT),
@@ -191,7 +211,28 @@ def _decoder(segments: Sequence[int]) -> bytes:
         helper.make_tensor_value_info("indices", TensorProto.INT32, ["batch", SUB_VECTORS]),
         helper.make_tensor_value_info("sizes", TensorProto.INT32, ["batch", len(segments)]),
     ]
-    output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(CLASSES)])
+    if asked:
+        nodes[-1] = helper.make_node("MatMul", ["centred", "weights"], ["colours"])
+        nodes += [
+            helper.make_node("Gather", ["colours_of_words", "questions"], ["each"], axis=0),
+            helper.make_node("ReduceSum", ["each", "words"], ["of_words"], keepdims=0),
+            helper.make_node("Gather", ["kinds_of_words", "questions"], ["each_kind"], axis=0),
+            helper.make_node("ReduceSum", ["each_kind", "words"], ["kind"], keepdims=0),
+            helper.make_node("Mul", ["colours", "of_words"], ["meant"]),
+            helper.make_node("ReduceSum", ["meant", "words"], ["sure"], keepdims=1),
+            helper.make_node("Mul", ["sure", "sign"], ["no_and_yes"]),
+            helper.make_node("Concat", ["no_and_yes", "colours"], ["answers"], axis=1),
+            helper.make_node("Add", ["answers", "kind"], ["logits"]),
+        ]
+        constants |= {
+            "colours_of_words": np.array([NONE, *(colours for colours, _ in WORDS.values())], np.float32),
+            "kinds_of_words": np.array([[0] * 6, *(kind for _, kind in WORDS.values())], np.float32),
+            "words": np.array([1]),
+            "sign": np.array([-0.5, 0.5], np.float32),
+        }
+        inputs.append(helper.make_tensor_value_info("questions", TensorProto.INT32, ["batch", 5]))
+    answers = len(CLASSES) + (2 if asked else 0)
+    output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", answers])
     return _graph(nodes, constants, inputs, output)
 
 

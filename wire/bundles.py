@@ -14,8 +14,8 @@ MOST_BYTES = 32768
 """Of the data in one bundle: a server takes messages of twice as many."""
 
 
-def _shared(part: pb.Payload) -> tuple[int, int, int, bool, int, bool]:
-    return part.point, part.first_plane, part.plane_count, part.packed, part.top_k, part.last
+def _shared(part: pb.Payload) -> tuple[int, int, int, bool, int, bool, str]:
+    return part.point, part.first_plane, part.plane_count, part.packed, part.top_k, part.last, part.question
 
 
 def bundled(parts: Sequence[pb.Payload], most: int = MOST) -> Iterator[tuple[pb.StreamRequest, list[pb.Payload]]]:
@@ -31,7 +31,7 @@ def bundled(parts: Sequence[pb.Payload], most: int = MOST) -> Iterator[tuple[pb.
             if len(part) == 1:
                 yield pb.StreamRequest(payload=part[0]), part
                 continue
-            point, first_plane, plane_count, packed, top_k, last = shared
+            point, first_plane, plane_count, packed, top_k, last, question = shared
             steps = [b.picture_id - a.picture_id for a, b in pairwise(part)]
             lengths = [len(one.data) for one in part]
             bundle = pb.PayloadBundle(
@@ -44,6 +44,7 @@ def bundled(parts: Sequence[pb.Payload], most: int = MOST) -> Iterator[tuple[pb.
                     packed=packed,
                     top_k=top_k,
                     last=last,
+                    question=question,
                     given_up=[number for one in part for number in one.given_up],
                 ),
                 lengths=lengths[:1] if len(set(lengths)) == 1 else lengths,

@@ -119,6 +119,7 @@ ERRORS = refused(
     problems.UPLOAD_TOO_LARGE,
     problems.BODY_UNREADABLE,
     problems.PICTURE_UNREADABLE,
+    problems.QUESTION_UNANSWERABLE,
     problems.POINT_UNKNOWN,
     problems.VALUE_IMPOSSIBLE,
     problems.OVERLOADED,

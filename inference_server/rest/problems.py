@@ -23,6 +23,7 @@ from wire.exceptions import (
     ModelMismatch,
     PictureError,
     PointError,
+    QuestionError,
     ServerOverloaded,
     ServerUnavailable,
     UsageError,
@@ -65,6 +66,7 @@ NAME_UNKNOWN = Kind("name-unknown", 421, "The server does not answer to this nam
 BODY_UNREADABLE = Kind("body-unreadable", 422, "The body holds no picture where it should.")
 PICTURE_UNREADABLE = Kind("picture-unreadable", 422, "The picture cannot be read.")
 ARTIFACT_UNREADABLE = Kind("artifact-unreadable", 422, "The folder is no artifact that can be served.")
+QUESTION_UNANSWERABLE = Kind("question-unanswerable", 422, "The model cannot answer the question, or wants one.")
 POINT_UNKNOWN = Kind("point-unknown", 422, "The model does not have this operating point.")
 VALUE_IMPOSSIBLE = Kind("value-impossible", 422, "A parameter has a value that is not possible.")
 OVERLOADED = Kind("overloaded", 429, "Too much is waiting.")
@@ -81,6 +83,7 @@ OF_ERRORS: tuple[tuple[type[ArtoveqError], Kind], ...] = (
     (TensorError, VALUE_IMPOSSIBLE),
     (PictureError, PICTURE_UNREADABLE),
     (PointError, POINT_UNKNOWN),
+    (QuestionError, QUESTION_UNANSWERABLE),
     (NotManaged, NOT_MANAGED),
     (VersionInUse, VERSION_IN_USE),
     (NotKept, NOT_KEPT),

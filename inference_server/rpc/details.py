@@ -10,7 +10,7 @@ from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from inference_server.streams.status import status_of
-from wire.exceptions import ArtoveqError, PictureError, PointError, ProtocolError, ServerOverloaded
+from wire.exceptions import ArtoveqError, PictureError, PointError, ProtocolError, QuestionError, ServerOverloaded
 from wire.shown import shown
 
 STATUS = "grpc-status-details-bin"
@@ -20,6 +20,7 @@ RETRY_AFTER = "retry-after-ms"
 FIELDS: tuple[tuple[type[ArtoveqError], str], ...] = (
     (PointError, "point"),
     (PictureError, "picture"),
+    (QuestionError, "question"),
     (ProtocolError, ""),
 )
 """Which field of a request is at fault; empty: the request as a whole."""

@@ -32,6 +32,7 @@ from wire.exceptions import ArtoveqError, ProtocolError
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceServicer
 from wire.manifest import MANIFEST
+from wire.questions import question_of
 from wire.request_ids import request_id_of
 
 CHUNK_BYTES = 64 * 1024
@@ -105,7 +106,7 @@ class Service(RemoteInferenceServiceServicer):
         self._deployment.admit(caller)
         arrived = PlaneAccumulator(model.codec, request.point, by_planes=False)
         arrived.add_block(request.data, request.packed)
-        decoded = await self._deployment.decode(model, caller, arrived.point, arrived.newest)
+        decoded = await self._deployment.decode(model, caller, arrived.point, arrived.newest, request.question)
         return model.answer(decoded, request.top_k)
 
     async def PredictPicture(
@@ -129,12 +130,13 @@ class Service(RemoteInferenceServiceServicer):
         if first is None:
             raise ProtocolError(UNREADABLE)
         model = self._deployment.models.named(first.fingerprint)
+        question_of(model.manifest, first.question)  # refused before the rest is read
         self._deployment.admit(caller)
         with self._deployment.uploads.one(caller.name) as upload:
             upload.add(first.picture)
             await self._rest_of(upload, rest)
             indices = await model.encode(caller.name, upload.file(), model.best_point)
-        decoded = await self._deployment.decode(model, caller, model.best_point, indices)
+        decoded = await self._deployment.decode(model, caller, model.best_point, indices, first.question)
         return model.answer(decoded, first.top_k)
 
     async def _rest_of(self, upload: Upload, requests: AsyncIterator[pb.PredictPictureRequest | None]) -> None:

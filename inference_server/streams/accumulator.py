@@ -73,9 +73,9 @@ class PlaneAccumulator:
         self.planes, self.point = last, self._codec.manifest.chain[last - 1]
         self.closed = last == self._due
 
-    def put(self, indices: Indices) -> None:
-        """What the server encoded itself, at `target`."""
-        self.newest, self.point, self.closed = indices, self.target, True
+    def put(self, newest: Indices | Unread) -> None:
+        """What the server has already, at `target`: encoded itself, or of another question about it."""
+        self.newest, self.point, self.closed = newest, self.target, True
 
     def _expected(self) -> str:
         if self.closed:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from inference_server.answers import Decoded
 from inference_server.unread import Unread
 from wire.exceptions import ArtoveqError
 from wire.generated import remote_inference_pb2 as pb
 from wire.payload import Indices
+from wire.questions import NO_QUESTION, Question
 
 
 @dataclass(slots=True)
@@ -25,6 +26,7 @@ class Decode:
     picture_id: int
     point: int
     newest: Indices | Unread
+    question: Question = field(default_factory=lambda: NO_QUESTION)
 
 
 @dataclass(slots=True)

@@ -203,7 +203,8 @@ class StreamRunner:
 
         self._turns.decodes(self.caller.name)
         try:
-            self.model.decoder.submit(self.caller.name, self, picture_id, action.point, action.newest, deliver)
+            work = action.point, action.newest, deliver, action.question
+            self.model.decoder.submit(self.caller.name, self, picture_id, *work)
         except ArtoveqError as error:
             self._perform(self.state.failed(picture_id, error))
 

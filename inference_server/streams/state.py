@@ -26,9 +26,17 @@ from inference_server.streams.actions import (
 )
 from inference_server.streams.status import STOPPING, UnknownPicture, status_of
 from wire.bundles import MOST, unbundled
-from wire.exceptions import ArtoveqError, ProtocolError, ServerOverloaded, ServerUnavailable
+from wire.exceptions import (
+    PICTURE_NOT_KEPT,
+    ArtoveqError,
+    PictureNotKept,
+    ProtocolError,
+    ServerOverloaded,
+    ServerUnavailable,
+)
 from wire.generated import remote_inference_pb2 as pb
 from wire.payload import Indices, PayloadCodec
+from wire.questions import Question, question_of
 from wire.tasks import Task
 
 QUIET_S = 0.25
@@ -36,11 +44,16 @@ QUIET_S = 0.25
 UNKNOWN = "Picture {} was not begun, or is done with; begin a new one with plane 1, or a block, and a higher number."
 
 
-class _Picture:
-    __slots__ = ("arrived", "began", "newest", "payload_bytes", "top_k")
+KEPT_PICTURES = 16
+"""Of a stream, about which further questions may be asked."""
+NOT_KEPT = "Picture {} is not kept, or was never asked about; send it again, with the question."
 
-    def __init__(self, arrived: PlaneAccumulator, top_k: int, began: float) -> None:
-        self.arrived, self.top_k, self.began = arrived, top_k, began
+
+class _Picture:
+    __slots__ = ("arrived", "began", "newest", "payload_bytes", "question", "top_k")
+
+    def __init__(self, arrived: PlaneAccumulator, question: Question, top_k: int, began: float) -> None:
+        self.arrived, self.question, self.top_k, self.began = arrived, question, top_k, began
         self.payload_bytes = 0
         self.newest: tuple[Decoded, float] | None = None
         """The newest answer, and how many seconds after the beginning it came."""
@@ -70,6 +83,8 @@ class StreamState:
         self._codec, self._manifest, self._task = codec, codec.manifest, task
         self._admit, self._most, self._bundles = admit, most_pictures, bundles
         self._pictures: dict[int, _Picture] = {}
+        self._kept: dict[int, PlaneAccumulator] = {}
+        """Pictures that were asked about, as far as they have come, the oldest first."""
         self._highest = 0
         self._held: list[Respond] = []
         self._input_ended = self._ended = self._draining = False
@@ -118,6 +133,9 @@ class StreamState:
         if kind == "file":
             self.received_bytes += request.ByteSize()
             return self._receipt(self._file(request.file, now), request.file.picture_id, now)
+        if kind == "question":
+            self.received_bytes += request.ByteSize()
+            return self._receipt(self._question(request.question, now), request.question.picture_id, now)
         if kind == "cancel":
             return self._forget(request.cancel.picture_id)
         if kind == "ping":
@@ -143,7 +161,7 @@ class StreamState:
         if picture is None:
             return []  # given up meanwhile
         picture.arrived.put(indices)
-        return [Decode(picture_id, picture.arrived.point, indices)]
+        return self._decode_newest(picture_id)
 
     def decoded(self, picture_id: int, decoded: Decoded, now: float) -> list[Action]:
         """A state of a picture has been decoded, its newest one or an older one."""
@@ -222,26 +240,39 @@ class StreamState:
             self._add(picture, payload)
         except ArtoveqError as error:
             return actions + self._fail(picture_id, error)
-        actions.append(Decode(picture_id, picture.arrived.point, picture.arrived.newest))
-        return actions
+        return actions + self._decode_newest(picture_id)
+
+    def _decode_newest(self, picture_id: int) -> list[Action]:
+        picture = self._pictures[picture_id]
+        return [Decode(picture_id, picture.arrived.point, picture.arrived.newest, picture.question)]
 
     def _begin(self, payload: pb.Payload, now: float) -> _Picture:
         if payload.first_plane > 1:
             raise UnknownPicture(UNKNOWN.format(payload.picture_id))
         arrived = PlaneAccumulator(self._codec, payload.point, by_planes=payload.first_plane == 1)
-        return self._new(payload.picture_id, arrived, payload.top_k, now)
+        return self._new(payload.picture_id, arrived, payload.question, payload.top_k, now)
 
-    def _new(self, picture_id: int, arrived: PlaneAccumulator, top_k: int, now: float) -> _Picture:
+    def _new(self, picture_id: int, arrived: PlaneAccumulator, text: str, top_k: int, now: float) -> _Picture:
         if picture_id <= self._highest:
             raise UnknownPicture(UNKNOWN.format(picture_id))
         self._highest = picture_id
         if self._draining and self._input_ended:
             raise ServerUnavailable(STOPPING)
+        question = question_of(self._manifest, text)
         self._admit(now)
         if len(self._pictures) >= self._most:
             raise ServerOverloaded(f"{len(self._pictures)} pictures are unfinished on this stream; wait for answers.")
-        picture = self._pictures[picture_id] = _Picture(arrived, top_k, now)
+        picture = self._pictures[picture_id] = _Picture(arrived, question, top_k, now)
+        if text:
+            self._keep(picture_id, arrived)
         return picture
+
+    def _keep(self, picture_id: int, arrived: PlaneAccumulator) -> None:
+        """As the newest."""
+        self._kept.pop(picture_id, None)
+        self._kept[picture_id] = arrived
+        if len(self._kept) > KEPT_PICTURES:
+            del self._kept[next(iter(self._kept))]
 
     def _add(self, picture: _Picture, payload: pb.Payload) -> None:
         arrived = picture.arrived
@@ -260,11 +291,26 @@ class StreamState:
         best = len(self._manifest.points)
         try:
             arrived = PlaneAccumulator(self._codec, best, by_planes=False)
-            picture = self._new(message.picture_id, arrived, message.top_k, now)
+            picture = self._new(message.picture_id, arrived, message.question, message.top_k, now)
         except ArtoveqError as error:
             return self._fail(message.picture_id, error)
         arrived.closed, picture.payload_bytes = True, len(message.file)
         return [Begun(best), EncodeFile(message.picture_id, best, message.file)]
+
+    def _question(self, message: pb.Question, now: float) -> list[Action]:
+        """A picture of its own, as it were, that has come already."""
+        picture_id, about = message.picture_id, message.picture_id - message.back
+        try:
+            question_of(self._manifest, message.question)
+            kept = self._kept.get(about)
+            if kept is None or not kept.point:
+                raise PictureNotKept(NOT_KEPT.format(max(about, 0)))
+            arrived = PlaneAccumulator(self._codec, kept.point, by_planes=False)
+            arrived.put(kept.newest)
+            self._new(picture_id, arrived, message.question, message.top_k, now)
+        except ArtoveqError as error:
+            return self._fail(picture_id, error)
+        return [Begun(arrived.point), *self._decode_newest(picture_id)]
 
     # What is said.
 
@@ -313,6 +359,8 @@ def failure_of(picture_id: int, error: ArtoveqError) -> pb.Failure:
     failure = pb.Failure(picture_id=picture_id, code=status_of(error).value[0], message=str(error))
     if isinstance(error, ServerOverloaded):
         failure.retry_after_ms = round(1000 * error.retry_after)
+    if isinstance(error, PictureNotKept):
+        failure.reason = PICTURE_NOT_KEPT
     return failure
 
 

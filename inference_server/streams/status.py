@@ -9,8 +9,10 @@ from wire.exceptions import (
     ArtoveqError,
     ModelMismatch,
     PictureError,
+    PictureNotKept,
     PointError,
     ProtocolError,
+    QuestionError,
     ServerOverloaded,
     ServerUnavailable,
 )
@@ -29,6 +31,7 @@ class UnknownFile(ProtocolError):
 CODES: tuple[tuple[type[ArtoveqError], grpc.StatusCode], ...] = (
     (UnknownPicture, grpc.StatusCode.NOT_FOUND),
     (UnknownFile, grpc.StatusCode.NOT_FOUND),
+    (PictureNotKept, grpc.StatusCode.NOT_FOUND),
     (AccessDenied, grpc.StatusCode.UNAUTHENTICATED),
     (ModelMismatch, grpc.StatusCode.FAILED_PRECONDITION),
     (ServerOverloaded, grpc.StatusCode.RESOURCE_EXHAUSTED),
@@ -36,6 +39,7 @@ CODES: tuple[tuple[type[ArtoveqError], grpc.StatusCode], ...] = (
     (ProtocolError, grpc.StatusCode.INVALID_ARGUMENT),
     (PointError, grpc.StatusCode.INVALID_ARGUMENT),
     (PictureError, grpc.StatusCode.INVALID_ARGUMENT),
+    (QuestionError, grpc.StatusCode.INVALID_ARGUMENT),
 )
 
 

@@ -46,6 +46,11 @@ def reconstruction(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 
 @pytest.fixture(scope="session")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return tiny.questions(tmp_path_factory.mktemp("models") / "asked")
+
+
+@pytest.fixture(scope="session")
 def server(
     progressive: Artifact, coded: Artifact, nested: Artifact, any_size: Artifact, reconstruction: Artifact
 ) -> Iterator[Running]:

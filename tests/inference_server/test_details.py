@@ -9,7 +9,15 @@ from google.rpc.status_pb2 import Status
 
 from inference_server.rpc.details import RETRY_AFTER, STATUS, metadata_of
 from inference_server.streams.status import UnknownFile
-from wire.exceptions import ArtoveqError, ModelMismatch, PictureError, PointError, ProtocolError, ServerOverloaded
+from wire.exceptions import (
+    ArtoveqError,
+    ModelMismatch,
+    PictureError,
+    PointError,
+    ProtocolError,
+    QuestionError,
+    ServerOverloaded,
+)
 
 
 def status_of_call(error: ArtoveqError) -> Status:
@@ -30,6 +38,7 @@ def test_an_overload_says_when_to_try_again() -> None:
     [
         (PointError("No."), "point"),
         (PictureError("No."), "picture"),
+        (QuestionError("No."), "question"),
         (ProtocolError("No."), ""),
         (UnknownFile("No."), ""),
     ],

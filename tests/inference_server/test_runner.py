@@ -31,7 +31,9 @@ class HeldDecoder:
         if go:
             self.go.set()
 
-    def decode(self, indices: np.ndarray, sizes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    def decode(
+        self, indices: np.ndarray, sizes: np.ndarray, points: np.ndarray, questions: np.ndarray | None = None
+    ) -> np.ndarray:
         self.busy.set()
         assert self.go.wait(10)
         self.batches.append(points.tolist())
