@@ -10,6 +10,7 @@ import typer
 from wire.exceptions import ArtoveqError
 
 SHIPPED = Path("models/imagewoof64-compact-progressive")
+NESTED = Path("models/imagewoof64-compact-nested")
 
 
 def run(app: typer.Typer) -> None:

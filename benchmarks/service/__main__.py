@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.command import SHIPPED
+from benchmarks.command import NESTED, SHIPPED
 from benchmarks.command import run as run_command
 from benchmarks.results import Bar, write_results
 
@@ -120,6 +120,14 @@ def shutdown(model: Model = SHIPPED) -> None:
     from benchmarks.service.shutdown import shutdown as run
 
     _tell("shutdown", run(model))
+
+
+@app.command()
+def replicas(model: Model = SHIPPED, other: Annotated[Path, typer.Option(help="Another version.")] = NESTED) -> None:
+    """Three servers behind HAProxy and 1,000 edges: scale-out, rolling update, kill -9, a canary; nothing is lost."""
+    from benchmarks.service.replicas import replicas as run
+
+    _tell("replicas", asyncio.run(run(model, other)))
 
 
 @app.command()

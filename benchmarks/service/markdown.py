@@ -64,6 +64,19 @@ def _siege(found: Mapping[str, Any]) -> str:
     return f"{number(found['attacks'])} attacks, {number(found['answered'])} honest answers"
 
 
+def _replicas(found: Mapping[str, Any]) -> str:
+    parts = "; ".join(
+        f"{name}: {number(part['failed'])} of {number(part['pictures'])} failed, gap {part['longest_gap_s']} s"
+        for name, part in found["parts"].items()
+    )
+    out, canary = found["parts"]["scale-out"], found["parts"]["canary"]
+    streams = ", ".join(map(number, out["streams"]))
+    return (
+        f"{parts}; streams after scale-out {streams}, fair after {out['fair_after_s']} s; "
+        f"{canary['share_when_canary']:.1%} of the edges on the canary"
+    )
+
+
 def _shutdown(found: Mapping[str, Any]) -> str:
     slowest = sorted(found["seconds_to_exit"].items(), key=lambda item: item[1], reverse=True)[:3]
     named = ", ".join(f"{kind.replace('_', ' ')} {seconds:.1f} s" for kind, seconds in slowest)
@@ -92,6 +105,11 @@ ROWS = {
         _attacks,
     ),
     "shutdown": Row("SIGTERM with everything half open that a caller can leave so, one server for each", _shutdown),
+    "replicas": Row(
+        "three servers behind HAProxy with one Redis, 1,000 edges of which 64 are busy: scale-out from 1 to 3, a "
+        "rolling update, kill -9 every 5 s for a minute, another version for a tenth of the edges, for all, for none",
+        _replicas,
+    ),
     "siege": Row("an hour of honest pictures beside all floods in turn", _siege),
 }
 

@@ -100,7 +100,7 @@ def running(command: list[str], port: int) -> Iterator[None]:
     """
     if shutil.which(command[0]) is None:
         raise SettingsError(f"There is no {command[0]} here; install it (Debian has a package of that name).")
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         _await(process, port)
         yield

@@ -14,8 +14,9 @@ from benchmarks.service.attacks.cases import NAMES, attacks
 from benchmarks.service.attacks.siege import siege
 from benchmarks.service.faults import ENDS, faults
 from benchmarks.service.hostile import hostile
+from benchmarks.service.replicas import Scenario, replicas
 from benchmarks.service.wire import wire
-from tests.conftest import MODEL, ROOT
+from tests.conftest import MODEL, NESTED, ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +72,25 @@ def test_under_faults_each_picture_is_answered_once_or_reported() -> None:
     found, bars = faults(MODEL, kills=1, seed=1)
     assert not missed(bars)
     assert set(found["what_became_of_frames"]) <= ENDS
+
+
+@pytest.mark.proxies
+@pytest.mark.redis
+def test_replicas_come_and_go_and_nothing_is_lost() -> None:
+    scenario = Scenario(24, 6, 2, busy_s=0.2, slow_s=1.0, age_s=1.0, settle_s=1.5, kills=1, kill_s=1.0, notice_s=1.5)
+    found, bars = asyncio.run(replicas(MODEL, NESTED, scenario))
+    # How fast it goes, and how evenly, is not for so short a run to say.
+    short = (
+        "kill -9: longest gap in answers, s",
+        "scale-out: farthest from its share",
+        "canary: off its share of edges",
+    )
+    assert not missed(bars, *short, "canary: edges on it after rollback")
+    parts = found["parts"]
+    assert parts["rolling update"]["exit_codes"] == [0, 0, 0]
+    assert all(part["answered"] > 20 and part["from_spools"] for part in parts.values())
+    assert parts["canary"]["share_when_promoted"] > 0
+    assert min(parts["scale-out"]["streams"]) > 0
 
 
 def test_an_attack_is_counted_beside_a_sink() -> None:
