@@ -1,5 +1,7 @@
 """The split network: a backbone, cut in two around a narrow, normalised latent, and the task's head.
 
+Codebook families may bring their own normalisation and convolutions around the quantiser, in place of these.
+
 picture ─ edge half ─ 1×1 conv ─ BatchNorm ─▶ latent ─ 3×3 conv ─ server half ─ head ─▶ output
           trunk_edge  bottleneck   norm                 expand    trunk_server
 └─────────────── encoder f_e ──────────────┘          └────────── decoder f_d ──────────┘
@@ -12,7 +14,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from training.backbones import BACKBONES
-from training.recipe import Recipe
+from training.codebooks import CODEBOOKS
+from training.recipe import NetworkRecipe, Recipe
 from training.tasks import TASKS
 
 
@@ -33,12 +36,12 @@ class SplitNetwork(nn.Module):
         super().__init__()
         network, backbone = recipe.network, BACKBONES[recipe.network.backbone]
         width, channels = backbone.channels(network), network.channels
-        self.picture, self.server_is_new = recipe.picture, backbone.server_is_new
+        self.picture = recipe.picture
+        self.server_is_new = backbone.server_is_new
         self.trunk_edge, self.trunk_server = backbone.halves(network, weights)
-        narrowed = network.latent_channels > 0
-        self.bottleneck = nn.Conv2d(width, channels, 1, bias=False) if narrowed else nn.Identity()
+        projections = CODEBOOKS[recipe.codebook.family].projections(width, channels)
+        self.align, self.bottleneck, self.expand = projections or convolutions(network, width)
         self.norm = nn.BatchNorm2d(channels, affine=False) if network.norm == "running" else WholeBatchNorm()
-        self.expand = nn.Conv2d(channels, width, 3 if narrowed else 1, padding=1 if narrowed else 0)
         self.head = TASKS[recipe.task].head(backbone.features, classes)
         with torch.no_grad():
             shape = self.eval().encode(self._blank_picture()).shape
@@ -47,7 +50,7 @@ class SplitNetwork(nn.Module):
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Pictures in 0..1, (B, 3, S, S), to the normalised latent (B, C, H, W)."""
-        latent: Tensor = self.norm(self.bottleneck(self.trunk_edge(pictures)))
+        latent: Tensor = self.norm(self.bottleneck(self.align(self.trunk_edge(pictures))))
         return latent
 
     def decode(self, latent: Tensor) -> Tensor:
@@ -66,8 +69,8 @@ class SplitNetwork(nn.Module):
 
     def new_parameters(self) -> list[nn.Parameter]:
         """Parameters without pretrained weights: they take the larger learning rate."""
-        new = [self.bottleneck, self.expand, self.head, *([self.trunk_server] if self.server_is_new else [])]
-        return [p for m in new for p in m.parameters()]
+        new = [p for m in (self.bottleneck, self.expand, self.head) for p in m.parameters()]
+        return new + (list(self.trunk_server.parameters()) if self.server_is_new else [])
 
     @torch.no_grad()
     def initialise_from_pca(self, pictures: Tensor) -> None:
@@ -80,7 +83,7 @@ class SplitNetwork(nn.Module):
         self.eval()
         unfold_batch_norms(nn.Sequential(self.trunk_edge, nn.Identity()), pictures)
         cut = self.trunk_edge(pictures)
-        flat = cut.transpose(0, 1).flatten(1).double()
+        flat = _by_channel(self.align(cut))
         mean = flat.mean(1)
         if isinstance(self.bottleneck, nn.Conv2d):
             variances, components = torch.linalg.eigh(torch.cov(flat))
@@ -93,16 +96,34 @@ class SplitNetwork(nn.Module):
             assert self.norm.running_mean is not None and self.norm.running_var is not None
             self.norm.running_mean.copy_(components.T @ mean)
             self.norm.running_var.copy_(variances)
+        target, latent = _by_channel(cut), _by_channel(self.norm(self.bottleneck(self.align(cut))))
+        mean, middle = target.mean(1), latent.mean(1)
+        latent = latent - middle[:, None]
+        squares = latent @ latent.T + 1e-6 * latent.shape[1] * torch.eye(len(latent)).to(latent)  # of deviations of 1
+        found = torch.linalg.solve(squares, latent @ (target - mean[:, None]).T).T
         self.expand.weight.zero_()
         centre = self.expand.kernel_size[0] // 2
-        self.expand.weight[:, :, centre, centre] = (components * variances.clamp(min=1e-8).sqrt()).float()
+        self.expand.weight[:, :, centre, centre] = found.float()
         assert self.expand.bias is not None
-        self.expand.bias.copy_(mean)
+        self.expand.bias.copy_(mean - found @ middle)
         unfold_batch_norms(self.trunk_server, self.expand(self.encode(pictures)))
         self.train()
 
     def _blank_picture(self) -> Tensor:
         return torch.zeros(1, 3, self.picture, self.picture)
+
+
+def convolutions(network: NetworkRecipe, width: int) -> tuple[nn.Module, nn.Module, nn.Conv2d]:
+    """What stands around the quantiser where its family brings nothing."""
+    if network.latent_channels:
+        bottleneck: nn.Module = nn.Conv2d(width, network.channels, 1, bias=False)
+        return nn.Identity(), bottleneck, nn.Conv2d(network.channels, width, 3, padding=1)
+    return nn.Identity(), nn.Identity(), nn.Conv2d(width, width, 1)
+
+
+def _by_channel(x: Tensor) -> Tensor:
+    """(B, C, H, W) to (C, B·H·W), in float64."""
+    return x.transpose(0, 1).flatten(1).double()
 
 
 @torch.no_grad()

@@ -187,8 +187,11 @@ class Recipe(_Strict):
         return _digest({**self.model_dump(mode="json", include=set(keys)), "backbone": self.teaches})
 
     def stage1_key(self) -> str:
-        """What stage 1 depends on; recipes that differ in the codebook alone share it."""
-        return _digest(self.model_dump(mode="json", exclude={"name", "codebook", "stage3", "local_head"}))
+        """What stage 1 depends on; recipes share it that differ in the codebook alone, and not in what is around it."""
+        values = self.model_dump(mode="json", exclude={"name", "codebook", "stage3", "local_head"})
+        if CODEBOOKS[self.codebook.family].projections(1, 1) is not None:
+            values["around"] = self.codebook.family
+        return _digest(values)
 
     def key(self) -> str:
         """Identifies the recipe of what stages 1 to 3 make; a checkpoint of another recipe is refused by it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from training.codebooks.aligned import AlignedCodebook
 from training.codebooks.base import Codebook, Sizes
 from training.codebooks.mixed import MixedCodebook
 from training.codebooks.nested import FixedCodebook, NestedCodebook
@@ -25,6 +26,7 @@ CODEBOOKS: dict[str, type[Codebook]] = {
     "fixed": FixedCodebook,
     "mixed": MixedCodebook,
     "rate-adaptive": RateAdaptiveCodebook,
+    "aligned": AlignedCodebook,
 }
 
 

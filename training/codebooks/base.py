@@ -85,6 +85,14 @@ class Codebook(nn.Module, ABC):
         """
 
     @classmethod
+    def projections(cls, width: int, channels: int) -> tuple[nn.Module, nn.Conv2d, nn.Conv2d] | None:
+        """What stands around the quantiser in place of the network's own convolutions, where the family has such.
+
+        A normalisation of the cut (B, width, H, W); a convolution to (B, channels, H, W); and one back to the cut.
+        """
+        return None
+
+    @classmethod
     def check(cls, recipe: Recipe) -> None:
         """Raises ValueError where a recipe asks for what this family cannot."""
         if recipe.codebook.max_level > cls.most_levels:

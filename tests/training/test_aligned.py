@@ -1,0 +1,135 @@
+"""A quantiser between a LayerNorm and gated projections, in front of transformer blocks: nothing goes round it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from artoveq.exporting import export_measured
+from edge_client import Encoder
+from inference_server.decoder import OnnxDecoder
+from tests.seams.toy_backbone import ThreeLayers
+from training.backbones import BACKBONES
+from training.codebooks.aligned import GatedProjection, TokenNorm
+from training.data import Split
+from training.model import RateModel
+from training.network import SplitNetwork
+from training.recipe import Recipe, checked_recipe, read_recipe
+from training.stages import train, trained_model
+from wire.manifest import DECODER, TORCH_DECODER
+
+RECIPE = read_recipe(Path("training/recipes/imagewoof112-transformer-aligned.toml"))
+
+
+def small(**changes: Any) -> Recipe:
+    """The recipe for pictures of 32×32, from random weights, with a latent of 4×4."""
+    values = RECIPE.model_dump(mode="json", exclude_none=True)
+    network = {**values["network"], "cut": 5, "latent_channels": 8, "weights": "random"}
+    stage = {"epochs": 4, "pretrained_rate": 3e-3, "new_rate": 3e-3}
+    values |= {
+        "name": "small", "picture": 32, "batch": 16, "views": 1, "network": network,
+        "codebook": {**values["codebook"], "max_level": 2},
+        "stage1": stage, "stage3": {**values["stage3"], **stage},
+    }  # fmt: skip
+    del values["teacher"]
+    return checked_recipe({**values, **changes}, "small")
+
+
+def split_of(count: int) -> Split:
+    """Red above green, and green above red."""
+    random = np.random.default_rng(count)
+    labels = np.arange(count) % 2
+    pictures = random.integers(90, 130, (count, 32, 32, 3))
+    for picture, label in zip(pictures, labels, strict=True):
+        picture[:16, :, label] += 60
+        picture[16:, :, 1 - label] += 60
+    return Split(("red", "green"), list(pictures.astype(np.uint8)), labels)
+
+
+def test_what_stands_around_the_quantiser() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 12, 3, 3) * 5 + 3
+    normed = TokenNorm()(x)
+    torch.testing.assert_close(normed.mean(1), torch.zeros(2, 3, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(normed.var(1, unbiased=False), torch.ones(2, 3, 3))
+    projection = GatedProjection(12, 8)
+    linear = torch.nn.functional.conv2d(x, projection.weight, projection.bias)
+    torch.testing.assert_close(projection(x), linear)  # to begin with
+    with torch.no_grad():
+        projection.gated.weight.normal_()
+    assert not torch.allclose(projection(x), linear)
+    projection(x).square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in projection.parameters())
+
+
+def test_it_starts_as_the_best_linear_approximation_of_the_cut() -> None:
+    torch.manual_seed(0)
+    pictures, network = torch.rand(32, 3, 64, 64), SplitNetwork(small(picture=64), 2, None)
+    network.initialise_from_pca(pictures)
+    network.eval()
+    with torch.no_grad():
+        cut, latent = network.trunk_edge(pictures), network.encode(pictures)
+        found = network.expand(latent)
+    torch.testing.assert_close(latent.var((0, 2, 3)), torch.ones(8), atol=0.05, rtol=0)
+    variance = (cut - cut.mean((0, 2, 3), keepdim=True)).square().mean()
+    # TokenNorm takes each token's mean and scale away, so that not all of the variance can come back.
+    assert (found - cut).square().mean() < 0.7 * variance
+    assert abs(float((found - cut).mean())) < 1e-4
+
+
+def test_stage_1_is_shared_with_families_that_stand_alike_and_no_others() -> None:
+    stage = small().stage3.model_dump(exclude_none=True)
+    one, same = small(), small(stage3={**stage, "seed": 1})
+    other = small(codebook={"family": "progressive", "d": 4})
+    assert one.stage1_key() == same.stage1_key() != other.stage1_key()
+
+
+def test_two_pictures_of_one_payload_have_one_answer() -> None:
+    """The quantiser maps all to one codeword: whatever else reached the answer would tell them apart."""
+    torch.manual_seed(0)
+    model, pictures = RateModel(small(), 2, None).eval(), torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        one, other = model(pictures, ())
+        assert not torch.allclose(one, other)
+        for point in model.codebook.points():
+            one, other = model(pictures, point)
+            assert torch.equal(one, other)
+
+
+@pytest.mark.training
+@pytest.mark.filterwarnings("ignore")  # of torch's exporter
+def test_it_is_trained_exported_and_refined_plane_by_plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKBONES, "three layers", ThreeLayers())
+    stage = {"epochs": 8, "pretrained_rate": 5e-3, "new_rate": 5e-3}
+    recipe = small(
+        network={"backbone": "three layers", "cut": 2, "latent_channels": 8, "weights": "random"},
+        batch=8, stage1=stage, stage3={**stage, "decoded": "chain"},
+    )  # fmt: skip
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # two that wait for each other on a busy machine take many times as long
+    train(recipe, split_of(96), tmp_path, weights_file=None, device=torch.device("cpu"))
+    artifact = export_measured(recipe, tmp_path, split_of(96), split_of(24), tmp_path / "artifact")
+    torch.set_num_threads(threads)
+    manifest = artifact.manifest
+    assert (manifest.family, manifest.refinable, manifest.latent.shape) == ("aligned", True, (8, 8, 8))
+    assert len(manifest.planes) == 2 * 2 and manifest.points[-1].metric > 0.9
+    assert [given.name for given in onnx.load(artifact.path(DECODER)).graph.input] == ["indices", "sizes"]
+    assert artifact.has(TORCH_DECODER)
+    model, _ = trained_model(recipe, 2, tmp_path)
+    encoder, decoder = Encoder(artifact), OnnxDecoder(artifact)
+    pictures = np.stack([split_of(5).picture(i) for i in range(5)])
+    for number in range(1, 1 + len(manifest.points)):
+        point = manifest.point(number)
+        indices, sizes = encoder.encode_batch(pictures, number), np.tile(np.int32(point.sizes), (5, 1))
+        found = decoder.decode(indices, sizes, np.full(5, number))
+        with torch.no_grad():
+            logits = model(torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255, point.sizes)
+        np.testing.assert_allclose(found, (logits / point.temperature).softmax(1).numpy(), atol=1e-3)
+    indices[1:] = indices[0]
+    answers = decoder.decode(indices, sizes, np.full(5, number))
+    assert (answers == answers[:1]).all()
