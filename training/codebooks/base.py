@@ -63,8 +63,8 @@ class Codebook(nn.Module, ABC):
         return [(size,) * len(self.segments) for size in self.sizes]
 
     def prefixes(self) -> list[Sizes]:
-        """Sizes after each plane of the chain that a refinable family sends, cheapest first."""
-        raise NotImplementedError(f"{type(self).__name__} has no chain of planes")
+        """Sizes after each plane of the chain, cheapest first; none where the family sends blocks."""
+        return []
 
     def drawn_sizes(self) -> list[int]:
         """The sizes whose vectors one step of training brings nearer, smallest first."""
