@@ -14,6 +14,7 @@ from inference_server.access.proxies import Proxies
 from inference_server.answers import Decoded
 from inference_server.folder_states import found_in
 from inference_server.greetings import Greetings
+from inference_server.loading import Loading
 from inference_server.memory import MemoryBudget
 from inference_server.model import Model
 from inference_server.page.edges import Edges
@@ -46,6 +47,7 @@ class Deployment:
             most_of_caller=settings.caller_uploads,
         )
         self._memory = MemoryBudget(settings.picture_memory_bytes)
+        self.loading = Loading(settings.models_memory_bytes)
         self._versions = VersionsFile(settings.versions_file) if settings.versions_file else None
         self.found_models: dict[str, str] = {}
         """Of the models folder, as the server begins: fingerprints by the names of their folders."""
@@ -65,7 +67,7 @@ class Deployment:
         Raises:
             ArtifactError, SettingsError: if what the settings name cannot be served.
         """
-        models = [self.load(folder) for folder in self.settings.model]
+        models = [self._loaded(folder) for folder in self.settings.model]
         here = {one.manifest.fingerprint for one in models}
         for model in self._in_folder():
             if model.manifest.fingerprint not in here:
@@ -90,10 +92,10 @@ class Deployment:
         if (root := self.settings.models) is not None:
             for name in found_in(root):
                 with contextlib.suppress(ArtoveqError):
-                    yield self.load(root / name)
+                    yield self._loaded(root / name)
 
     def _added_before(self, version: KeptVersion) -> Model:
-        model = self.load(version.folder)
+        model = self._loaded(version.folder)
         if model.manifest.fingerprint != version.fingerprint:
             raise ArtifactError(f"{version.folder} holds another one now; add that one, or put this one back.")
         return model
@@ -108,13 +110,19 @@ class Deployment:
             await asyncio.to_thread(self._versions.write, self.models.kept())
 
     def load(self, folder: Path) -> Model:
-        """A model from its artifact's folder, or from the address of one in a registry.
+        """A model from its artifact's folder, or from the address of one in a registry; its files are checked.
 
         Raises:
             ArtifactError: if it is none.
             RegistryError: if the registry does not give it.
         """
-        return Model(model_folder(folder), self.settings, self._memory)
+        return Model(model_folder(folder), self.settings, self._memory, self.loading)
+
+    def _loaded(self, folder: Path) -> Model:
+        """As `load`, and opened."""
+        model = self.load(folder)
+        self.loading.load(model)
+        return model
 
     def admit(self, caller: Caller, now: float | None = None) -> None:
         """Takes one picture from the caller's allowance; now: of the monotonic clock.

@@ -39,6 +39,11 @@ class Encodings(Generic[T]):
         self._of: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[_Job[T]]] = OrderedDict()
 
+    @property
+    def busy(self) -> bool:
+        """Whether there are any."""
+        return self._of.total() > 0
+
     async def run(self, caller: str, work: Callable[[], T]) -> T:
         """What `work` gives, in a thread.
 

@@ -47,13 +47,15 @@ class Management:
         """Loads an artifact's folder, beside what goes on; edges get it once it is promoted, or where its name is new.
 
         Raises:
-            ArtifactError: if it is no artifact.
+            ArtifactError: if it is no artifact, or finds no room even alone.
+            ServerOverloaded: if the models in use leave no room for it.
             VersionInUse: if it is served already.
             NotKept: as every change here, if it would not outlive the process.
         """
         async with self._lock:
             model = await asyncio.to_thread(self._deployment.load, folder)
             try:
+                await self._deployment.loading.want(model)
                 async with self._change() as models:
                     models.add(model)
             except BaseException:

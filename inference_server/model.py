@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,7 @@ from inference_server.answers import Decoded, answer_message
 from inference_server.decoder import open_decoder, pictures_within
 from inference_server.encoder import PictureEncoder
 from inference_server.encodings import Encodings
+from inference_server.loading import Loading
 from inference_server.memory import MemoryBudget
 from inference_server.runner import DecoderRunner
 from inference_server.scheduler import Scheduler
@@ -26,11 +29,15 @@ from wire.entropy import open_coder
 from wire.exceptions import PictureError
 from wire.generated import remote_inference_pb2 as pb
 from wire.local_head import local_head_of
-from wire.manifest import MANIFEST
+from wire.manifest import DECODER, ENCODER, MANIFEST, TORCH_DECODER
 from wire.payload import Indices, PayloadCodec
 from wire.pictures import OpenPicture, open_picture
 from wire.shown import shown
 from wire.tasks import Output, task_of
+
+FILES = (ENCODER, DECODER, TORCH_DECODER)
+LOADED_TIMES = 6
+"""So much more than its files a model takes in memory: 5.0 to 5.8, measured, with what a batch goes through."""
 
 
 class _ByPoint(dict[int, Counter]):
@@ -48,25 +55,29 @@ class _ByPoint(dict[int, Counter]):
 class Model:
     """Made from an artifact's folder; what it does, it does on the event loop that runs.
 
-    memory: of picture files that are being read, shared with the server's other models.
+    memory: of picture files that are being read, shared with the server's other models, as is loading. Decoder and
+    encoder are opened once they are asked for, and may be closed while nothing is.
     """
 
-    def __init__(self, folder: Path, settings: Settings, memory: MemoryBudget) -> None:
+    def __init__(self, folder: Path, settings: Settings, memory: MemoryBudget, loading: Loading | None = None) -> None:
         self.artifact: Artifact = load_artifact(folder)
         self.manifest = self.artifact.manifest
         self.task = task_of(self.manifest)
         self.codec = PayloadCodec(self.manifest, open_coder(self.artifact))
-        decoder = open_decoder(self.artifact, settings.decoder_threads, settings.decoder)
         scheduler = Scheduler(
             batch_pictures=settings.batch_pictures,
-            caller_pictures=pictures_within(
-                settings.caller_batch_ms / 1000, decoder, self.manifest, settings.batch_pictures
-            ),
+            caller_pictures=settings.batch_pictures,
             window=settings.batch_window_ms / 1000,
             queue_pictures=settings.queue_pictures,
         )
-        self.decoder = DecoderRunner(self.manifest, decoder, scheduler)
-        self._encoder = PictureEncoder(self.artifact, threads=settings.decoder_threads)
+        sizes = {name: self.artifact.path(name).stat().st_size for name in FILES if self.artifact.has(name)}
+        self.memory_bytes = LOADED_TIMES * (sizes.pop(ENCODER) + max(sizes.values(), default=0))
+        """What it takes while it is loaded, about."""
+        self._scheduler, self._measured = scheduler, False
+        self._loading = loading or Loading()
+        self.decoder = DecoderRunner(self.manifest, None, scheduler, lambda: self._loading.ask(self))
+        self._encoder: PictureEncoder | None = None
+        self._encoder_asked = -math.inf
         self._memory = memory
         self._encodings: Encodings[NDArray[Any]] = Encodings(
             most=settings.encoding_pictures, most_of_caller=settings.caller_encodings, threads=os.cpu_count() or 1
@@ -77,6 +88,40 @@ class Model:
         self._begun = _ByPoint(metrics.POINT_SELECTED, self.manifest.name)
         self._answered = _ByPoint(metrics.PICTURES, self.manifest.name)
         self._edge_files: dict[str, bytes] = {}
+
+    @property
+    def loaded(self) -> bool:
+        """Whether decoder and encoder are in memory."""
+        return self._encoder is not None
+
+    @property
+    def asked(self) -> float:
+        """When it was asked for anything last, of the monotonic clock."""
+        return max(self.decoder.asked, self._encoder_asked)
+
+    @property
+    def works(self) -> bool:
+        """Whether anything waits for it, or is under way."""
+        return self.decoder.works or self._encodings.busy
+
+    def open(self) -> None:
+        """Loads decoder and encoder, which takes a while; in any thread.
+
+        Raises:
+            ArtifactError: if one cannot be opened.
+        """
+        settings = self._settings
+        encoder = PictureEncoder(self.artifact, threads=settings.decoder_threads)
+        decoder = open_decoder(self.artifact, settings.decoder_threads, settings.decoder)
+        if not self._measured:
+            most, longer = settings.batch_pictures, settings.caller_batch_ms / 1000
+            self._scheduler.caller_pictures = pictures_within(longer, decoder, self.manifest, most)
+            self._measured = True
+        self.decoder.decoder, self._encoder = decoder, encoder
+
+    def close(self) -> None:
+        """Unloads them; nothing may wait for it, or be under way."""
+        self.decoder.decoder = self._encoder = None
 
     def edge_file(self, name: str) -> bytes:
         """A file that an edge needs, or the manifest; read once, however many fetch it.
@@ -102,7 +147,8 @@ class Model:
             PictureError: if it is no picture, or too large.
             ServerOverloaded: if too many are being read.
         """
-        return cast(Indices, await self._read(caller, file, partial(self._encoder.encode, point=point)))
+        encoder = await self._asked_encoder()
+        return cast(Indices, await self._read(caller, file, partial(encoder.encode, point=point)))
 
     async def answer_locally(self, caller: str, file: bytes) -> Output:
         """As `encode`: what an edge would answer to a caller's picture without us, (classes,).
@@ -111,7 +157,13 @@ class Model:
             PointError: if the model has no local head.
         """
         local_head_of(self.manifest)
-        return cast(Output, await self._read(caller, file, self._encoder.answer))
+        return cast(Output, await self._read(caller, file, (await self._asked_encoder()).answer))
+
+    async def _asked_encoder(self) -> PictureEncoder:
+        self._encoder_asked = time.monotonic()
+        await self._loading.want(self)
+        assert self._encoder is not None
+        return self._encoder
 
     async def _read(self, caller: str, file: bytes, use: Callable[[OpenPicture], NDArray[Any]]) -> NDArray[Any]:
         limit = self._settings.max_upload_bytes
@@ -129,6 +181,7 @@ class Model:
         """Decodes what waits, then ends; picture files that nobody has begun to read are left."""
         await self.decoder.stop()
         self._encodings.stop()
+        self.close()
 
     def answer(self, decoded: Decoded, top_k: int) -> pb.Answer:
         """The only answer to a picture, which is counted."""

@@ -12,7 +12,7 @@ from inference_server.folder_states import states
 from inference_server.folder_watch import Drop, Known, Take, Tell, decide
 from inference_server.management import Management
 from wire.artifact import read_file
-from wire.exceptions import ArtoveqError, ModelMismatch
+from wire.exceptions import ArtoveqError, ModelMismatch, ServerOverloaded
 from wire.manifest import MANIFEST, parse_manifest
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,8 @@ class ModelsFolder:
         self._faults.pop(name, None)
         try:
             await act
+        except ServerOverloaded:  # no memory just now: as if it had just come
+            self._known.pop(name)
         except ArtoveqError as error:
             self._faults[name] = str(error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +16,9 @@ from inference_server.answers import Decoded
 from inference_server.decoder import Decoder
 from inference_server.load import Load
 from inference_server.scheduler import Scheduler, Work
+from inference_server.streams.status import STOPPING
 from inference_server.unread import Unread, read
-from wire.exceptions import ArtoveqError, ProtocolError, ServerError
+from wire.exceptions import ArtoveqError, ProtocolError, ServerError, ServerUnavailable
 from wire.manifest import Manifest
 from wire.payload import Indices
 from wire.questions import NO_QUESTION, Question
@@ -30,10 +32,22 @@ _Outcome = tuple[list[Output | ArtoveqError], float, float]
 
 
 class DecoderRunner:
-    """One decoder and its scheduler. Use from the event loop only."""
+    """One decoder and its scheduler. Use from the event loop only.
 
-    def __init__(self, manifest: Manifest, decoder: Decoder, scheduler: Scheduler) -> None:
-        self._decoder, self._scheduler = decoder, scheduler
+    ask: is called when something waits and there is no decoder; `opened` or `fail` is to follow.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        decoder: Decoder | None,
+        scheduler: Scheduler,
+        ask: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._ask = ask
+        self.decoder, self._scheduler = decoder, scheduler
+        self.asked = -math.inf
+        """When something was submitted last."""
         self._sizes = np.array([[1] * len(manifest.segments), *(point.sizes for point in manifest.points)], np.int32)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="artoveq-decoder")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="artoveq-reader")
@@ -44,8 +58,13 @@ class DecoderRunner:
 
     @property
     def device(self) -> str:
-        """Where it decodes."""
-        return self._decoder.device
+        """Where it decodes; empty while it is not loaded."""
+        return self.decoder.device if self.decoder is not None else ""
+
+    @property
+    def works(self) -> bool:
+        """Whether something waits, or is being decoded."""
+        return not self._scheduler.idle
 
     @property
     def waiting(self) -> int:
@@ -69,7 +88,8 @@ class DecoderRunner:
         Raises:
             ServerOverloaded: if the queue is full.
         """
-        gone = self._scheduler.submit(owner, key, Work(caller, point, newest, time.monotonic(), deliver, question))
+        self.asked = time.monotonic()
+        gone = self._scheduler.submit(owner, key, Work(caller, point, newest, self.asked, deliver, question))
         if gone is not None and gone.caller == caller:
             metrics.COALESCED.inc()
         elif gone is not None:
@@ -106,8 +126,20 @@ class DecoderRunner:
         finally:
             self.withdraw(caller, None, future)
 
+    def opened(self) -> None:
+        """There is a decoder now."""
+        if self.works:
+            self._feed()
+
+    def fail(self, error: ArtoveqError) -> None:
+        """There will be none: all that waits learns why."""
+        for work in self._scheduler.clear():
+            work.deliver(error)
+
     async def stop(self) -> None:
         """Decodes what waits, then ends."""
+        if self.decoder is None:
+            self.fail(ServerUnavailable(STOPPING))
         while not self._scheduler.idle:
             self._idle.clear()
             self._feed()
@@ -121,6 +153,10 @@ class DecoderRunner:
         if self._window is not None:
             self._window.cancel()
             self._window = None
+        if self.decoder is None:
+            if self._scheduler.waiting:
+                self._ask()
+            return
         loop, now = asyncio.get_running_loop(), time.monotonic()
         while (batch := self._scheduler.next_batch(now)) is not None:
             reading = self._reader.submit(read, [work.newest for work in batch])  # while the batch before is decoded
@@ -150,7 +186,8 @@ class DecoderRunner:
             return [one for one in read if isinstance(one, ProtocolError)]
         fit = [work for work, one in zip(batch, read, strict=True) if not isinstance(one, ProtocolError)]
         points, questions = np.array([work.point for work in fit], np.int64), np.stack([work.question for work in fit])
-        outputs = iter(self._decoder.decode(np.stack(indices), self._sizes[points], points, questions))
+        assert self.decoder is not None, "who works is not unloaded"
+        outputs = iter(self.decoder.decode(np.stack(indices), self._sizes[points], points, questions))
         return [one if isinstance(one, ProtocolError) else next(outputs) for one in read]
 
     def _finish(self, batch: list[Work], outcome: _Outcome) -> None:

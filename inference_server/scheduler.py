@@ -76,7 +76,8 @@ class Scheduler:
     """
 
     def __init__(self, *, batch_pictures: int, caller_pictures: int, window: float, queue_pictures: int) -> None:
-        self._most, self._each, self._window, self._limit = batch_pictures, caller_pictures, window, queue_pictures
+        self._most, self._window, self._limit = batch_pictures, window, queue_pictures
+        self.caller_pictures = caller_pictures
         self._callers: OrderedDict[Hashable, _Caller] = OrderedDict()
         self._presence = Presence()
         self._shared = False
@@ -137,6 +138,15 @@ class Scheduler:
             f"{self.waiting} pictures are waiting already; try again a little later.", self.waiting * self._pace
         )
 
+    def clear(self) -> list[Work]:
+        """Forgets all that waits, and gives it."""
+        gone = [
+            work for caller in self._callers.values() for queue in caller.owners.values() for work in queue.values()
+        ]
+        self._callers.clear()
+        self.waiting = 0
+        return gone
+
     def withdraw(self, caller: Hashable, owner: Hashable, key: Hashable) -> None:
         """Forgets a waiting picture; one that is being decoded is still delivered."""
         one = self._callers.get(caller)
@@ -167,7 +177,7 @@ class Scheduler:
         if due is None or now < due:
             return None
         batch: list[Work] = []
-        for _ in range(self._each if self._shared else self._most):
+        for _ in range(self.caller_pictures if self._shared else self._most):
             for name, caller in list(islice(self._callers.items(), self._most - len(batch))):
                 batch.append(caller.next())
                 if caller.waiting:

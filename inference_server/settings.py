@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     versions_file: Path | None = None
     """Where it is kept which versions of models were added, and which of them edges get; empty: they are forgotten at
     the end."""
+    models_memory_bytes: int = Field(0, ge=0)
+    """Memory that loaded models may take together: those that were asked longest ago are unloaded, and loaded again
+    when they are asked. 0: without limit."""
     host: str = "0.0.0.0"
     port: int = Field(50051, ge=0, le=65535)
     """Of gRPC; 0 takes a free one."""

@@ -23,7 +23,8 @@ class Health:
         return f"{model.manifest.name} ({model.manifest.fingerprint[:8]})" if several else model.manifest.name
 
     def news(self, now: float) -> dict[str, Any]:
-        """As JSON values. `models`: of each decoder, its device, what waits for it, and its load."""
+        """As JSON values. `models`: of each decoder, its device, empty while it is not loaded, the
+        share of edges that get it, what waits for it, and its load."""
         step = step_of(now)
         since, self._step = self._step or step - KEPT, step
         models = []
@@ -33,6 +34,7 @@ class Health:
                 {
                     "name": self._name(model),
                     "device": model.decoder.device,
+                    "share": self._deployment.models.rollout(model).share(model.manifest.fingerprint),
                     "waiting": model.decoder.waiting,
                     **load.now(now),
                     "columns": ["at", *load.history.columns],

@@ -68,6 +68,7 @@ class ModelSummary(BaseModel):
     """A version of a model that is served: `fingerprint` names it; `name` names the one that is `current`.
 
     share: of the edges, how many get it. streams: open ones. pictures: that it has answered.
+    loaded: whether it is in memory, where it takes about memory_bytes; else it is loaded once it is asked for.
     """
 
     name: str
@@ -79,6 +80,8 @@ class ModelSummary(BaseModel):
     share: float
     streams: int
     pictures: int
+    loaded: bool
+    memory_bytes: int
 
 
 class Problem(BaseModel):

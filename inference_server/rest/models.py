@@ -26,6 +26,7 @@ MANAGED = refused(
     problems.VERSION_IN_USE,
     problems.VALUE_IMPOSSIBLE,
     problems.NOT_KEPT,
+    problems.OVERLOADED,
 )
 
 
@@ -76,6 +77,8 @@ def model_routes(deployment: Deployment, management: Management) -> APIRouter:
             share=round(rollout.share(manifest.fingerprint), 6),
             streams=model.streams,
             pictures=model.pictures,
+            loaded=model.loaded,
+            memory_bytes=model.memory_bytes,
         )
 
     @router.get("/v1/models", response_model=list[ModelSummary], responses=refused(problems.TOKEN_WANTED))

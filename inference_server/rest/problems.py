@@ -13,6 +13,7 @@ from inference_server.management import NotManaged
 from inference_server.open_inference.tensors import TensorError
 from inference_server.rest.forms import FormError
 from inference_server.rollout import VersionInUse
+from inference_server.room import ModelTooLarge
 from inference_server.streams.status import UnknownFile
 from inference_server.uploads import UploadTooLarge, UploadTooSlow
 from inference_server.versions import NotKept
@@ -65,6 +66,7 @@ UPLOAD_TOO_LARGE = Kind("upload-too-large", 413, "The picture file is too large.
 NAME_UNKNOWN = Kind("name-unknown", 421, "The server does not answer to this name.")
 BODY_UNREADABLE = Kind("body-unreadable", 422, "The body holds no picture where it should.")
 PICTURE_UNREADABLE = Kind("picture-unreadable", 422, "The picture cannot be read.")
+MODEL_TOO_LARGE = Kind("model-too-large", 422, "The model takes more memory than all models may.")
 ARTIFACT_UNREADABLE = Kind("artifact-unreadable", 422, "The folder is no artifact that can be served.")
 QUESTION_UNANSWERABLE = Kind("question-unanswerable", 422, "The model cannot answer the question, or wants one.")
 POINT_UNKNOWN = Kind("point-unknown", 422, "The model does not have this operating point.")
@@ -87,6 +89,7 @@ OF_ERRORS: tuple[tuple[type[ArtoveqError], Kind], ...] = (
     (NotManaged, NOT_MANAGED),
     (VersionInUse, VERSION_IN_USE),
     (NotKept, NOT_KEPT),
+    (ModelTooLarge, MODEL_TOO_LARGE),
     (ArtifactError, ARTIFACT_UNREADABLE),
     (AccessDenied, TOKEN_WANTED),
     (ModelMismatch, MODEL_UNKNOWN),

@@ -117,7 +117,7 @@ def test_edges_go_over_to_what_is_promoted_and_back(
             tasks = [asyncio.create_task(follow(one)) for one in (*edges, pinned, own)]
             await ask("POST", "/v1/models", {"folder": str(version.folder)})
             await ask("POST", "/v1/promotions", {"fingerprint": second, "share": 0.5})
-            await until(lambda edge: second if edge.name in chosen else first)
+            await until(lambda edge: second if names[edges.index(edge)] in chosen else first)
             async with AsyncClient(managed.address, name=min(chosen)) as late:  # is told when it has come
                 await until(lambda _: second, late)
             await ask("POST", "/v1/rollbacks", {"name": name})

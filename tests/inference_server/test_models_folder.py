@@ -22,7 +22,7 @@ from wire.artifact import Artifact
 from wire.exceptions import ModelMismatch, SettingsError
 
 RED = tiny.picture("red")
-SETTLED_S, LEFT_S = 0.3, 1.5
+SETTLED_S, LEFT_S = 0.3, 4.0
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def watched(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     monkeypatch.setattr(folder_watch, "SETTLED_S", SETTLED_S)
     monkeypatch.setattr(folder_watch, "LEFT_S", LEFT_S)
     monkeypatch.setattr("inference_server.server.READ_AGAIN_S", 0.05)
-    with serving(models=folder, drain_seconds=0.5) as running:
+    with serving(models=folder, drain_seconds=20) as running:
         yield running
 
 
@@ -91,7 +91,7 @@ def test_what_is_bad_is_named_once_and_what_was_served_stays(
     (folder / "a" / "manifest.json").write_text("{}")
     (folder / "no-model").mkdir()
     (folder / "file").touch()
-    time.sleep(2 * LEFT_S)
+    time.sleep(LEFT_S + 3)
     said = sorted(one.getMessage() for one in caplog.records if "is not served" in one.getMessage())
     assert len(said) == 3 and served(watched) == {first: True}, said
     assert "/a is not served" in said[0] and "manifest" in said[0]

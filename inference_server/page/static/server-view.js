@@ -1,6 +1,6 @@
 // How the server is: throughput, how long pictures wait for the decoders, and what those run on.
 
-import { duration, ms } from "./words.js";
+import { duration, ms, percent } from "./words.js";
 import { AGO, Chart, samples } from "./chart.js";
 import { Tile, make, part } from "./dom.js";
 
@@ -89,7 +89,8 @@ export class ServerView {
           "tr",
           {},
           make("th", { scope: "row" }, m.name),
-          make("td", {}, m.device === "cpu" ? "CPU" : m.device),
+          make("td", {}, m.device === "cpu" ? "CPU" : m.device || "not loaded"),
+          cell(percent(m.share)),
           cell(perSecond(m.rate)),
           cell(ms(m.p50_ms)),
           cell(ms(m.p99_ms)),
