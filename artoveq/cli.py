@@ -39,6 +39,7 @@ for command in (
     training.local_head,
     training.adapt,
     training.evaluate,
+    training.compare,
     server.demo,
 ):
     app.command()(command)

@@ -221,3 +221,37 @@ def evaluate(
             loaded = at_sizes(loaded, sizes_of(sizes, loaded.manifest, seed), Path(scratch) / "sizes")
         report["points"] = measure(loaded, split)
     print(json.dumps(report, indent=1))
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of an artifact.")],
+    second: Annotated[Path, typer.Argument(help="Folder of another one, of the same task.")],
+    data: of.Data,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Compare two models on the test pictures: how good each is for as many bytes, and how sure the difference is."""
+    from artoveq import comparison
+    from training.data import load_split
+    from training.tasks import TASKS
+    from wire.artifact import load_artifact
+
+    models = load_artifact(first), load_artifact(second)
+    split = load_split(data, "test")
+    rows, (one, other) = comparison.compare(*models, split), (model.manifest for model in models)
+    if as_json:
+        print(json.dumps({"models": [one.name, other.name], "pictures": len(split), "rows": rows}, indent=1))
+        return
+    shown, metric = TASKS[one.task.name].shown, one.task.metric
+    table = Table(
+        "bytes",
+        f"1: {one.name}",
+        f"2: {other.name}",
+        "1 better, 2 better",
+        "p",
+        title=f"{metric}, {len(split)} test pictures",
+    )
+    for row in rows:
+        points = [f"{shown(value)} (point {point})" for value, point in zip(row[metric], row["points"], strict=True)]
+        table.add_row(f"{row['bytes']:.0f}", *points, "{}, {}".format(*row["better"]), f"{row['p']:.2g}")
+    console.print(table)
+    console.print("p: how probable so uneven a count of better answers is, where both models are as good.")
