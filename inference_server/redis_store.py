@@ -1,4 +1,4 @@
-"""`shared_answers.Store` in Redis 7 or Valkey."""
+"""`shared_answers.Store` and `streams.balancing.Board` in Redis 7 or Valkey."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from wire.shown import shown, without_secrets
 T = TypeVar("T")
 
 PREFIX = b"artoveq:answer:"
+WORDS, WORDS_S = b"artoveq:streams", 3600
+"""A hash of what servers say of their streams, which goes when they all are gone for so long."""
 CONNECTIONS = 64
 RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end"
 
@@ -58,6 +60,21 @@ class RedisStore:
     async def release(self, key: bytes, value: bytes) -> None:
         """As a script, so that nothing comes between."""
         await self._answer(self._redis.eval(RELEASE, 1, PREFIX + key, value))
+
+    async def say(self, name: bytes, word: bytes, forgotten: list[bytes]) -> dict[bytes, bytes]:
+        """As `streams.balancing.Board`: HSET and HGETALL, one way there and back."""
+        asked = self._redis.pipeline(transaction=False)
+        asked.hset(WORDS, name, word)
+        asked.expire(WORDS, WORDS_S)
+        if forgotten:
+            asked.hdel(WORDS, *forgotten)
+        asked.hgetall(WORDS)
+        words: dict[bytes, bytes] = (await self._answer(asked.execute()))[-1]
+        return {other: said for other, said in words.items() if other != name}
+
+    async def leave(self, name: bytes) -> None:
+        """HDEL."""
+        await self._answer(self._redis.hdel(WORDS, name))
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -36,6 +36,7 @@ from inference_server.rpc.requests import ReadRequests
 from inference_server.rpc.service import Service, sender_of
 from inference_server.self_signed import fingerprint_of
 from inference_server.settings import Settings
+from inference_server.streams.balancing import Balancing
 from inference_server.streams.streams import Streams
 from wire.addresses import authority
 from wire.exceptions import ServerError
@@ -84,6 +85,7 @@ class Server:
         reflection.enable_server_reflection(described, self._grpc)
         self._certificates = Certificates(settings) if settings.tls_certificate else None
         management = Management(self.deployment, self._streams, time.monotonic())
+        self._balancing = _balancing(settings, self._streams) if settings.store else None
         self._models_folder = (
             ModelsFolder(settings.models, management, self.deployment.found_models) if settings.models else None
         )
@@ -123,6 +125,8 @@ class Server:
             raise ServerError(_in_use(host, self.settings.port)) from error
         await self._grpc.start()
         self._watching = [asyncio.create_task(self._look_at_files()), asyncio.create_task(self._look_at_models())]
+        if self._balancing is not None:
+            self._watching.append(asyncio.create_task(self._balancing.run()))
         self._http_task = asyncio.create_task(self._http.serve(sockets=[http_socket]))
         while not self._http.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.005)
@@ -163,6 +167,8 @@ class Server:
         self.deployment.leaving = True
         saying = asyncio.create_task(self._health.enter_graceful_shutdown())  # a watcher that does not read holds it up
         await asyncio.wait({saying}, timeout=LAST_S)
+        if self._balancing is not None:
+            await asyncio.wait({asyncio.create_task(self._balancing.leave())}, timeout=LAST_S)
         await asyncio.sleep(settings.drain_notice_seconds)
         self.deployment.draining = True
         self._streams.drain()
@@ -177,6 +183,12 @@ class Server:
             ending.append(asyncio.create_task(self.deployment.shared_answers.close()))
         if ending:
             await asyncio.wait(ending, timeout=LAST_S)
+
+
+def _balancing(settings: Settings, streams: Streams) -> Balancing:
+    from inference_server.redis_store import RedisStore  # an extra's, which `shared_answers` has asked for
+
+    return Balancing(RedisStore(settings.store, settings.store_seconds), streams)
 
 
 async def serve(settings: Settings) -> None:

@@ -145,8 +145,8 @@ class Settings(BaseSettings):
     """Answers that are kept for pictures that may be sent again, one of more than 1 KiB counting for each it has; where
     there are more, the caller that has most of them loses its oldest."""
     store: str = ""
-    """redis://HOST:PORT/0 of Redis 7 or Valkey, in which several servers remember answers together; empty: each on its
-    own. May have a user and a password."""
+    """redis://HOST:PORT/0 of Redis 7 or Valkey, in which several servers remember answers together, and tell how many
+    streams they have; empty: each on its own. May have a user and a password."""
     store_seconds: float = Field(0.25, gt=0)
     """A store that does not answer for so long is away."""
     store_keeps_seconds: float = Field(3600, gt=0)

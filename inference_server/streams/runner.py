@@ -79,6 +79,7 @@ class StreamRunner:
             now=time.monotonic(),
         )
         self.refusal: ArtoveqError | None = None
+        self.began, self.told_to_move = time.monotonic(), -math.inf
         self._outbox: asyncio.Queue[pb.StreamResponse | None] = asyncio.Queue()
         self._room = asyncio.Event()
         self._room.set()
@@ -111,6 +112,12 @@ class StreamRunner:
     def drain(self) -> None:
         """Ends the stream once its pictures are answered; where the edge can go elsewhere, it is told to."""
         self._perform(self.state.drain(time.monotonic()))
+        self._wait()
+
+    def move(self) -> None:
+        """Has the edge open its stream anew."""
+        self.told_to_move = time.monotonic()
+        self._perform(self.state.move(self.told_to_move))
         self._wait()
 
     def follow(self, models: ModelRegistry) -> None:

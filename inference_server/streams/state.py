@@ -213,6 +213,15 @@ class StreamState:
         self._input_ended = True
         return list(self._end_if_done())
 
+    @property
+    def can_move(self) -> bool:
+        """Whether the edge understands that it is to move, and nothing is ending anyway."""
+        return self._moves and not self._input_ended and not self._draining
+
+    def move(self, now: float) -> list[Action]:
+        """The edge shall open its stream anew, which may lead it to another server."""
+        return self._tell_to_move(now) if self.can_move else []
+
     def follow(self, fingerprint: str) -> list[Action]:
         """The edge shall go on with another version of its model."""
         if not self._moves or self._input_ended:

@@ -15,6 +15,7 @@ from inference_server.caller_logs import edges
 from inference_server.deployment import Deployment
 from inference_server.greetings import UNREADABLE
 from inference_server.model import Model
+from inference_server.streams.balance import SETTLED_S
 from inference_server.streams.runner import StreamRunner
 from inference_server.tracing import StreamTrace
 from wire.exceptions import AccessDenied, ModelMismatch, ProtocolError, ServerUnavailable
@@ -38,6 +39,15 @@ class Streams:
         """Ends every stream once its pictures are answered, edges that can go elsewhere first; new ones are refused."""
         for stream in self._open:
             stream.drain()
+
+    def staying(self, now: float) -> int:
+        """Streams that are not about to move; an edge that was told to, and is still here later, finds no way."""
+        return sum(now >= stream.told_to_move + SETTLED_S for stream in self._open)
+
+    def movable(self, now: float) -> list[StreamRunner]:
+        """Of those the ones that may be told to, the oldest first."""
+        settled = (one for one in self._open if now >= max(one.began, one.told_to_move) + SETTLED_S)
+        return sorted((one for one in settled if one.state.can_move), key=lambda one: one.began)
 
     def follow(self) -> None:
         """Other versions of models are for edges now than were: tells those whom it concerns."""
