@@ -70,7 +70,7 @@ class StageRun:
         recipe = model.recipe
         self.dense = BACKBONES[recipe.network.backbone].dense
         fresh = {id(p) for p in (*model.network.new_parameters(), *model.codebook.parameters())}
-        self.parameters = list(trained.parameters())
+        self.parameters = [p for p in trained.parameters() if p.requires_grad]
         groups = [
             {"params": [p for p in self.parameters if id(p) not in fresh], "peak": stage.pretrained_rate},
             {"params": [p for p in self.parameters if id(p) in fresh], "peak": stage.new_rate},

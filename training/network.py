@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from training.backbones import BACKBONES
 from training.codebooks import CODEBOOKS
+from training.lora import adapt_attention
 from training.recipe import NetworkRecipe, Recipe
 from training.tasks import TASKS
 
@@ -37,8 +38,10 @@ class SplitNetwork(nn.Module):
         network, backbone = recipe.network, BACKBONES[recipe.network.backbone]
         width, channels = backbone.channels(network), network.channels
         self.picture = recipe.picture
-        self.server_is_new = backbone.server_is_new
-        self.trunk_edge, self.trunk_server = backbone.halves(network, weights)
+        self.server_is_new = backbone.server_is_new or network.lora is not None
+        self.trunk_edge, self.trunk_server = backbone.halves(network, recipe.picture, weights)
+        if network.lora:
+            adapt_attention(self.trunk_server, network.lora)
         projections = CODEBOOKS[recipe.codebook.family].projections(width, channels)
         self.align, self.bottleneck, self.expand = projections or convolutions(network, width)
         self.norm = nn.BatchNorm2d(channels, affine=False) if network.norm == "running" else WholeBatchNorm()

@@ -54,7 +54,11 @@ class NetworkRecipe(_Strict):
     norm: Literal["running", "whole batch"] = "running"
     """How the latent is normalised. "whole batch" repeats a fault of the authors' code, for comparison alone."""
     dropout: float = Field(0.1, ge=0, lt=1)
-    weights: Literal["imagenet", "random"] = "imagenet"
+    weights: Literal["imagenet", "dinov2", "random"] = "imagenet"
+    blocks: int | None = Field(None, ge=2, exclude_if=_left_out)
+    """Of a transformer: so many are used, in both halves; all, if left out."""
+    lora: int | None = Field(None, ge=1, exclude_if=_left_out)
+    """The rank of adapters of the server half's attention (`training.lora`); then its pretrained weights stay."""
 
     @property
     def channels(self) -> int:
@@ -158,7 +162,9 @@ class Recipe(_Strict):
     @model_validator(mode="after")
     def _members_agree(self) -> Recipe:
         backbone, task = BACKBONES[self.network.backbone], TASKS[self.task]
-        backbone.check(self.network)
+        backbone.check(self.network, self.picture)
+        if self.network.lora and (not backbone.attends or self.network.weights == "random"):
+            raise ValueError("network.lora adapts the attention of a pretrained transformer behind the cut; remove it")
         if backbone.gives != task.takes:
             fitting = [name for name, one in BACKBONES.items() if one.gives == task.takes]
             raise ValueError(

@@ -37,7 +37,7 @@ def train(recipe: Recipe, split: Split, runs: Path, *, weights_file: str | None,
     Its result is in `runs`; `trained_model` reads it.
     """
     torch.manual_seed(recipe.seed)
-    pretrained = recipe.network.weights == "imagenet"
+    pretrained = recipe.network.weights != "random"
     with processes.first_before_others():
         weights = BACKBONES[recipe.network.backbone].pretrained(weights_file) if pretrained else None
         taught_by = BACKBONES[recipe.teaches].pretrained(weights_file) if recipe.teaches else None

@@ -155,6 +155,18 @@ class Task(BaseModel):
     """Where an answer is that to a question about the picture."""
 
 
+class Base(_Strict):
+    """Large weights that the server's half takes as inputs, from a file of a Python package (`wire.base`)."""
+
+    package: Name
+    version: Name
+    file: Name
+    """From where packages are installed."""
+    sha256: Hash
+    tensors: Annotated[tuple[Name, ...], Field(max_length=1 << 12)] = ()
+    """Those of the decoder's inputs that are bound to the file's tensors, by their names, in order."""
+
+
 class CodecFigures(_Strict):
     """What the picture costs and gives as a WebP file, with both halves on the server, on the whole test set."""
 
@@ -192,7 +204,7 @@ class Manifest(_Strict):
     recipe: dict[str, Any]
     files: dict[FileName, Hash] = Field(max_length=64)
     """SHA-256 of every other file, by name."""
-    base: dict[str, Any] = Field(default_factory=dict)
+    base: Base | None = None
     fingerprint: Hash
 
     @model_validator(mode="after")

@@ -40,7 +40,7 @@ def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file:
             views = make_views(recipe, train, runs, pretrained[recipe.teaches or backbone], device)
             made = {key: (views, test_batches(test, recipe.picture, device))}
         views, batches = made[key]
-        weights = pretrained[backbone] if recipe.network.weights == "imagenet" else None
+        weights = pretrained[backbone] if recipe.network.weights != "random" else None
         result: dict[str, Any] = {"row": name, "profile": name.partition("/")[0], "pictures": len(test)}
         if variant in CODECS:
             model = first_stage(recipe, views, classes, runs, weights)

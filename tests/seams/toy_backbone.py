@@ -23,12 +23,14 @@ class ThreeLayers(Backbone):
     def channels(self, network: NetworkRecipe) -> int:
         return CHANNELS[network.cut]
 
-    def halves(self, network: NetworkRecipe, weights: dict[str, Tensor] | None) -> tuple[nn.Module, nn.Module]:
+    def halves(
+        self, network: NetworkRecipe, picture: int, weights: dict[str, Tensor] | None
+    ) -> tuple[nn.Module, nn.Module]:
         layers = [self._layer(before, after) for before, after in pairwise(CHANNELS)]
         pool = (nn.AdaptiveAvgPool2d(1), nn.Flatten())
         return nn.Sequential(*layers[: network.cut]), nn.Sequential(*layers[network.cut :], *pool)
 
-    def check(self, network: NetworkRecipe) -> None:
+    def check(self, network: NetworkRecipe, picture: int) -> None:
         if network.cut > 2 or network.weights != "random":
             raise ValueError('three layers are cut at 1 or 2, and begin with network.weights = "random"')
 

@@ -38,7 +38,7 @@ def test_the_two_halves_are_the_whole_with_the_published_weights() -> None:
     with torch.no_grad():
         whole = LITE.uncut(weights).eval()(pictures)
         for cut in (CUTS[0], 8, CUTS[-1]):
-            edge, server = LITE.halves(recipe(cut=cut).network, weights)
+            edge, server = LITE.halves(recipe(cut=cut).network, 96, weights)
             middle = edge.eval()(pictures)
             assert middle.shape[1] == LITE.channels(recipe(cut=cut).network) == BLOCKS[cut - 1][2]
             torch.testing.assert_close(server.eval()(middle), whole)

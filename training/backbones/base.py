@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from wire.exceptions import TrainingError
+from wire.manifest import Base
 
 if TYPE_CHECKING:
     from training.recipe import NetworkRecipe
@@ -29,6 +30,10 @@ class Backbone(ABC):
     """What the server half gives: "features" (B, F), or "a picture" (B, F, S, S)."""
     server_is_new = False
     """Whether the server half has no pretrained weights where the edge half has: it learns at the larger rate."""
+    attends = False
+    """Whether its server half is made of `transformer.Attention`, which `training.lora` adapts."""
+    base: Base | None = None
+    """Where its pretrained weights lie, if artifacts name that in place of holding them."""
     dense = False
     """Whether its convolutions are dense: then a CPU that multiplies in bfloat16 trains it twice as fast so."""
 
@@ -37,11 +42,16 @@ class Backbone(ABC):
         """Channels at the cut."""
 
     @abstractmethod
-    def halves(self, network: NetworkRecipe, weights: dict[str, Tensor] | None) -> tuple[nn.Module, nn.Module]:
-        """The edge half, from pictures in 0..1 (B, 3, S, S), and the server half; random where weights are None."""
+    def halves(
+        self, network: NetworkRecipe, picture: int, weights: dict[str, Tensor] | None
+    ) -> tuple[nn.Module, nn.Module]:
+        """The edge half, from pictures in 0..1 (B, 3, S, S), and the server half; random where weights are None.
 
-    def check(self, network: NetworkRecipe) -> None:  # noqa: B027
-        """Raises ValueError where a recipe asks for what this backbone cannot."""
+        picture: S.
+        """
+
+    def check(self, network: NetworkRecipe, picture: int) -> None:  # noqa: B027
+        """Raises ValueError where a recipe asks for what this backbone cannot, or with pictures of such a side."""
 
     def pretrained(self, file: str | None) -> dict[str, Tensor]:
         """Pretrained weights, from `file` or, where None, as they are published.

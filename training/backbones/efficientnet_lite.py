@@ -39,12 +39,14 @@ class EfficientNetLite2(Backbone):
     def channels(self, network: NetworkRecipe) -> int:
         return BLOCKS[network.cut - 1][2]
 
-    def halves(self, network: NetworkRecipe, weights: dict[str, Tensor] | None) -> tuple[nn.Module, nn.Module]:
+    def halves(
+        self, network: NetworkRecipe, picture: int, weights: dict[str, Tensor] | None
+    ) -> tuple[nn.Module, nn.Module]:
         layers = list(_whole(weights))
         first = len(layers) - len(BLOCKS) - 1 + network.cut  # the last layer follows the blocks
         return nn.Sequential(*layers[:first]), nn.Sequential(*layers[first:], *_pool(), nn.Dropout(network.dropout))
 
-    def check(self, network: NetworkRecipe) -> None:
+    def check(self, network: NetworkRecipe, picture: int) -> None:
         if network.cut not in CUTS:
             raise ValueError(f"network.cut = {network.cut} must be from {CUTS[0]} to {CUTS[-1]}")
 

@@ -30,7 +30,9 @@ class MobileNetV2Backbone(Backbone):
     def channels(self, network: NetworkRecipe) -> int:
         return CHANNELS_AFTER[network.cut - 1]
 
-    def halves(self, network: NetworkRecipe, weights: dict[str, Tensor] | None) -> tuple[nn.Module, nn.Module]:
+    def halves(
+        self, network: NetworkRecipe, picture: int, weights: dict[str, Tensor] | None
+    ) -> tuple[nn.Module, nn.Module]:
         trunk = _mobilenet(network.strides)
         if weights is not None:
             trunk.load_state_dict(weights)
@@ -38,7 +40,7 @@ class MobileNetV2Backbone(Backbone):
         pool = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(network.dropout))
         return nn.Sequential(Normalise(), *head), nn.Sequential(*tail, *pool)
 
-    def check(self, network: NetworkRecipe) -> None:
+    def check(self, network: NetworkRecipe, picture: int) -> None:
         if network.cut not in CUTS:
             raise ValueError(f"network.cut = {network.cut} must be from {CUTS[0]} to {CUTS[-1]}")
         if len(network.strides) != len(PUBLISHED_STRIDES):

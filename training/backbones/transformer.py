@@ -104,8 +104,10 @@ class MobileNetV2Transformer(MobileNetV2Backbone):
     features = WIDTH
     server_is_new = True
 
-    def halves(self, network: NetworkRecipe, weights: dict[str, Tensor] | None) -> tuple[nn.Module, nn.Module]:
-        edge, _ = super().halves(network, weights)
+    def halves(
+        self, network: NetworkRecipe, picture: int, weights: dict[str, Tensor] | None
+    ) -> tuple[nn.Module, nn.Module]:
+        edge, _ = super().halves(network, picture, weights)
         blocks = (Block(WIDTH, HEADS) for _ in range(DEPTH))
         tokens = Tokens(CHANNELS_AFTER[network.cut - 1], WIDTH)
         return edge, nn.Sequential(tokens, *blocks, Pooled(WIDTH, network.dropout))

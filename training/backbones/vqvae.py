@@ -30,7 +30,9 @@ class VqVae(Backbone):
     def channels(self, network: NetworkRecipe) -> int:
         return HIDDEN
 
-    def halves(self, network: NetworkRecipe, weights: dict[str, Tensor] | None) -> tuple[nn.Module, nn.Module]:
+    def halves(
+        self, network: NetworkRecipe, picture: int, weights: dict[str, Tensor] | None
+    ) -> tuple[nn.Module, nn.Module]:
         edge = nn.Sequential(
             Affine(2, -1),
             nn.Conv2d(3, HIDDEN // 2, 4, stride=2, padding=1),
@@ -49,7 +51,7 @@ class VqVae(Backbone):
         )
         return edge, server
 
-    def check(self, network: NetworkRecipe) -> None:
+    def check(self, network: NetworkRecipe, picture: int) -> None:
         if network.cut != 1:
             raise ValueError("a VQ-VAE has one cut; set network.cut = 1")
         if network.weights != "random":
