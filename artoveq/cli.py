@@ -31,6 +31,8 @@ for command in (
     distribution.push,
     distribution.pull,
     distribution.card,
+    distribution.sign,
+    distribution.verify,
     measuring.doctor,
     measuring.bench,
     training.train,

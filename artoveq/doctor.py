@@ -28,7 +28,14 @@ PORTS = (50051, 8080)
 DAY_S = 86_400
 FEW_DAYS, APART_S, TIMEOUT_S = 14, 30.0, 5.0
 """Days that a certificate should still have; how far clocks may be apart."""
-EXTRAS = {"camera": "cv2", "mqtt": "paho", "oci": "oras", "server": "fastapi", "train": "torchvision"}
+EXTRAS = {
+    "camera": "cv2",
+    "mqtt": "paho",
+    "oci": "oras",
+    "server": "fastapi",
+    "signing": "model_signing",
+    "train": "torchvision",
+}
 PICTURES = 8
 
 

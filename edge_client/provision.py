@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import grpc
 
 from edge_client.cache import ModelCache
 from edge_client.errors import DEADLINE_EXCEEDED, translated
+from edge_client.signers import Signers
 from edge_client.transport.base import Metadata
 from edge_client.transport.greeting import why_silent
-from wire.artifact import Artifact, check_file, largest
+from wire.artifact import SIGNATURE, SIGNER, Artifact, check_file, largest, read_file
 from wire.cache import cache_bytes, cache_folder
 from wire.exceptions import ArtifactError, ModelMismatch, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
@@ -27,30 +30,45 @@ FETCH_S = 1800.0
 
 
 async def provision(
-    channel: grpc.aio.Channel, address: str, timeout: float, metadata: Metadata, fingerprint: str = ""
+    channel: grpc.aio.Channel,
+    address: str,
+    timeout: float,
+    metadata: Metadata,
+    fingerprint: str = "",
+    *,
+    pinned: bool = False,
 ) -> Artifact:
     """The edge's part of the model that the server serves, from the cache where it is whole there.
 
-    fingerprint: of the one model that is taken; where the cache has it, nobody is asked.
+    fingerprint: of the one model that is wanted. pinned: it is the one that is taken, whoever has signed it or not, and
+    where the cache has it nobody is asked.
 
     Raises:
         ServerUnavailable: if nobody answers, or not fast enough.
         ModelMismatch: if the server has not the model of that fingerprint.
         ArtifactError: if what came is not what the manifest names, or not to be trusted.
+        SignatureError: if it is not signed as the address's models were.
     """
     cache = _cache()
-    if fingerprint and (kept := cache.load(fingerprint)) is not None:
+    kept = cache.load(fingerprint) if fingerprint else None
+    if pinned and kept is not None:
         return kept
     stub = RemoteInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
     try:
-        request = pb.DescribeModelRequest(model=fingerprint)
-        described = await stub.DescribeModel(request, timeout=timeout, metadata=metadata)
-        manifest = parse_manifest(described.manifest, f"The manifest from {address}")
-        check_pin(manifest, fingerprint)
-        artifact = cache.load(manifest.fingerprint)
+        if kept is not None:
+            raw, manifest = read_file(kept.folder, MANIFEST), kept.manifest
+        else:
+            request = pb.DescribeModelRequest(model=fingerprint)
+            raw = (await stub.DescribeModel(request, timeout=timeout, metadata=metadata)).manifest
+            manifest = parse_manifest(raw, f"The manifest from {address}")
+            check_pin(manifest, fingerprint)
+        fetched = partial(_fetch, stub, address, manifest.fingerprint, metadata=metadata)
+        if not pinned:
+            await Signers(cache.folder).check(address, raw, partial(_signature, fetched))
+        artifact = kept or cache.load(manifest.fingerprint)
         if artifact is None:
-            files = {name: await _fetch(stub, address, manifest, name, metadata) for name in manifest.edge_files}
-            artifact = cache.store(manifest.fingerprint, {MANIFEST: described.manifest, **files})
+            files = {name: check_file(manifest, name, await fetched(name)) for name in manifest.edge_files}
+            artifact = cache.store(manifest.fingerprint, {MANIFEST: raw, **files})
     except grpc.RpcError as error:
         if isinstance(error, grpc.aio.AioRpcError) and error.code().value[0] == DEADLINE_EXCEEDED:
             raise ServerUnavailable(await why_silent(without_secrets(address), timeout)) from error
@@ -83,11 +101,21 @@ def provisioned(address: str) -> Artifact | None:
     return None if fingerprint is None else cache.load(fingerprint)
 
 
+async def _signature(fetched: Callable[[str], Awaitable[bytes]]) -> tuple[bytes, bytes] | None:
+    """A model's signature, and the key to check it; None where the server has none, or knows of none."""
+    try:
+        return await fetched(SIGNATURE), await fetched(SIGNER)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.NOT_FOUND:
+            return None
+        raise
+
+
 async def _fetch(
-    stub: RemoteInferenceServiceStub, address: str, manifest: Manifest, name: str, metadata: Metadata
+    stub: RemoteInferenceServiceStub, address: str, fingerprint: str, name: str, metadata: Metadata
 ) -> bytes:
     """A file of the model: as large as its first message says, and no larger."""
-    request = pb.FetchFileRequest(fingerprint=manifest.fingerprint, name=name)
+    request = pb.FetchFileRequest(fingerprint=fingerprint, name=name)
     limit, size, data = min(largest(name), FETCHED_BYTES, cache_bytes()), None, bytearray()
     chunks = stub.FetchFile(request, metadata=metadata, timeout=FETCH_S)
     try:
@@ -110,7 +138,7 @@ async def _fetch(
         ) from error
     finally:
         chunks.cancel()
-    return check_file(manifest, name, bytes(data))
+    return bytes(data)
 
 
 def _cache() -> ModelCache:

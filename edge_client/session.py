@@ -116,8 +116,9 @@ class Session:
 
     async def _fetched(self, fingerprint: str = "") -> Encoder:
         """fingerprint: of one version; else the one that the client takes alone."""
-        metadata, wanted = self._security.metadata, fingerprint or self._fingerprint
-        return Encoder(await provision(self.channel, self.address, self._connect_timeout, metadata, wanted))
+        asked = self.channel, self.address, self._connect_timeout, self._security.metadata
+        pinned = bool(self._fingerprint)
+        return Encoder(await provision(*asked, fingerprint or self._fingerprint, pinned=pinned))
 
     def _adopt(self, encoder: Encoder, encode_s: float | None = None) -> None:
         """This is the model from now on, if it runs; what is known of the link stays.

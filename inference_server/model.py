@@ -24,7 +24,7 @@ from inference_server.runner import DecoderRunner
 from inference_server.scheduler import Scheduler
 from inference_server.settings import Settings
 from inference_server.streams.status import UnknownFile
-from wire.artifact import Artifact, load_artifact, read_file
+from wire.artifact import SIGNATURE, SIGNER, Artifact, load_artifact, read_file
 from wire.entropy import open_coder
 from wire.exceptions import PictureError
 from wire.generated import remote_inference_pb2 as pb
@@ -33,6 +33,7 @@ from wire.manifest import DECODER, ENCODER, MANIFEST, TORCH_DECODER
 from wire.payload import Indices, PayloadCodec
 from wire.pictures import OpenPicture, open_picture
 from wire.shown import shown
+from wire.signatures import check_signed
 from wire.tasks import Output, task_of
 
 FILES = (ENCODER, DECODER, TORCH_DECODER)
@@ -61,6 +62,8 @@ class Model:
 
     def __init__(self, folder: Path, settings: Settings, memory: MemoryBudget, loading: Loading | None = None) -> None:
         self.artifact: Artifact = load_artifact(folder)
+        if settings.require_signature is not None:
+            check_signed(self.artifact, settings.require_signature)
         self.manifest = self.artifact.manifest
         self.task = task_of(self.manifest)
         self.codec = PayloadCodec(self.manifest, open_coder(self.artifact))
@@ -87,6 +90,9 @@ class Model:
         """Streams that are open, and pictures that have had their final answer."""
         self._begun = _ByPoint(metrics.POINT_SELECTED, self.manifest.name)
         self._answered = _ByPoint(metrics.PICTURES, self.manifest.name)
+        beside = [name for name in (SIGNATURE, SIGNER) if (folder / name).exists()]
+        self.signature = {name: read_file(folder, name) for name in beside}
+        """Of the manifest, and the key to check it, by their files' names, where the model is signed."""
         self._edge_files: dict[str, bytes] = {}
 
     @property

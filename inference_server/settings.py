@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     separated by colons; the first one is taken where a caller names none."""
     models: Path | None = None
     """A folder whose folders are artifacts: those that come are served, too, and those that go no longer."""
+    require_signature: Path | None = None
+    """A public key (PEM); models that were not signed with its private key are not served."""
     versions_file: Path | None = None
     """Where it is kept which versions of models were added, and which of them edges get; empty: they are forgotten at
     the end."""

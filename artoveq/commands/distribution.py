@@ -1,4 +1,4 @@
-"""push, pull and card: models between a folder and a registry."""
+"""push, pull, card, sign and verify: models on their way between people."""
 
 from __future__ import annotations
 
@@ -52,3 +52,30 @@ def card(
     text = text_of(load_artifact(model).manifest, licence, read_results(results) if results else [])
     (model / CARD).write_text(text, encoding="utf-8")
     of.console.print(f"{model / CARD} is written.", soft_wrap=True)
+
+
+def sign(
+    model: Artifact,
+    key: Annotated[Path, typer.Option(help="PEM: a private key of an elliptic curve, without a password.")],
+) -> None:
+    """Sign a model (OpenSSF model-signing): model.sig and signer.pem, the public key, come into its folder."""
+    from wire.artifact import load_artifact
+    from wire.signatures import sign as run
+
+    of.console.print(f"{model} is signed by {run(load_artifact(model), key)}", soft_wrap=True)
+
+
+def verify(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of the artifact, or oci://HOST/NAME:TAG.")],
+    key: Annotated[Path, typer.Option(help="PEM: the public key of whom you trust.")],
+) -> None:
+    """Check every file of a model, and that it was signed with a key."""
+    from wire.artifact import load_artifact
+    from wire.distribution import model_folder
+    from wire.signatures import check_signed
+
+    artifact = load_artifact(model_folder(model))
+    signer = check_signed(artifact, key)
+    of.console.print(
+        f"{artifact.manifest.name} ({artifact.manifest.fingerprint}) is signed by {signer}", soft_wrap=True
+    )

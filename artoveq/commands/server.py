@@ -36,6 +36,9 @@ def serve(
     store: Annotated[
         str | None, typer.Option(help="redis://HOST:PORT/0, where several servers remember answers together.")
     ] = None,
+    require_signature: Annotated[
+        Path | None, typer.Option(metavar="KEY", help="PEM: a public key; serve no model that was not signed with it.")
+    ] = None,
     further: Annotated[
         list[str] | None,
         typer.Option(
@@ -49,7 +52,7 @@ def serve(
     from inference_server.settings import Settings, read_settings
 
     given: dict[str, Any] = {"model": tuple(model or ()), "host": host, "port": port, "http_port": http_port}
-    given |= {"models": models, "store": store}
+    given |= {"models": models, "store": store, "require_signature": require_signature}
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if tls_self_signed:
         given["tls_self_signed"] = True

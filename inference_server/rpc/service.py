@@ -165,7 +165,7 @@ class Service(RemoteInferenceServiceServicer):
         try:
             caller = self._caller(context)
             model = self._deployment.models.of_fingerprint(request.fingerprint)
-            data = model.edge_file(request.name)
+            data = model.signature.get(request.name) or model.edge_file(request.name)
         except ArtoveqError as error:
             await refuse(context, error)
         for start in range(0, len(data), CHUNK_BYTES):

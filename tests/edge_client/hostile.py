@@ -35,6 +35,8 @@ class Hostile(RemoteInferenceServiceServicer):
         return pb.DescribeModelResponse(manifest=self.manifest)
 
     def FetchFile(self, request: pb.FetchFileRequest, context: Any) -> Iterator[pb.FetchFileResponse]:
+        if request.name not in self.files:
+            context.abort(grpc.StatusCode.NOT_FOUND, "no such file")
         for chunk in self.files[request.name]():
             self.sent += len(chunk.data)
             yield chunk
