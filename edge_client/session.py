@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -26,6 +27,10 @@ from wire.artifact import load_artifact
 from wire.distribution import model_folder
 from wire.exceptions import ModelMismatch, ServerError, ServerUnavailable, UsageError
 from wire.tasks import Task, task_of
+
+REFUSED_S, AGAIN_S = 0.5, (0.05, 0.25)
+"""An opening that fails so fast was refused, perhaps by a server that stops: behind the same address there may be
+another one, so that it is tried again, after these pauses."""
 
 
 class Session:
@@ -146,18 +151,18 @@ class Session:
             raise mismatch
         self._adopt(encoder)
 
-    async def connected(self) -> Connection:
-        """The stream, opened anew where it has broken."""
+    async def connected(self, pauses: Sequence[float] = AGAIN_S) -> Connection:
+        """The stream, opened anew where it has broken. pauses: before it is tried again where it is refused."""
         async with self._opening:
             connection, fingerprint = self._connection, self.encoder.manifest.fingerprint
             if connection is not None and connection.broken is None and self._greeted != fingerprint:
                 await connection.close()
             if connection is None or connection.broken is not None:
                 try:
-                    connection = await self._open(self.channel)
+                    connection = await self._opened(pauses)
                 except ModelMismatch as mismatch:
                     await self.follow(mismatch)
-                    connection = await self._open(self.channel)
+                    connection = await self._opened(pauses)
                 self._connection, self._greeted = connection, self.encoder.manifest.fingerprint
                 if self.control.estimator.capacity is None:
                     await self._measure(connection)
@@ -171,7 +176,7 @@ class Session:
         """
         if deadline is None:
             return await self.connected()
-        opening = asyncio.ensure_future(self.connected())
+        opening = asyncio.ensure_future(self.connected(()))  # who has an answer of its own tries once
         opening.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody waits any more
         await asyncio.wait({opening}, timeout=max(0.0, deadline - now()))
         if not opening.done():
@@ -190,6 +195,18 @@ class Session:
     def _follows(self) -> bool:
         """Whether the model is the server's to choose."""
         return self._model is None and not self._fingerprint
+
+    async def _opened(self, pauses: Sequence[float]) -> Connection:
+        """A stream of whichever server takes it, of those that the address leads to."""
+        for pause in pauses:
+            began = now()
+            try:
+                return await self._open(self.channel)
+            except ServerUnavailable:
+                if now() - began > REFUSED_S:
+                    raise
+            await asyncio.sleep(pause)
+        return await self._open(self.channel)
 
     async def _open(self, channel: grpc.aio.Channel, fingerprint: str = "") -> Connection:
         transport = self._transport() if self._transport else GrpcTransport(channel, self.address)

@@ -112,6 +112,34 @@ def test_an_edge_without_pictures_moves_and_ends_while_it_is_moving() -> None:
     two_servers(use, away=lambda: False)
 
 
+def test_a_stream_that_one_server_refuses_is_opened_with_another() -> None:
+    refused: list[float] = []
+
+    def away() -> bool:
+        if len(refused) < 2:
+            refused.append(asyncio.get_running_loop().time())
+            return True
+        return False
+
+    async def use(client: AsyncClient, servers: list[Server]) -> None:
+        assert sum(len(server.streams) for server in servers) == 1
+        result = await client.predict(PICTURE, OneShot(point=16), budget=0.4)
+        assert result.answers[-1].after < 0.4 and 0 < refused[1] - refused[0] < 0.1
+
+    two_servers(use, away)
+
+
+def test_where_all_refuse_it_is_said_soon() -> None:
+    asked: list[None] = []
+
+    async def use(client: AsyncClient, servers: list[Server]) -> None:
+        raise AssertionError("There is no server.")
+
+    with pytest.raises(ServerUnavailable, match="Nobody is there"):
+        two_servers(use, away=lambda: not asked.append(None))
+    assert len(asked) == 3
+
+
 class Balancer:
     """An address that leads to the servers in turn, by connections, as a balancer of TCP does."""
 
