@@ -40,7 +40,7 @@ def managed(progressive: Artifact, tokens: Path) -> Iterator[Running]:
 
 @pytest.fixture
 def http(managed: Running) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=managed.url, headers=ADMIN) as client:
+    with httpx2.Client(base_url=managed.url, headers=ADMIN, timeout=60) as client:
         yield client
 
 
