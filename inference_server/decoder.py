@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wire.artifact import Artifact
+from wire.base import base_tensors
 from wire.exceptions import ArtifactError, SettingsError
 from wire.manifest import DECODER, TORCH_DECODER, Manifest
 from wire.payload import Indices
@@ -49,7 +50,8 @@ class OnnxDecoder:
     device = "cpu"
 
     def __init__(self, artifact: Artifact, threads: int = 0) -> None:
-        self._session = GraphSession(artifact, DECODER, threads=threads)
+        base = base_tensors(artifact.manifest)
+        self._session = GraphSession(artifact, DECODER, threads=threads, base=base)
         self._task, self._temperatures = task_of(artifact.manifest), temperatures(artifact.manifest)
         self._asks = artifact.manifest.task.questions is not None
 
@@ -82,6 +84,8 @@ class TorchDecoder:
             raise ArtifactError(f"{named} cannot be opened ({type(error).__name__}); export it again.") from error
         self._task, self._temperatures = task_of(artifact.manifest), temperatures(artifact.manifest)
         self._asks = artifact.manifest.task.questions is not None
+        base = base_tensors(artifact.manifest)
+        self._base = [[torch.from_numpy(tensor).to(device) for tensor in base.values()]] if base else []
         self._graphs: dict[int, Replay] = {}
 
     def decode(self, indices: Indices, sizes: Sizes, points: Points, questions: Question | None = None) -> Output:
@@ -102,7 +106,7 @@ class TorchDecoder:
 
     def _output(self, *inputs: Any) -> Any:
         with self._torch.autocast(self.device, self._torch.bfloat16, enabled=self.device != "cpu"):
-            return self._module(*inputs).float()
+            return self._module(*inputs, *self._base).float()
 
     def _captured(self, batch: int, widths: Sequence[int]) -> Replay:
         """A graph for batches of this size, whose inputs are so wide; what it is called with may be shorter."""

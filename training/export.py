@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,7 +12,9 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.func import functional_call
 
+from training.backbones import BACKBONES
 from training.chain import order_of, unmeasured_point, with_chain
 from training.codebooks.ops import Dequantiser, from_sub_vectors, segment_of_group, to_sub_vectors
 from training.data import Split
@@ -20,8 +23,9 @@ from training.model import RateModel
 from training.program import BATCH, save_onnx, save_program
 from training.recipe import Recipe
 from training.views import Batch, as_input
+from wire.base import read_base
 from wire.exceptions import RecipeError
-from wire.manifest import DECODER, ENCODER, TORCH_DECODER, Preprocessing
+from wire.manifest import DECODER, ENCODER, TORCH_DECODER, Base, Preprocessing
 from wire.pictures import fit_picture
 
 
@@ -50,9 +54,27 @@ class ServerHalf(nn.Module):
         self.network = model.network
         self.dequantiser = Dequantiser(*model.codebook.table(), model.codebook.segments)
 
+    def latent(self, indices: Tensor, sizes: Tensor) -> Tensor:
+        return from_sub_vectors(self.dequantiser(indices, sizes), self.network.latent_shape)
+
     def forward(self, indices: Tensor, sizes: Tensor) -> Tensor:
-        vectors = self.dequantiser(indices, sizes)
-        return self.network.decode(from_sub_vectors(vectors, self.network.latent_shape))
+        return self.network.decode(self.latent(indices, sizes))
+
+
+class ServerHalfOnBase(ServerHalf):
+    """As `ServerHalf`, with tensors of the trunk as a third input, in the order of these names: it holds none."""
+
+    def __init__(self, model: RateModel, tensors: Sequence[str]) -> None:
+        super().__init__(model)
+        self.tensors, self.network = tensors, copy.deepcopy(model.network)
+        for name in tensors:
+            self.network.trunk_server.get_parameter(name).data = torch.zeros(1)
+
+    def forward(self, indices: Tensor, sizes: Tensor, weights: list[Tensor]) -> Tensor:  # type: ignore[override]
+        network, given = self.network, dict(zip(self.tensors, weights, strict=True))
+        features = functional_call(network.trunk_server, given, (network.expand(self.latent(indices, sizes)),))
+        output: Tensor = network.head(features)
+        return output
 
 
 class UnquantisedHalves(nn.Module):
@@ -92,12 +114,37 @@ def export_files(model: RateModel) -> dict[str, bytes]:
     picture = torch.zeros(2, side, side, 3, dtype=torch.uint8)
     sizes = torch.full((segments,), largest, dtype=torch.int32)
     received = (torch.zeros(2, model.sub_vectors, dtype=torch.int32), sizes.expand(2, -1).clone())
-    edge, server = EdgeHalf(model).eval(), ServerHalf(model).eval()
+    edge, base, output = EdgeHalf(model).eval(), base_of(model), model.task.output
+    names, server = ["indices", "sizes"], ServerHalf(model)
+    axes: tuple[Any, ...] = (BATCH, BATCH)
+    example: tuple[Any, ...] = received
+    if base is not None:
+        weights = [model.network.trunk_server.get_parameter(name).detach() for name in base.tensors]
+        names, axes = [*names, *base.tensors], (*axes, [None] * len(weights))
+        server, example = ServerHalfOnBase(model, base.tensors), (*received, weights)
     return {
         ENCODER: save_onnx(edge, (picture, sizes), ["picture", "sizes"], "indices", (BATCH, None)),
-        DECODER: save_onnx(server, received, ["indices", "sizes"], model.task.output, (BATCH, BATCH)),
-        TORCH_DECODER: save_program(server, received),
+        DECODER: save_onnx(server.eval(), example, names, output, axes),
+        TORCH_DECODER: save_program(server.eval(), example, axes),
     }
+
+
+def base_of(model: RateModel) -> Base | None:
+    """The base weights that the artifact names in place of holding them: the server half's, where they were kept.
+
+    None where it was trained, or where what was kept is from another file.
+
+    Raises:
+        ArtifactError: if the base is not installed.
+    """
+    base = BACKBONES[model.recipe.network.backbone].base
+    if base is None or not model.recipe.network.lora:
+        return None
+    published = read_base(base)
+    kept = {name: p for name, p in model.network.trunk_server.named_parameters() if not p.requires_grad}
+    if any(not np.array_equal(p.numpy(force=True), published[name]) for name, p in kept.items()):
+        return None
+    return base.model_copy(update={"tensors": tuple(kept)})
 
 
 def manifest_values(model: RateModel, recipe: Recipe, minutes: float, classes: Sequence[str]) -> dict[str, Any]:
@@ -128,6 +175,9 @@ def manifest_values(model: RateModel, recipe: Recipe, minutes: float, classes: S
         "unquantised_metric": 0.0,
         "recipe": {**recipe.model_dump(mode="json"), "minutes": round(minutes, 1), "hardware": hardware()},
     }
+    base = base_of(model)
+    if base is not None:
+        values["base"] = base.model_dump(mode="json")
     return with_chain(values, order_of(codebook.prefixes())) if recipe.stage3.decoded == "chain" else values
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from wire.programs import clean_program
 
@@ -19,13 +19,13 @@ BATCH = {0: torch.export.Dim("batch")}
 """The axis that may have any length; examples hold two pictures, for one would freeze it."""
 
 
-def save_program(module: nn.Module, example: tuple[Tensor, ...]) -> bytes:
-    """A torch.export program whose arguments all have a batch axis.
+def save_program(module: nn.Module, example: tuple[Any, ...], axes: tuple[Any, ...] | None = None) -> bytes:
+    """A torch.export program; axes: as of `save_onnx`, where not all of its arguments have a batch axis.
 
     Raises:
         ArtifactError: if it holds what no server would load.
     """
-    program = torch.export.export(module, example, dynamic_shapes=tuple(BATCH for _ in example))
+    program = torch.export.export(module, example, dynamic_shapes=axes or tuple(BATCH for _ in example))
     program._example_inputs = None  # torch would store them as a pickle
     archive = io.BytesIO()
     torch.export.save(program, archive)
@@ -33,9 +33,12 @@ def save_program(module: nn.Module, example: tuple[Tensor, ...]) -> bytes:
 
 
 def save_onnx(
-    module: nn.Module, example: tuple[Tensor, ...], names: Sequence[str], output: str, axes: tuple[Any, ...]
+    module: nn.Module, example: tuple[Any, ...], names: Sequence[str], output: str, axes: tuple[Any, ...]
 ) -> bytes:
-    """An ONNX graph with these names of inputs and output; axes: `BATCH` or None for each input."""
+    """An ONNX graph with these names of inputs and output; axes: `BATCH` or None for each input.
+
+    An argument may be a list of tensors; then each has a name, and axes a list in its place.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         torch.onnx.export(

@@ -11,6 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from wire.artifact import Artifact
+from wire.base import bound
 from wire.exceptions import ArtifactError
 
 CPU = "CPUExecutionProvider"
@@ -22,6 +23,7 @@ class GraphSession:
     """A graph of an artifact, opened.
 
     threads: of the CPU; 0 lets ONNX Runtime decide. providers: tried in this order.
+    base: tensors that inputs of these names are bound to, once: what is computed of them alone is computed now.
     bounded: it gets `SESSION_BYTES` and no more. A short file can ask for any amount of memory, by shapes that are
     computed; where constants are folded, even while it is opened, so that they are not. Exported graphs have none.
 
@@ -30,7 +32,14 @@ class GraphSession:
     """
 
     def __init__(
-        self, artifact: Artifact, file: str, *, threads: int, providers: Sequence[str] = (CPU,), bounded: bool = False
+        self,
+        artifact: Artifact,
+        file: str,
+        *,
+        threads: int,
+        providers: Sequence[str] = (CPU,),
+        bounded: bool = False,
+        base: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> None:
         self._named = f"{file} of the model {artifact.manifest.name}"
         options = ort.SessionOptions()
@@ -43,6 +52,8 @@ class GraphSession:
             options.add_session_config_entry("session.use_env_allocators", "1")
             unused = ["ConstantFolding"]
         data = artifact.read(file)
+        if base:
+            data = bound(data, base)
         try:
             self._session = ort.InferenceSession(data, options, list(providers), disabled_optimizers=unused)
         except Exception as error:  # its exceptions have no base of their own

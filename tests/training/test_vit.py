@@ -14,14 +14,21 @@ import onnxruntime as ort
 import pytest
 import torch
 
+from artoveq.exporting import export_measured
+from edge_client import Client, Encoder, OneShot
+from inference_server.decoder import OnnxDecoder, TorchDecoder
+from tests.inference_server.serving import serving
 from training.backbones import BACKBONES
 from training.backbones.vit import NATIVE, Patches, VisionTransformer, resampled
+from training.data import Split
 from training.model import RateModel
 from training.recipe import Recipe, checked_recipe, read_recipe
+from training.stages import train, trained_model
 from wire import base as wire_base
+from wire.artifact import Artifact, load_artifact
 from wire.base import VIT_SMALL, read_base
 from wire.exceptions import ArtifactError, RecipeError, TrainingError
-from wire.manifest import Base
+from wire.manifest import DECODER, TORCH_DECODER, Base
 
 RECIPE = read_recipe(Path("training/recipes/imagewoof112-vit-aligned.toml"))
 WIDTH, HEADS, DEPTH = 24, 3, 4
@@ -184,3 +191,50 @@ def test_the_published_weights_compute_what_their_own_graph_does() -> None:
         half.load_state_dict(half.own(weights))
         with torch.no_grad():
             np.testing.assert_allclose(half.tokens(pictures).numpy(), expected, atol=3e-5, rtol=0)
+
+
+def split_of(count: int) -> Split:
+    """Dark above bright, and bright above dark."""
+    random, labels = np.random.default_rng(count), np.arange(count) % 2
+    pictures = random.integers(60, 90, (count, 42, 42, 3))
+    for picture, label in zip(pictures, labels, strict=True):
+        picture[21 * label : 21 * label + 21] += 120
+    return Split(("above", "below"), list(pictures.astype(np.uint8)), labels)
+
+
+def exported(folder: Path) -> Artifact:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # two that wait for each other on a busy machine take many times as long
+    train(tiny(), split_of(96), folder, weights_file=None, device=torch.device("cpu"))
+    artifact = export_measured(tiny(), folder, split_of(96), split_of(24), folder / "artifact")
+    torch.set_num_threads(threads)
+    return artifact
+
+
+@pytest.mark.training
+@pytest.mark.filterwarnings("ignore")  # of torch's exporter
+def test_it_is_trained_and_served_on_a_base_that_its_artifact_names(installed: Installed, tmp_path: Path) -> None:
+    artifact = exported(tmp_path)
+    base, published = artifact.manifest.base, weights_of(WIDTH, DEPTH)
+    assert base is not None and base.package == "tiny-base" and artifact.manifest.points[-1].metric > 0.9
+    for name in base.tensors:  # they are not in the artifact
+        for file in (DECODER, TORCH_DECODER):
+            assert published[name].size < 100 or published[name].tobytes() not in artifact.read(file)
+    model, _ = trained_model(tiny(), 2, tmp_path)
+    encoder, pictures = Encoder(artifact), np.stack([split_of(5).picture(i) for i in range(5)])
+    for decoder in (OnnxDecoder(artifact), TorchDecoder(artifact, "cpu")):
+        for number in (1, len(artifact.manifest.points)):
+            point = artifact.manifest.point(number)
+            indices, sizes = encoder.encode_batch(pictures, number), np.tile(np.int32(point.sizes), (5, 1))
+            with torch.no_grad():
+                logits = model(torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255, point.sizes)
+            found = decoder.decode(indices, sizes, np.full(5, number))
+            np.testing.assert_allclose(found, (logits / point.temperature).softmax(1).numpy(), atol=1e-4)
+    with serving(artifact.folder) as server:
+        installed.file.rename(installed.file.with_suffix(".gone"))  # an edge needs no base
+        with Client(server.address) as client:
+            result = client.predict(pictures[0], OneShot(number), budget=5)
+            assert result.best.name == "above"
+    load_artifact(artifact.folder)
+    with pytest.raises(ArtifactError, match=r"pip install --force-reinstall --no-deps tiny-base==1\.0"):
+        OnnxDecoder(artifact)
