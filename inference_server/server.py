@@ -15,7 +15,6 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from starlette.concurrency import run_in_threadpool
 
-from inference_server.access.access import network_of
 from inference_server.access.certificates import Certificates
 from inference_server.access.contents import READ_AGAIN_S
 from inference_server.deployment import Deployment
@@ -32,8 +31,7 @@ from inference_server.rest.connections import HttpServer
 from inference_server.rest.sockets import Socket
 from inference_server.rpc.ending import EndCalls
 from inference_server.rpc.options import options
-from inference_server.rpc.requests import ReadRequests
-from inference_server.rpc.service import Service, sender_of
+from inference_server.rpc.service import Service, read_requests
 from inference_server.self_signed import fingerprint_of
 from inference_server.settings import Settings
 from inference_server.streams.balancing import Balancing
@@ -62,13 +60,7 @@ class Server:
         self.settings = settings
         self.deployment = Deployment(settings)
         self._streams = Streams(self.deployment)
-        requests = ReadRequests(
-            (SERVICE_NAME, OPEN_INFERENCE),
-            self.deployment.greetings,
-            lambda context: network_of(sender_of(context, self.deployment.proxies).host),
-            lambda context: self.deployment.access.wait(sender_of(context, self.deployment.proxies), time.monotonic()),
-            host_watches=settings.host_watches,
-        )
+        requests = read_requests(self.deployment, (SERVICE_NAME, OPEN_INFERENCE))
         service = Service(self.deployment, self._streams, requests)
         self._calls = EndCalls((SERVICE_NAME, OPEN_INFERENCE))
         self._health = health.aio.HealthServicer()

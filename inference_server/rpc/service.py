@@ -7,13 +7,14 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote
 
 import grpc
 
 from inference_server.access import Caller
+from inference_server.access.access import network_of
 from inference_server.access.proxies import Proxies, Sender, joined
 from inference_server.caller_logs import refusals
 from inference_server.deployment import Deployment
@@ -193,6 +194,18 @@ async def _let_finish(requests: AsyncIterator[pb.PredictPictureRequest | None]) 
 
     with contextlib.suppress(asyncio.TimeoutError):
         await asyncio.wait_for(read(), LINGER_S)
+
+
+def read_requests(deployment: Deployment, services: Sequence[str]) -> ReadRequests:
+    """Reads the requests of a deployment's calls; services: those of them that are ours."""
+    access, proxies = deployment.access, deployment.proxies
+    return ReadRequests(
+        services,
+        deployment.greetings,
+        lambda context: network_of(sender_of(context, proxies).host),
+        lambda context: access.wait(sender_of(context, proxies), time.monotonic()),
+        host_watches=deployment.settings.host_watches,
+    )
 
 
 def sender_of(context: Context, proxies: Proxies) -> Sender:
