@@ -43,6 +43,10 @@ class Guard:
             self._headers["Strict-Transport-Security"] = f"max-age={settings.hsts_seconds}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+
         async def guarded(message: Message) -> None:
             if message["type"] in BEGINNINGS:
                 MutableHeaders(scope=message).update(self._headers)
