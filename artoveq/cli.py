@@ -56,6 +56,7 @@ EXTRA_OF = {
     "cv2": "camera",
     "paho": "mqtt",
     "oras": "oci",
+    "ray": "ray",
 }
 
 

@@ -39,6 +39,9 @@ def serve(
     require_signature: Annotated[
         Path | None, typer.Option(metavar="KEY", help="PEM: a public key; serve no model that was not signed with it.")
     ] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="On Ray Serve, here or on the cluster that RAY_ADDRESS names (docs/scale.md).")
+    ] = False,
     further: Annotated[
         list[str] | None,
         typer.Option(
@@ -62,7 +65,13 @@ def serve(
             raise SettingsError(f"{one!r} sets nothing; write --set NAME=VALUE.")
         given[name.replace("-", "_")] = value
     check(given, Settings.model_fields, "There is no setting")
-    asyncio.run(run(read_settings(context.obj or {}, **given)))
+    wanted = read_settings(context.obj or {}, **given)
+    if ray:
+        from inference_server.ray_serve.serving import serve as run_on_ray
+
+        run_on_ray(wanted)
+        return
+    asyncio.run(run(wanted))
     end()
 
 
