@@ -61,6 +61,18 @@ def beside(
 
 
 @app.command()
+def peers(
+    model: Model = SHIPPED,
+    streams: Annotated[int, typer.Option(min=1)] = 64,
+    only: Annotated[list[str] | None, typer.Option(help="A server; as often as wanted. All if left out.")] = None,
+) -> None:
+    """The same decoder and pictures behind artoveq, LitServe, FastAPI and Ray Serve: pictures a second, latencies."""
+    from benchmarks.service.peers.comparison import peers as run
+
+    _tell("-".join(["peers", *(only or ())]), asyncio.run(run(model, streams, tuple(only or ()))))
+
+
+@app.command()
 def wire(model: Model = SHIPPED) -> None:
     """Bytes on the interface for each byte of payload, with 1, 8 and 64 pictures in flight; wants root."""
     from benchmarks.service.wire import wire as run

@@ -24,6 +24,13 @@ def _beside(found: Mapping[str, Any]) -> str:
     return f"{number(ours)} pictures a second, {number(theirs)} at {found['other_commit']}, {len(found['pairs'])} pairs"
 
 
+def _peers(found: Mapping[str, Any]) -> str:
+    return "; ".join(
+        f"{name} {number(one['pictures_a_second'])} a second, p99 {one['p99_ms_at_half_load']} ms"
+        for name, one in found["servers"].items()
+    )
+
+
 def _wire(found: Mapping[str, Any]) -> str:
     return ", ".join(f"{row['up_per_payload']} with {row['in_flight']}" for row in found["rows"]) + " in flight"
 
@@ -90,6 +97,11 @@ ROWS = {
         _throughput,
     ),
     "beside": Row("the same saturation, beside the server of an earlier commit, in turn", _beside),
+    "peers": Row(
+        "the same decoder and pictures behind artoveq, alone and on Ray Serve (64 gRPC streams), and behind LitServe "
+        "and FastAPI (HTTP), one after the other; then half of each one's load, at random (Poisson)",
+        _peers,
+    ),
     "wire": Row("bytes that leave the edge's interface on one stream, for each byte of 64-byte payloads", _wire),
     "fleet": Row("64 busy streams beside 1,000 that say nothing and 1,000 with a picture every 20 s", _fleet),
     "soak": Row("200,000 pictures over 10,000 streams that come and go, one in fifty without a word", _soak),

@@ -1,0 +1,1 @@
+"""The same decoder and the same pictures behind other ways to serve them."""
