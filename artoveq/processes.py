@@ -66,17 +66,21 @@ def serve_command(model: Path, host: str = "127.0.0.1", port: int = 0) -> list[s
 
 @contextlib.contextmanager
 def server_process(
-    model: Path, *options: str, stderr: IO[str] | None = None, env: Mapping[str, str] | None = None
+    model: Path,
+    *options: str,
+    stderr: IO[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> Iterator[ServerProcess]:
     """Starts `artoveq serve` on free ports and stops it again.
 
-    stderr: takes its log, in place of ours. env: its environment, in place of ours.
+    stderr: takes its log, in place of ours. env: its environment, in place of ours. cwd: where it runs.
 
     Raises:
         ServerError: with what the server said, if it does not start.
     """
     command = [*serve_command(model), *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=env, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=env, cwd=cwd, text=True)
     assert process.stdout is not None
     try:
         found = _PORTS.search(process.stdout.readline())

@@ -132,6 +132,11 @@ class TorchDecoder:
         return replay
 
 
+def sizes_of(manifest: Manifest) -> Sizes:
+    """By point (P + 1, S); 0 is no point."""
+    return np.array([[1] * len(manifest.segments), *(point.sizes for point in manifest.points)], np.int32)
+
+
 def temperatures(manifest: Manifest) -> NDArray[np.float32]:
     """By point; 0 is no point."""
     return np.array([1.0, *(point.temperature for point in manifest.points)], np.float32)
@@ -145,12 +150,12 @@ def open_decoder(artifact: Artifact, threads: int = 0, kind: str = "auto") -> De
     """
     makers: dict[str, Callable[[], Decoder]] = {
         "onnx": lambda: OnnxDecoder(artifact, threads),
-        "torch": lambda: TorchDecoder(artifact, "cuda" if _cuda() else "cpu"),
+        "torch": lambda: TorchDecoder(artifact, "cuda" if cuda_devices() else "cpu"),
     }
     files = {"onnx": DECODER, "torch": TORCH_DECODER}
     there = [runtime for runtime, file in files.items() if artifact.has(file)]
     if kind == "auto":
-        kind = "torch" if "torch" in there and (_cuda() or "onnx" not in there) else "onnx"
+        kind = "torch" if "torch" in there and (cuda_devices() or "onnx" not in there) else "onnx"
     if kind == "fastest" and there:
         decoder = min((makers[runtime]() for runtime in there), key=lambda one: trial(one, artifact.manifest))
     elif kind in there:
@@ -188,9 +193,10 @@ def trial(decoder: Decoder, manifest: Manifest, pictures: int = TRIAL_PICTURES) 
     return min(times[1:])
 
 
-def _cuda() -> bool:
+def cuda_devices() -> int:
+    """How many GPUs there are for torch."""
     try:
         import torch
     except ImportError:
-        return False
-    return bool(torch.cuda.is_available())
+        return 0
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from inference_server.access import Access, Caller
 from inference_server.access.proxies import Proxies
+from inference_server.alone import Alone
 from inference_server.answers import Decoded
 from inference_server.folder_states import found_in
 from inference_server.greetings import Greetings
@@ -20,7 +21,6 @@ from inference_server.model import Model
 from inference_server.page.edges import Edges
 from inference_server.registry import ModelRegistry
 from inference_server.settings import Settings
-from inference_server.shared_answers import shared_answers
 from inference_server.streams.status import STOPPING
 from inference_server.unread import Unread
 from inference_server.uploads import Uploads
@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 class Deployment:
     """Its settings, models, callers and edges, and whether it is about to stop."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, alone: Alone | None = None) -> None:
+        self.settings, self.alone = settings, alone or Alone()
         self.access = Access(settings)
         self.proxies = Proxies(settings.proxies, settings.proxy_certificate_header)
         self.greetings = Greetings(settings)
@@ -52,8 +52,8 @@ class Deployment:
         self.found_models: dict[str, str] = {}
         """Of the models folder, as the server begins: fingerprints by the names of their folders."""
         self.models = self._first_models()
-        self.edges = Edges(settings.reporting_edges)
-        self.shared_answers = shared_answers(settings)
+        self.edges = Edges(settings.reporting_edges, self.alone.edge_numbers())
+        self.shared_answers = self.alone.shared_answers(settings)
         self.port = settings.port
         """Of gRPC, as it is in use."""
         self.began = time.monotonic()
@@ -116,7 +116,7 @@ class Deployment:
             ArtifactError: if it is none.
             RegistryError: if the registry does not give it.
         """
-        return Model(model_folder(folder), self.settings, self._memory, self.loading)
+        return Model(model_folder(folder), self.settings, self._memory, self.loading, self.alone)
 
     def _loaded(self, folder: Path) -> Model:
         """As `load`, and opened."""

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import NoReturn
 
 log = logging.getLogger(__name__)
@@ -16,14 +17,18 @@ log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def first_signal() -> asyncio.Event:
-    """Set by the first signal. From then on another one ends the process, whatever it does."""
+def first_signal(last: Callable[[], None] = lambda: None) -> asyncio.Event:
+    """Set by the first signal. From then on another one ends the process, whatever it does. last: is done then."""
     signalled, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def end_now(number: int, _: object) -> None:
+        last()
+        os._exit(128 + number)
 
     def hear() -> None:
         for number in SIGNALS:
             loop.remove_signal_handler(number)
-            signal.signal(number, lambda number, _: os._exit(128 + number))
+            signal.signal(number, end_now)
         signalled.set()
 
     for number in SIGNALS:

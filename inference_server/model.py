@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from prometheus_client import Counter
 
 from inference_server import metrics
+from inference_server.alone import Alone
 from inference_server.answers import Decoded, answer_message
-from inference_server.decoder import open_decoder, pictures_within
 from inference_server.encoder import PictureEncoder
 from inference_server.encodings import Encodings
 from inference_server.loading import Loading
@@ -56,11 +56,19 @@ class _ByPoint(dict[int, Counter]):
 class Model:
     """Made from an artifact's folder; what it does, it does on the event loop that runs.
 
-    memory: of picture files that are being read, shared with the server's other models, as is loading. Decoder and
-    encoder are opened once they are asked for, and may be closed while nothing is.
+    memory: of picture files that are being read, shared with the server's other models, as is loading. alone: where it
+    is decoded. Decoder and encoder are opened once they are asked for, and may be closed while nothing is.
     """
 
-    def __init__(self, folder: Path, settings: Settings, memory: MemoryBudget, loading: Loading | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        memory: MemoryBudget,
+        loading: Loading | None = None,
+        alone: Alone | None = None,
+    ) -> None:
+        self._alone = alone or Alone()
         self.artifact: Artifact = load_artifact(folder)
         if settings.require_signature is not None:
             check_signed(self.artifact, settings.require_signature)
@@ -118,10 +126,9 @@ class Model:
         """
         settings = self._settings
         encoder = PictureEncoder(self.artifact, threads=settings.decoder_threads)
-        decoder = open_decoder(self.artifact, settings.decoder_threads, settings.decoder)
+        decoder = self._alone.decoder(self.artifact, settings)
         if not self._measured:
-            most, longer = settings.batch_pictures, settings.caller_batch_ms / 1000
-            self._scheduler.caller_pictures = pictures_within(longer, decoder, self.manifest, most)
+            self._scheduler.caller_pictures = self._alone.caller_pictures(decoder, self.manifest, settings)
             self._measured = True
         self.decoder.decoder, self._encoder = decoder, encoder
 

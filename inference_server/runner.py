@@ -13,7 +13,7 @@ import numpy as np
 
 from inference_server import metrics
 from inference_server.answers import Decoded
-from inference_server.decoder import Decoder
+from inference_server.decoder import Decoder, sizes_of
 from inference_server.load import Load
 from inference_server.scheduler import Scheduler, Work
 from inference_server.streams.status import STOPPING
@@ -48,7 +48,7 @@ class DecoderRunner:
         self.decoder, self._scheduler = decoder, scheduler
         self.asked = -math.inf
         """When something was submitted last."""
-        self._sizes = np.array([[1] * len(manifest.segments), *(point.sizes for point in manifest.points)], np.int32)
+        self._sizes = sizes_of(manifest)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="artoveq-decoder")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="artoveq-reader")
         self._wake: asyncio.Handle | None = None

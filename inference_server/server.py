@@ -8,6 +8,7 @@ import logging
 import socket
 import sys
 import time
+from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 import uvicorn
@@ -17,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from inference_server.access.certificates import Certificates
 from inference_server.access.contents import READ_AGAIN_S
+from inference_server.alone import Alone
 from inference_server.deployment import Deployment
 from inference_server.descriptors import connections_of, raise_limit
 from inference_server.lifetime import end_within, first_signal
@@ -56,9 +58,10 @@ OPEN_INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceSe
 class Server:
     """A running server. `start`, then `stop`, on one event loop; `port` and `http_port` are the ones in use."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, alone: Alone | None = None) -> None:
         self.settings = settings
-        self.deployment = Deployment(settings)
+        self.deployment = Deployment(settings, alone)
+        self._alone = self.deployment.alone
         self._streams = Streams(self.deployment)
         requests = read_requests(self.deployment, (SERVICE_NAME, OPEN_INFERENCE))
         service = Service(self.deployment, self._streams, requests)
@@ -66,7 +69,7 @@ class Server:
         self._health = health.aio.HealthServicer()
         self._connections = connections_of(settings.connections)
         self._grpc = grpc.aio.server(
-            options=options(settings, self._connections),
+            options=options(settings, self._connections, shares_port=self._alone.shares_ports),
             interceptors=[self._calls, requests],
             maximum_concurrent_rpcs=settings.calls,
         )
@@ -76,12 +79,12 @@ class Server:
         described = (SERVICE_NAME, OPEN_INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(described, self._grpc)
         self._certificates = Certificates(settings) if settings.tls_certificate else None
-        management = Management(self.deployment, self._streams, time.monotonic())
+        own = Management(self.deployment, self._streams, time.monotonic())
         self._balancing = _balancing(settings, self._streams) if settings.store else None
         self._models_folder = (
-            ModelsFolder(settings.models, management, self.deployment.found_models) if settings.models else None
+            ModelsFolder(settings.models, own, self.deployment.found_models) if settings.models else None
         )
-        app = build_app(self.deployment, self._streams, management)
+        app = build_app(self.deployment, self._streams, self._alone.management(own, self.deployment, self._streams))
         self._http = HttpServer(
             uvicorn.Config(
                 app,
@@ -108,7 +111,8 @@ class Server:
         Raises:
             ServerError: if one is in use.
         """
-        host, http_socket = self.settings.host, _listen(self.settings.host, self.settings.http_port, self._connections)
+        host, shared = self.settings.host, self._alone.shares_ports
+        http_socket = listen(host, self.settings.http_port, self._connections, shared=shared)
         self.http_port: int = http_socket.getsockname()[1]
         try:
             self.port = self.deployment.port = self._open_grpc(authority(host, self.settings.port))
@@ -185,28 +189,47 @@ def _balancing(settings: Settings, streams: Streams) -> Balancing:
 
 async def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT."""
+
+    async def ready(server: Server) -> None:
+        models = [(one.manifest.name, one.manifest.fingerprint) for one in server.deployment.models]
+        announce(settings, models, server.port, server.http_port)
+
+    await run_until(settings, Alone(), first_signal(), ready)
+
+
+async def run_until(
+    settings: Settings, alone: Alone, stopping: asyncio.Event, ready: Callable[[Server], Awaitable[None]]
+) -> None:
+    """Serves, in a process of its own, until `stopping`, and stops in time. ready: is told once it serves.
+
+    Raises:
+        ArtoveqError: if it cannot.
+    """
     sys.setswitchinterval(SWITCH_S)
     raise_limit()
     return_large_blocks()
-    server = Server(settings)
-    stopping = first_signal()
+    server = Server(settings, alone)
     await server.start()
     await run_in_threadpool(gc.collect)  # in a thread of HTTP's, which the first request finds loaded then
     gc.freeze()  # else each full collection goes through all that was loaded, and no answer leaves for 0.1 s
-    served = [f"{one.manifest.name} ({one.manifest.fingerprint[:12]})" for one in server.deployment.models]
-    what = ", ".join(served) or "no model yet"
-    print(
-        f"Serving {what}: gRPC on {authority(settings.host, server.port)}, page and REST on "
-        f"http{'s' if settings.tls_certificate else ''}://{authority(settings.host, server.http_port)}/",
-        flush=True,
-    )
-    for one in server.deployment.models:
-        print(f"Edges take {one.manifest.name} alone with --fingerprint {one.manifest.fingerprint}", flush=True)
-    if settings.tls_self_signed:
-        _invite(settings, server.http_port)
+    await ready(server)
     await stopping.wait()
     end_within(settings.drain_notice_seconds + settings.drain_seconds + CLOSING_S)
     await server.stop()
+
+
+def announce(settings: Settings, models: Sequence[tuple[str, str]], port: int, http_port: int) -> None:
+    """Says what is served, and where. models: names and fingerprints."""
+    served = [f"{name} ({fingerprint[:12]})" for name, fingerprint in models]
+    print(
+        f"Serving {', '.join(served) or 'no model yet'}: gRPC on {authority(settings.host, port)}, page and REST on "
+        f"http{'s' if settings.tls_certificate else ''}://{authority(settings.host, http_port)}/",
+        flush=True,
+    )
+    for name, fingerprint in models:
+        print(f"Edges take {name} alone with --fingerprint {fingerprint}", flush=True)
+    if settings.tls_self_signed:
+        _invite(settings, http_port)
 
 
 def _invite(settings: Settings, http_port: int) -> None:
@@ -219,10 +242,15 @@ def _invite(settings: Settings, http_port: int) -> None:
         code(url, certificate).terminal(compact=True)
 
 
-def _listen(host: str, port: int, connections: int) -> Listener:
+def listen(host: str, port: int, connections: int, *, shared: bool = False) -> Listener:
+    """A socket at this port. shared: with other processes of this user's.
+
+    Raises:
+        ServerError: if it is in use.
+    """
     host = host.strip("[]")
     listener = Listener(socket.AF_INET6 if ":" in host else socket.AF_INET, connections)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # "::" is every address, as it is for gRPC
     try:

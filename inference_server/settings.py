@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     """Of gRPC; 0 takes a free one."""
     http_port: int = Field(8080, ge=0, le=65535)
     """Of REST; 0 takes a free one."""
+    workers: int = Field(1, ge=1, le=64)
+    """Processes that share the ports, before one decoder's process for each device; 1: one process does it all."""
     batch_pictures: int = Field(32, ge=1)
     """A batch holds at most this many pictures."""
     caller_batch_ms: float = Field(2.0, gt=0)

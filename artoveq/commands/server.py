@@ -12,6 +12,7 @@ import typer
 
 from artoveq.commands import options as of
 from artoveq.configuration import PREFIX, check
+from artoveq.logs import set_up
 from wire.exceptions import ServerUnavailable, SettingsError
 
 DEMO_MODEL = Path(__file__).parent.parent / "demo" / "model"
@@ -33,6 +34,7 @@ def serve(
     tls_self_signed: Annotated[
         bool, typer.Option("--tls-self-signed", help="Speak TLS with a certificate that the server makes itself.")
     ] = False,
+    workers: Annotated[int | None, typer.Option(help="Processes that share the ports.")] = None,
     store: Annotated[
         str | None, typer.Option(help="redis://HOST:PORT/0, where several servers remember answers together.")
     ] = None,
@@ -53,9 +55,10 @@ def serve(
     from inference_server.lifetime import end
     from inference_server.server import serve as run
     from inference_server.settings import Settings, read_settings
+    from inference_server.workers.supervisor import supervise
 
     given: dict[str, Any] = {"model": tuple(model or ()), "host": host, "port": port, "http_port": http_port}
-    given |= {"models": models, "store": store, "require_signature": require_signature}
+    given |= {"models": models, "store": store, "require_signature": require_signature, "workers": workers}
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if tls_self_signed:
         given["tls_self_signed"] = True
@@ -71,7 +74,7 @@ def serve(
 
         run_on_ray(wanted)
         return
-    asyncio.run(run(wanted))
+    asyncio.run(run(wanted) if wanted.workers == 1 else supervise(wanted, set_up))
     end()
 
 

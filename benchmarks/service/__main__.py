@@ -73,6 +73,20 @@ def peers(
 
 
 @app.command()
+def workers(
+    model: Model = SHIPPED,
+    before: Annotated[str, typer.Option(help="The commit that the event loop is compared with.")] = "09c955e",
+    streams: Annotated[int, typer.Option(min=1)] = 64,
+    rounds: Annotated[int, typer.Option(min=1, help="Of each server, in turn.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Of a round.")] = 6.0,
+) -> None:
+    """CPU a picture: of the event loop, beside another commit's; of all processes, with 1, 2 and 4 workers."""
+    from benchmarks.service.workers import workers as run
+
+    _tell("workers", asyncio.run(run(model, before, streams, rounds, seconds)))
+
+
+@app.command()
 def wire(model: Model = SHIPPED) -> None:
     """Bytes on the interface for each byte of payload, with 1, 8 and 64 pictures in flight; wants root."""
     from benchmarks.service.wire import wire as run

@@ -31,6 +31,15 @@ def _peers(found: Mapping[str, Any]) -> str:
     )
 
 
+def _workers(found: Mapping[str, Any]) -> str:
+    ours, theirs = found["loop_ms_a_picture"], found["other_loop_ms_a_picture"]
+    rates = ", ".join(f"{number(one['pictures_a_cpu_second'])} with {one['workers']}" for one in found["workers"])
+    return (
+        f"the loop has {ours:.3f} ms of work a picture, {theirs:.3f} ms at {found['other_commit']}; {rates} workers, "
+        "pictures a CPU second of all processes"
+    )
+
+
 def _wire(found: Mapping[str, Any]) -> str:
     return ", ".join(f"{row['up_per_payload']} with {row['in_flight']}" for row in found["rows"]) + " in flight"
 
@@ -109,6 +118,11 @@ ROWS = {
         "servers killed and stopped, links cut, clocks stepped on both sides, a full disk; six callers and a camera "
         "with a spool",
         _faults,
+    ),
+    "workers": Row(
+        "CPU time of a saturated server: of its event loop a picture, beside an earlier commit's in turn; of all "
+        "processes with 1, 2 and 4 workers, in turn",
+        _workers,
     ),
     "hostile": Row("messages of every wrong kind, and garbage on both ports", _hostile),
     "attacks": Row(

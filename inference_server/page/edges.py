@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from inference_server import metrics
@@ -99,8 +100,8 @@ class Edge:
 class Edges:
     """Of `kept` edges there is more than the newest answer, and they are still known once they have gone."""
 
-    def __init__(self, kept: int) -> None:
-        self._numbers = itertools.count(1)
+    def __init__(self, kept: int, numbers: Iterator[int] | None = None) -> None:
+        self._numbers = numbers or itertools.count(1)
         self.connected: dict[int, Edge] = {}
         self.departed: dict[tuple[str, str], Edge] = {}
         """By caller and name, the one that left last at the end."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import AsyncIterator
 from itertools import count
@@ -32,6 +33,20 @@ SHOWN_EDGES = 512
 HEADERS = {"Cache-Control": "no-store", "Connection": "close"}
 """Where the events end, so does the connection: who is refused keeps nothing open."""
 EdgeNumber = Annotated[int | None, Query(ge=1, description="Of one edge, as the events number it: all that is kept.")]
+
+
+class View:
+    """What one viewer is told by this process: how the server is, and its edges, or one of them."""
+
+    def __init__(self, deployment: Deployment, edge: int | None) -> None:
+        self._deployment, self._health, edges = deployment, Health(deployment), deployment.edges
+        self._view = Overview(edges, SHOWN_EDGES) if edge is None else Close(edges, edge)
+
+    def news(self) -> dict[str, Any]:
+        """What has not been told yet, as JSON values."""
+        now = time.monotonic()
+        told = {"now": round(now, 3), "port": self._deployment.port, "server": self._health.news(now)}
+        return {**told, **self._view.news(now)}
 
 
 class Page(StaticFiles):
@@ -76,31 +91,26 @@ def page_routes(deployment: Deployment) -> APIRouter:
         deployment.refuse_when_draining()
         deployment.access.may_view(caller)
         if "application/json" in request.headers.get("accept", ""):
-            return JSONResponse(told(*views(edge)), headers={"Cache-Control": "no-store"})
+            once = await deployment.alone.told(secrets.token_hex(8), edge, View(deployment, edge).news())
+            return JSONResponse(once, headers={"Cache-Control": "no-store"})
         return StreamingResponse(events(caller, edge), media_type=MEDIA_TYPE, headers=HEADERS)
-
-    def views(edge: int | None) -> tuple[Health, Overview | Close]:
-        edges = deployment.edges
-        return Health(deployment), Overview(edges, SHOWN_EDGES) if edge is None else Close(edges, edge)
 
     @router.get("/edge/address", include_in_schema=False)
     async def tell_address(request: Request, _: Known) -> JSONResponse:
         return JSONResponse(card(request, deployment.settings), headers={"Cache-Control": "no-store"})
 
-    def told(health: Health, view: Overview | Close) -> dict[str, Any]:
-        now = time.monotonic()
-        return {"now": round(now, 3), "port": deployment.port, "server": health.news(now), **view.news(now)}
-
     async def events(caller: Caller, edge: int | None) -> AsyncIterator[str]:
-        turns, (health, view), numbers = deployment.access.turns, views(edge), count(1)
+        turns, view, numbers = deployment.access.turns, View(deployment, edge), count(1)
+        viewer = secrets.token_hex(8)
         yield RETRY
         with contextlib.suppress(AccessDenied, ServerOverloaded), deployment.access.viewing(caller):
             while not deployment.draining:
                 await turns.turn(caller.name)
                 began = time.monotonic()
                 deployment.access.check(caller, began)
-                said = event(next(numbers), "edges", told(health, view))
+                own = view.news()
                 turns.worked(caller.name, time.monotonic() - began)
+                said = event(next(numbers), "edges", await deployment.alone.told(viewer, edge, own))
                 yield said
                 await asyncio.sleep(INTERVAL_S if edge is None else CLOSE_INTERVAL_S)
 

@@ -6,10 +6,11 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
+from inference_server import metrics
 from inference_server.caller_logs import refusals
 from inference_server.deployment import Deployment
 from inference_server.management import Management
@@ -82,7 +83,7 @@ def build_app(deployment: Deployment, streams: Streams, management: Management) 
     )
     async def read_metrics(_: Known) -> Response:
         """Counters in the Prometheus text format."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> FileResponse:

@@ -8,10 +8,10 @@ NEVER = 2**31 - 1
 """Of milliseconds."""
 
 
-def options(settings: Settings, connections: int) -> list[tuple[str, int]]:
-    """Options of the server. connections: that it may have open."""
+def options(settings: Settings, connections: int, *, shares_port: bool = False) -> list[tuple[str, int]]:
+    """Options of the server. connections: that it may have open. shares_port: with other processes."""
     return [
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shares_port)),
         ("grpc.http2.bdp_probe", 0),  # edges would have to answer each probe over their uplink; windows stay at 64 KiB
         ("grpc.max_receive_message_length", settings.message_bytes),
         ("grpc.max_allowed_incoming_connections", connections),

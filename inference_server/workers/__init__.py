@@ -1,0 +1,1 @@
+"""Several processes behind the same ports: front ends, and a decoder's process for each device."""
