@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from artoveq import __version__, configuration
-from artoveq.commands import distribution, edge, measuring, models, reconstruct, server, training
+from artoveq.commands import ask, distribution, edge, measuring, models, reconstruct, server, training
 from artoveq.commands.options import errors
 from artoveq.logs import set_up
 from wire.exceptions import ArtoveqError
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 for command in (
     edge.classify,
+    ask.ask,
     reconstruct.reconstruct,
     edge.watch,
     server.serve,

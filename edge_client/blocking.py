@@ -107,6 +107,18 @@ class Client:
         """As `AsyncClient.predict`; `on_answer` is called in the client's own thread."""
         return self._run(self._client.predict(picture, mode, budget, top_k, on_answer))
 
+    def ask(
+        self,
+        picture: PictureSource,
+        question: str,
+        mode: Mode = OneShot(),  # noqa: B008 (frozen)
+        budget: float | str = 0.05,
+        top_k: int = 1,
+        on_answer: OnAnswer | None = None,
+    ) -> Result:
+        """As `AsyncClient.ask`; `on_answer` is called in the client's own thread."""
+        return self._run(self._client.ask(picture, question, mode, budget, top_k, on_answer))
+
     def keep(self, spool: Spool, picture: PictureSource, context: dict[str, Any], *, key: bytes = b"") -> list[Kept]:
         """As `AsyncClient.keep`; the spool belongs to the calling thread."""
         return self._client.keep(spool, picture, context, key=key)

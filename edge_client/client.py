@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from edge_client.asking import Asked, digest_of
 from edge_client.control import PROBE_BYTES, RateControl
 from edge_client.delivery import keep, request_of
 from edge_client.encoder import Encoder
@@ -25,9 +26,17 @@ from edge_client.spool import Arrival, Kept, Spool
 from edge_client.stream import StreamLedger
 from edge_client.transport.base import OpenTransport
 from edge_client.transport.security import PLAIN, Security
-from wire.exceptions import ModelMismatch, ServerError, ServerOverloaded, ServerUnavailable, UsageError
+from wire.exceptions import (
+    ModelMismatch,
+    PictureNotKept,
+    ServerError,
+    ServerOverloaded,
+    ServerUnavailable,
+    UsageError,
+)
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
+from wire.questions import check_question, question_of
 
 ATTEMPTS = 2
 """A picture whose stream breaks is sent once more on a fresh one."""
@@ -71,6 +80,8 @@ class AsyncClient:
         transport: OpenTransport | None = None,
     ) -> None:
         self.address, self.policy = address, policy
+        self._asked: Asked | None = None
+        """The picture of the newest question."""
         self._session = Session(
             address,
             model,
@@ -132,6 +143,7 @@ class AsyncClient:
         Raises:
             UsageError: if an argument cannot be used.
             PictureError: if the picture cannot be read.
+            QuestionError: if the model answers questions; `ask` it one.
             PointError: if the model does not have what is asked for, or planned by a policy.
             ServerUnavailable: if the connection fails, once more after one reconnect; unless the edge has an answer of
                 its own, which stands then, with the reason as `Result.error`.
@@ -139,10 +151,51 @@ class AsyncClient:
             ModelMismatch: if the server has no such model.
             ProtocolError: if the server finds a fault in what was sent.
         """
+        return await self._answered(picture, mode, budget, top_k, on_answer)
+
+    async def ask(
+        self,
+        picture: PictureSource,
+        question: str,
+        mode: Mode = OneShot(),  # noqa: B008 (frozen)
+        budget: float | str = 0.05,
+        top_k: int = 1,
+        on_answer: OnAnswer | None = None,
+    ) -> Result:
+        """The answer to a question about a picture, by a model that answers questions.
+
+        Where the question before was about the same picture, and the server still has it, the question alone is sent.
+        Its bytes count among `Result.payload_bytes`.
+
+        Args:
+            question: in words that the model knows, at most 500 characters.
+            picture, mode, budget, top_k, on_answer: as of `predict`; a point that is named, other than the one that
+                the server has, sends the picture anew.
+
+        Raises:
+            QuestionError: if the model cannot answer the question, or answers none.
+            ArtoveqError: as `predict`.
+        """
+        if not isinstance(question, str):
+            raise UsageError(f"A question is text, not {type(question).__name__}.")
+        check_question(question)
+        return await self._answered(picture, mode, budget, top_k, on_answer, question)
+
+    async def _answered(
+        self,
+        picture: PictureSource,
+        mode: Mode,
+        budget: float | str,
+        top_k: int,
+        on_answer: OnAnswer | None,
+        question: str = "",
+    ) -> Result:
         began = now()
         if not isinstance(mode, (OneShot, Progressive, File)):
             raise UsageError(f"A mode is OneShot(), Progressive() or File(), not {mode!r}.")
+        question_of(self.encoder.manifest, question)  # refused before the picture is read
         allowed, classes, pixels = seconds_of(budget), top_k_of(top_k), picture_of(picture)
+        digest = digest_of(pixels) if question else b""
         task, answers = self._session.task, list[Answer]()
         local = answered_locally(self.encoder, task, pixels, mode, classes, began, now)
         if local is not None:
@@ -152,20 +205,28 @@ class AsyncClient:
             if local.answer.final:
                 return alone(answers, allowed, self.capacity, local.encode_s)
 
-        manifest = self.encoder.manifest
+        manifest, further = self.encoder.manifest, False
 
         def prepare(picture_id: int, ledger: StreamLedger, result: Result) -> Request:
-            nonlocal manifest
+            nonlocal manifest, further
             manifest = self.encoder.manifest  # another one than above, perhaps: the edge goes on with what it is told
             known = local if local is not None and local.fingerprint == manifest.fingerprint else None
-            of_picture = (pixels, mode, classes, began, picture_id, ledger, result, known)
-            return Preparation(self.encoder, self.control, self.policy, self._session.task, now, *of_picture).request()
+            of_picture = (pixels, mode, classes, began, picture_id, ledger, result, known, question)
+            prepared = Preparation(self.encoder, self.control, self.policy, self._session.task, now, *of_picture)
+            asked = self._asked
+            further = bool(question) and asked is not None and asked.serves(digest, ledger, mode)
+            return prepared.further(asked) if further and asked is not None else prepared.request()
 
         for attempt in range(ATTEMPTS):
             try:
                 connection = await self._session.connected_by(None if local is None else began + allowed)
                 result = self._result(connection.ledger, allowed, answers)
                 request = await connection.ask(prepare, result, on_answer)
+            except PictureNotKept:
+                self._asked = None
+                if attempt + 1 < ATTEMPTS:
+                    continue
+                raise
             except (ServerUnavailable, ServerOverloaded) as error:
                 if isinstance(error, ServerUnavailable) and attempt + 1 < ATTEMPTS:
                     continue
@@ -177,8 +238,10 @@ class AsyncClient:
                 result.point = 0
             result.sizes = manifest.point(result.point).sizes if result.point else ()
             connection.trace.record("artoveq.predict", ended - began, request_id=result.request_id, point=result.point)
+            if question and not further:
+                self._asked = Asked(digest, connection.ledger, request.picture_id, result.answers[-1].point)
             with contextlib.suppress(ServerError):
-                if self.control.learn(request, ended, again=attempt > 0):
+                if not further and self.control.learn(request, ended, again=attempt > 0):
                     self.control.estimator.measured(await connection.probe(PROBE_BYTES), now())
                 await connection.sync()
             return result

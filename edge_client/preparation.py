@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge_client.asking import Asked
 from edge_client.codec import write_webp
 from edge_client.control import RateControl
 from edge_client.encoder import Encoder
@@ -53,6 +54,13 @@ class Preparation:
     ledger: StreamLedger
     result: Result
     local: Local | None = None
+    question: str = ""
+
+    def further(self, asked: Asked) -> Request:
+        """What is to be said where the server has the picture: the question alone."""
+        self.result.point = asked.point
+        part = asked.further(self.picture_id, self.question, self.top_k)
+        return self._whole(FixedPoint(asked.point), NOTHING, part)
 
     def request(self) -> Request:
         """What is to be said about the picture.
@@ -132,7 +140,8 @@ class Preparation:
         began = self.clock()
         data = write_webp(self.encoder.fit(self.picture), *file)
         self.result.encode, self.result.file = self.clock() - began, file
-        return self._whole(policy, plan, pb.PictureFile(picture_id=self.picture_id, file=data, top_k=self.top_k))
+        part = pb.PictureFile(picture_id=self.picture_id, file=data, top_k=self.top_k, question=self.question)
+        return self._whole(policy, plan, part)
 
     def _block(self, policy: RatePolicy, plan: Plan, indices: Indices) -> Request:
         codec, self.result.point = self.control.codec(self.ledger), plan.point
@@ -140,7 +149,14 @@ class Preparation:
             indices = codec.at_point(indices, plan.point)
         data, packed = codec.write_block(indices, plan.point)
         top_k = self.top_k if self.top_k > 1 else 0  # which means 1, and takes no byte
-        part = pb.Payload(picture_id=self.picture_id, point=plan.point, data=data, packed=packed, top_k=top_k)
+        part = pb.Payload(
+            picture_id=self.picture_id,
+            point=plan.point,
+            data=data,
+            packed=packed,
+            top_k=top_k,
+            question=self.question,
+        )
         return self._whole(policy, plan, part)
 
     def _whole(self, policy: RatePolicy, plan: Plan, part: Part) -> Request:
@@ -154,7 +170,7 @@ class Preparation:
             points = self.control.chain(points, plan.point)
         self.result.point = int(points.number[-1])
         codec, estimator = self.control.codec(self.ledger), self.control.estimator
-        refinement = Refinement(indices, codec, points, estimator, min_confidence, self.top_k)
+        refinement = Refinement(indices, codec, points, estimator, min_confidence, self.top_k, self.question)
         return ProgressiveRequest(
             self.picture_id, self.ledger, self.task, self.result, self.began, policy, plan, refinement
         )

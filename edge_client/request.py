@@ -78,7 +78,7 @@ class Request:
     @property
     def payload(self) -> bytes:
         """Of the message that is still to be sent."""
-        if self._part is None:
+        if self._part is None or isinstance(self._part, pb.Question):
             return b""
         return self._part.file if isinstance(self._part, pb.PictureFile) else self._part.data
 
@@ -94,7 +94,7 @@ class Request:
             self._count_overdue(now)
             return None
         if self._part is not None:
-            self._spent(len(self.payload), self.ledger.around_bytes)
+            self._spent(len(self.payload) + len(self._part.question.encode()), self.ledger.around_bytes)
             part, self._part = self._part, None
             return Send(part, 0)
         return self._wait(now)
@@ -175,6 +175,7 @@ class Refinement:
     estimator: LinkEstimator
     min_confidence: float
     top_k: int
+    question: str = ""
 
 
 class ProgressiveRequest(Request):
@@ -233,7 +234,9 @@ class ProgressiveRequest(Request):
         if not first <= until <= most:
             raise PointError(f"The policy planned planes {first} to {until}; they go from {first} to {most}.")
         data, packed = needs.codec.write_run(needs.indices, first, until - first + 1)
-        self._spent(len(data), self.ledger.message_bytes if self._planes else self.ledger.around_bytes)
+        question = "" if self._planes else needs.question
+        around_bytes = self.ledger.message_bytes if self._planes else self.ledger.around_bytes
+        self._spent(len(data) + len(question.encode()), around_bytes)
         payload = pb.Payload(
             picture_id=self.picture_id,
             point=int(needs.points.number[-1]),
@@ -242,6 +245,7 @@ class ProgressiveRequest(Request):
             data=data,
             packed=packed,
             top_k=needs.top_k if needs.top_k > 1 else 0,
+            question=question,
         )
         self._planes = until
         return Send(payload, until)

@@ -11,6 +11,7 @@ from wire.pictures import Picture
 from wire.shown import shown
 from wire.tasks import Task
 from wire.tasks.classification import Classification, ClassificationTask, ClassProbability
+from wire.tasks.question_answering import PossibleAnswer, QuestionAnswer
 from wire.tasks.reconstruction import Reconstruction
 
 
@@ -19,8 +20,9 @@ class Answer:
     """One answer, made from operating point `point`, `after` seconds after the picture was handed over.
 
     Attributes:
-        value: the task's own type; `wire.tasks.classification.Classification` where classes are told apart, and
-            `wire.tasks.reconstruction.Reconstruction` where the answer is the picture.
+        value: the task's own type; `wire.tasks.classification.Classification` where classes are told apart,
+            `wire.tasks.reconstruction.Reconstruction` where the answer is the picture, and
+            `wire.tasks.question_answering.QuestionAnswer` where it is that to a question.
         final: no further one will come.
         queue: seconds on the server.
         decode: seconds on the server.
@@ -83,6 +85,17 @@ class Answer:
         return self.value.picture
 
     @property
+    def reply(self) -> PossibleAnswer:
+        """The most probable answer to the question.
+
+        Raises:
+            UsageError: if the model answers no questions.
+        """
+        if not isinstance(self.value, QuestionAnswer):
+            raise UsageError("This model answers no questions; read `value`, or ask a server whose model does.")
+        return self.value.best
+
+    @property
     def best(self) -> ClassProbability:
         """The most probable class."""
         return self.classes[0]
@@ -112,6 +125,8 @@ class Answer:
         """What it comes to, as JSON values."""
         if isinstance(self.value, Classification):
             return {"class": self.best.name, "probability": round(self.best.probability, 4)}
+        if isinstance(self.value, QuestionAnswer):
+            return {"answer": self.reply.text, "probability": round(self.reply.probability, 4)}
         return {"answer": self.text}
 
 
@@ -165,6 +180,11 @@ class Result:
     def best(self) -> ClassProbability:
         """The newest answer's most probable class."""
         return self.answers[-1].best
+
+    @property
+    def reply(self) -> PossibleAnswer:
+        """The newest answer's most probable answer to the question."""
+        return self.answers[-1].reply
 
     @property
     def picture(self) -> Picture:

@@ -21,7 +21,7 @@ PAYLOAD_FIELDS_BYTES = 18
 PING_BYTES = 4
 ROUND_TRIPS = 16
 
-Part = pb.Payload | pb.PictureFile
+Part = pb.Payload | pb.PictureFile | pb.Question
 
 
 @dataclass(frozen=True)
@@ -141,10 +141,12 @@ class StreamLedger:
 
     def messages(self, parts: Sequence[tuple[Part, int]], now: float) -> Iterator[pb.StreamRequest]:
         """Messages that carry parts of pictures, each with the planes that are there once it has arrived."""
-        for is_file, run in groupby(parts, lambda one: isinstance(one[0], pb.PictureFile)):
-            if is_file:
-                for file, _ in run:
-                    yield self._noted(pb.StreamRequest(file=file), [(file.picture_id, 0)], now)  # type: ignore[arg-type]
+        for are_payloads, run in groupby(parts, lambda one: isinstance(one[0], pb.Payload)):
+            if not are_payloads:
+                for part, _ in run:
+                    asked = isinstance(part, pb.Question)
+                    message = pb.StreamRequest(question=part) if asked else pb.StreamRequest(file=part)  # type: ignore[arg-type]
+                    yield self._noted(message, [(part.picture_id, 0)], now)
                 continue
             payloads, planes = zip(*run, strict=True)
             payloads[0].given_up.extend(self._given_up[:MOST])
