@@ -17,6 +17,7 @@ from inference_server.management import Management
 from inference_server.open_inference.routes import open_inference_routes
 from inference_server.page.routes import FILES, Page, page_routes
 from inference_server.rest import problems
+from inference_server.rest.answers import answer_routes
 from inference_server.rest.bodies import Health, refused
 from inference_server.rest.description import TAGS, Api
 from inference_server.rest.guard import Guard
@@ -60,6 +61,7 @@ def build_app(deployment: Deployment, streams: Streams, management: Management) 
     app.add_exception_handler(RequestValidationError, _explain)
     app.add_exception_handler(HTTPException, _miss)
     app.include_router(prediction_routes(deployment))
+    app.include_router(answer_routes(deployment))
     app.include_router(stream_routes(deployment, streams))
     app.include_router(model_routes(deployment, management))
     app.include_router(open_inference_routes(deployment))

@@ -2,7 +2,8 @@
 
 import time
 from base64 import b64decode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -37,6 +38,7 @@ from wire.generated import remote_inference_pb2 as pb
 from wire.local_head import local_head_of
 from wire.manifest import Manifest
 from wire.payload import Indices
+from wire.questions import question_of
 from wire.tasks import RECONSTRUCTION
 
 SHOWN_POINTS = 8
@@ -55,12 +57,7 @@ def prediction_routes(deployment: Deployment) -> APIRouter:
     """/v1/predictions and its stream."""
     router = APIRouter(tags=["predict"])
 
-    async def body(request: Request, caller: Known) -> AsyncIterator[bytes]:
-        """The picture in the request."""
-        async with received(deployment, caller.name, request) as found:
-            yield picture_in(request.headers.get("content-type", ""), found)
-
-    Body = Annotated[bytes, Depends(body)]  # noqa: N806
+    Body = Annotated[bytes, Depends(picture_body(deployment))]  # noqa: N806
 
     @router.post("/v1/predictions", response_model=PredictionBody, responses=PREDICTED, openapi_extra=PICTURE_BODY)
     async def predict(
@@ -78,11 +75,7 @@ def prediction_routes(deployment: Deployment) -> APIRouter:
         chosen, as_file = chosen_point(served.manifest, point, level, payload_bytes), PNG in accept
         if as_file:
             check_reconstructs(served.manifest)
-        deployment.admit(caller)
-        if chosen == 0:
-            return await _local(served, caller.name, picture, top_k, last=True)
-        indices = await served.encode(caller.name, picture, chosen)
-        body = await _answered(deployment, served, caller, indices, chosen, top_k, last=True)
+        body = await answered_at(Wanted(deployment, served, caller, picture, top_k), chosen)
         return Response(b64decode(body["png"]), media_type=PNG) if as_file else body
 
     @router.post(
@@ -110,44 +103,90 @@ def prediction_routes(deployment: Deployment) -> APIRouter:
         top_k: TopK = 1,
     ) -> Response:
         """Answers about a picture at one operating point after the other, the cheapest first."""
-        served = deployment.models.named(model)
-        last = chosen_point(served.manifest, point, level, payload_bytes, points)
-        wanted = sorted({*points}) if points else shown_points(served.manifest, last)
-        for number in wanted:
-            check_point(served.manifest, number)
-        deployment.admit(caller)
-        served_points = [number for number in wanted if number]
-        first = await _encoded(served, caller.name, picture, served_points[0]) if served_points else None
-        made = events(served, caller, picture, wanted, first, top_k, min_confidence)
-        return StreamingResponse(made, media_type=MEDIA_TYPE)
-
-    async def events(
-        served: Model,
-        caller: Caller,
-        picture: bytes,
-        points: list[int],
-        first: Indices | None,
-        top_k: int,
-        min_confidence: float | None,
-    ) -> AsyncIterator[str]:
-        yield RETRY
-        for number, point in enumerate(points, 1):
-            last = number == len(points)
-            try:
-                deployment.access.check(caller, time.monotonic())
-                if first is None or not point:
-                    body = await _local(served, caller.name, picture, top_k, last, min_confidence)
-                else:
-                    indices = await _derived(served, caller.name, picture, first, points[not points[0]], point)
-                    body = await _answered(deployment, served, caller, indices, point, top_k, last, min_confidence)
-            except ArtoveqError as error:
-                yield event(number, "error", body_of(kind_of(error), str(error)))
-                return
-            yield event(number, "prediction", body)
-            if body["final"]:
-                return
+        wanted = Wanted(deployment, deployment.models.named(model), caller, picture, top_k, min_confidence)
+        return await streamed(wanted, point, level, payload_bytes, points)
 
     return router
+
+
+def picture_body(deployment: Deployment) -> Callable[[Request, Known], AsyncIterator[bytes]]:
+    """What gives a route the picture in its request."""
+
+    async def body(request: Request, caller: Known) -> AsyncIterator[bytes]:
+        async with received(deployment, caller.name, request) as found:
+            yield picture_in(request.headers.get("content-type", ""), found)
+
+    return body
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of a model about a picture's file; an answer that is so sure is the last one."""
+
+    deployment: Deployment
+    model: Model
+    caller: Caller
+    picture: bytes
+    top_k: int
+    min_confidence: float | None = None
+    question: str = ""
+    event: str = "prediction"
+    """What the answers of a stream are called."""
+
+    def admit(self) -> None:
+        """Takes it from the caller's allowance.
+
+        Raises:
+            QuestionError: if the model cannot answer the question, or wants one.
+            ArtoveqError: as `Deployment.admit`.
+        """
+        question_of(self.model.manifest, self.question)
+        self.deployment.admit(self.caller)
+
+
+async def answered_at(wanted: Wanted, point: int) -> dict[str, Any]:
+    """The only answer, at a point that the model has."""
+    wanted.admit()
+    if point == 0:
+        return await _local(wanted, last=True)
+    indices = await wanted.model.encode(wanted.caller.name, wanted.picture, point)
+    return await _answered(wanted, indices, point, last=True)
+
+
+async def streamed(
+    wanted: Wanted, point: int | None, level: int | None, payload_bytes: int | None, points: list[int] | None
+) -> Response:
+    """Answers at one point after the other, as server-sent events."""
+    manifest = wanted.model.manifest
+    last = chosen_point(manifest, point, level, payload_bytes, points)
+    shown = sorted({*points}) if points else shown_points(manifest, last)
+    for number in shown:
+        check_point(manifest, number)
+    wanted.admit()
+    served = [number for number in shown if number]
+    first = await _encoded(wanted.model, wanted.caller.name, wanted.picture, served[0]) if served else None
+    return StreamingResponse(_events(wanted, shown, first), media_type=MEDIA_TYPE)
+
+
+async def _events(wanted: Wanted, points: list[int], first: Indices | None) -> AsyncIterator[str]:
+    model, caller = wanted.model, wanted.caller
+    yield RETRY
+    for number, point in enumerate(points, 1):
+        last = number == len(points)
+        try:
+            wanted.deployment.access.check(caller, time.monotonic())
+            if first is None or not point:
+                body = await _local(wanted, last)
+            else:
+                begun = points[not points[0]]
+                indices = await _derived(model, caller.name, wanted.picture, first, begun, point)
+                body = await _answered(wanted, indices, point, last)
+        except ArtoveqError as error:
+            yield event(number, "error", body_of(kind_of(error), str(error)))
+            return
+        yield event(number, wanted.event, body)
+        if body["final"]:
+            return
 
 
 async def _encoded(model: Model, caller: str, picture: bytes, point: int) -> Indices:
@@ -162,37 +201,29 @@ async def _derived(model: Model, caller: str, picture: bytes, first: Indices, fi
     return first if point == first_point else await model.encode(caller, picture, point)
 
 
-async def _answered(
-    deployment: Deployment,
-    model: Model,
-    caller: Caller,
-    indices: Indices,
-    point: int,
-    top_k: int,
-    last: bool,
-    min_confidence: float | None = None,
-) -> dict[str, Any]:
+async def _answered(wanted: Wanted, indices: Indices, point: int, last: bool) -> dict[str, Any]:
     """The answer to indices at a point, with what an edge would have sent; `final` if it is the last, or so sure."""
-    decoded = await deployment.decode(model, caller, point, indices)
-    value = model.task.read(answer_message(decoded, model.task, model.manifest, top_k))
-    final = last or (min_confidence is not None and model.task.confidence(value) >= min_confidence)
+    model = wanted.model
+    decoded = await wanted.deployment.decode(model, wanted.caller, point, indices, wanted.question)
+    value = model.task.read(answer_message(decoded, model.task, model.manifest, wanted.top_k))
+    payload, _ = model.codec.write_block(indices, point)
+    return _body(wanted, value, point, len(payload), last)
+
+
+async def _local(wanted: Wanted, last: bool) -> dict[str, Any]:
+    """As `_answered`, what the edge itself would say: point 0, no byte."""
+    model, message = wanted.model, pb.Answer()
+    output = await model.answer_locally(wanted.caller.name, wanted.picture)
+    model.task.fill(message, output, model.manifest, wanted.top_k)
+    return _body(wanted, model.task.read(message), 0, 0, last)
+
+
+def _body(wanted: Wanted, value: Any, point: int, payload_bytes: int, last: bool) -> dict[str, Any]:
+    model, least = wanted.model, wanted.min_confidence
+    final = last or (least is not None and model.task.confidence(value) >= least)
     if final:
         model.count(point)
-    payload, _ = model.codec.write_block(indices, point)
-    return {"point": point, "payload_bytes": len(payload), "final": final, **model.task.describe(value)}
-
-
-async def _local(
-    model: Model, caller: str, picture: bytes, top_k: int, last: bool, min_confidence: float | None = None
-) -> dict[str, Any]:
-    """As `_answered`, what the edge itself would say: point 0, no byte."""
-    message = pb.Answer()
-    model.task.fill(message, await model.answer_locally(caller, picture), model.manifest, top_k)
-    value = model.task.read(message)
-    final = last or (min_confidence is not None and model.task.confidence(value) >= min_confidence)
-    if final:
-        model.count(0)
-    return {"point": 0, "payload_bytes": 0, "final": final, **model.task.describe(value)}
+    return {"point": point, "payload_bytes": payload_bytes, "final": final, **model.task.describe(value)}
 
 
 def check_point(manifest: Manifest, point: int) -> None:

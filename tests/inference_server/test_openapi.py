@@ -45,8 +45,8 @@ def test_every_operation_has_a_name_of_its_own_and_says_whether_it_wants_a_token
     described = http.get("/openapi.json").json()
     operations = [(path, one) for path, methods in described["paths"].items() for one in methods.values()]
     assert sorted(one["operationId"] for _, one in operations) == [
-        "add_model", "describe_model", "fetch_file", "is_alive", "is_ready", "list_models", "predict", "predict_stream",
-        "promote_model", "read_metrics", "remove_model", "roll_model_back", "watch_edges",
+        "add_model", "answer", "answer_stream", "describe_model", "fetch_file", "is_alive", "is_ready", "list_models",
+        "predict", "predict_stream", "promote_model", "read_metrics", "remove_model", "roll_model_back", "watch_edges",
     ]  # fmt: skip
     assert {path for path, one in operations if not one["security"]} == {"/healthz", "/readyz"}
     refused = [r for _, one in operations for status, r in one["responses"].items() if status in ("401", "422")]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import grpc
+import httpx2
 import numpy as np
 import pytest
 from google.rpc.error_details_pb2 import BadRequest
@@ -122,3 +124,46 @@ def request_(model: str, question: str, asked: Artifact, nested: Artifact) -> pb
 def _block(artifact: Artifact, question: str) -> pb.PredictRequest:
     fingerprint, data = artifact.manifest.fingerprint, bytes(artifact.manifest.point(1).payload_bytes)
     return pb.PredictRequest(fingerprint=fingerprint, point=1, data=data, packed=True, question=question)
+
+
+@pytest.fixture
+def http(asking: Running) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=asking.url) as client:
+        yield client
+
+
+def test_rest_answers_a_question(http: httpx2.Client) -> None:
+    asked = {"question": "Is it green?", "top_k": 2}
+    body = http.post("/v1/answers", content=png("green"), params=asked).json()
+    assert (body["point"], body["final"], [one["text"] for one in body["answers"]]) == (10, True, ["yes", "no"])
+    form = {"files": {"picture": png("red")}, "params": {"question": "what colour", "point": 9}}
+    assert http.post("/v1/answers", **form).json()["answers"][0]["text"] == "red"  # type: ignore[arg-type]
+
+
+def test_rest_streams_answers_that_refine(http: httpx2.Client) -> None:
+    params = {"question": "What colour?", "points": [1, 4, 10]}
+    text = http.post("/v1/answers/stream", content=png("red"), params=params).text
+    assert text.count("event: answer\n") == 3
+    bodies = [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
+    assert [(one["point"], one["final"]) for one in bodies] == [(1, False), (4, False), (10, True)]
+    assert bodies[-1]["answers"][0]["text"] == "red"
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "said"),
+    [
+        ("/v1/answers", {"question": ""}, "The question is empty"),
+        ("/v1/answers", {"question": "x" * 10_000}, "has 10,000 characters, more than 500"),
+        ("/v1/answers/stream", {"question": "это красное?"}, "does not know 'это'"),
+        ("/v1/answers", {"question": "is it\x00 red"}, "characters that cannot be seen"),
+        ("/v1/answers", {"question": "Is it red?", "model": "tiny-nested"}, "answers no questions"),
+        ("/v1/predictions", {}, "The question is empty"),
+        ("/v1/predictions/stream", {}, "The question is empty"),
+    ],
+)
+def test_rest_says_what_is_wrong_with_a_question(
+    http: httpx2.Client, path: str, params: dict[str, str], said: str
+) -> None:
+    answer = http.post(path, content=png("red"), params=params)
+    assert answer.status_code == 422 and answer.json()["type"] == "urn:artoveq:problem:question-unanswerable"
+    assert said in answer.json()["detail"] and "answers" not in answer.json()

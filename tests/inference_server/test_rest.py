@@ -204,7 +204,8 @@ def test_models_health_and_metrics(http: httpx2.Client, progressive: Artifact, n
 def test_the_description_has_examples(http: httpx2.Client) -> None:
     described = http.get("/openapi.json").json()
     assert set(described["paths"]) == {
-        "/v1/predictions", "/v1/predictions/stream", "/v1/edges", "/v1/model", "/v1/models",
+        "/v1/answers", "/v1/answers/stream", "/v1/predictions", "/v1/predictions/stream", "/v1/edges", "/v1/model",
+        "/v1/models",
         "/v1/models/{fingerprint}/files/{name}", "/v1/promotions", "/v1/rollbacks", "/v1/removals",
         "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
