@@ -194,7 +194,10 @@ def test_models_health_and_metrics(http: httpx2.Client, progressive: Artifact, n
         "share": 1.0,
         "streams": 0,
         "pictures": rows[0]["pictures"],
+        "loaded": True,
+        "memory_bytes": rows[0]["memory_bytes"],
     }
+    assert rows[0]["memory_bytes"] > 0
     assert http.get("/healthz").json() == {"status": "ok"}
     assert http.get("/readyz").json() == {"status": "ready"}
     http.post("/v1/predictions", content=GREEN, params={"point": 3})
