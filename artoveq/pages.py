@@ -16,6 +16,7 @@ from typing import Any
 from wire.exceptions import AccessDenied, ServerError, ServerUnavailable, UsageError
 from wire.shown import shown, without_secrets
 
+DETAIL_BYTES = 65536
 TIMEOUT_S = 10.0
 FAULTS = (OSError, http.client.HTTPException, ValueError)
 """What asking for a page may raise."""
@@ -65,7 +66,15 @@ def asked(
             yield answer
     except urllib.error.HTTPError as error:
         with error:
-            detail = json.loads(error.read() or b"{}").get("detail", error.reason)
+            detail = _detail(error)
         raise (AccessDenied if error.code == 401 else ServerError)(f"{url}: {shown(str(detail))}") from error
     except FAULTS as error:
         raise ServerUnavailable(no_page(url, error)) from error
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    """The server's sentence; of a proxy, which writes none of ours, the reason."""
+    try:
+        return str(json.loads(error.read(DETAIL_BYTES))["detail"])
+    except (ValueError, KeyError, TypeError):
+        return str(error.reason)

@@ -30,7 +30,7 @@ from wire.manifest import MANIFEST
 TOKEN = "0123456789abcdef0123456789abcdef"
 FAIR = 0.2
 """How far from its share of the streams a replica may be."""
-GAP_S = 1.5
+GAP_S, LEADS_S = 1.5, 30.0
 SHARE = 0.1
 
 
@@ -191,6 +191,7 @@ async def replicas(model: Path, other: Path, scenario: Scenario = Scenario()) ->
             f"localhost:{proxy}", Security(True, certificate), Album(model, version), scenario.edges, scenario.busy
         )
         await fleet[0].start()
+        await _leads(f"https://localhost:{proxy}", certificate)
         await devices.open()
         acts = Fleet(fleet, devices, scenario)
         devices.begin(scenario.busy_s, scenario.slow_s, scenario.senders)
@@ -202,6 +203,24 @@ async def replicas(model: Path, other: Path, scenario: Scenario = Scenario()) ->
     figures = {"edges": scenario.edges, "busy": scenario.busy, "stream_age_s": scenario.age_s}
     parts = {name: {**books.figures(), **acts.found[name]} for name, books in acts.parts.items()}
     return {**figures, "parts": parts}, _bars(parts)
+
+
+async def _leads(url: str, certificate: Path) -> None:
+    """Returns once the proxy has seen that a replica is ready.
+
+    Raises:
+        ServerError: if it does not in time.
+    """
+
+    def ready() -> None:
+        with asked(url, "/readyz", None, certificate, timeout=2):
+            return
+
+    for _ in range(round(LEADS_S / 0.1)):
+        with contextlib.suppress(ServerError):
+            return await asyncio.to_thread(ready)
+        await asyncio.sleep(0.1)
+    raise ServerError(f"{url} leads to no server after {LEADS_S:g} s, though one is ready.")
 
 
 def _environment(folder: Path, scenario: Scenario, store: int) -> dict[str, str]:

@@ -9,7 +9,7 @@ import grpc
 
 from edge_client.errors import UNAVAILABLE, status_error
 from edge_client.transport.base import Metadata
-from wire.exceptions import ArtoveqError
+from wire.exceptions import ArtoveqError, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
 
@@ -29,7 +29,7 @@ class GrpcTransport:
 
     def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
         self._stub = RemoteInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
-        self._address = address
+        self._address, self._closed = address, False
 
     async def open(self, metadata: Metadata) -> None:
         """Begins the call; whether somebody answers shows with the first response."""
@@ -39,6 +39,10 @@ class GrpcTransport:
         """One message. Raises ServerError where the call has ended."""
         try:
             await self._call.write(message)
+        except asyncio.CancelledError:
+            if not self._closed:
+                raise
+            raise ServerUnavailable(f"The stream to {self._address} was left meanwhile.") from None
         except (grpc.RpcError, asyncio.InvalidStateError):
             raise await self._reason() from None
 
@@ -53,7 +57,8 @@ class GrpcTransport:
         return cast(pb.StreamResponse, message)
 
     async def close(self) -> None:
-        """Cancels the call."""
+        """Cancels the call. What is being sent on it ends as gRPC has it: cancelled, as if its task were."""
+        self._closed = True
         self._call.cancel()
 
     async def _reason(self) -> ArtoveqError:

@@ -78,6 +78,8 @@ class Hostile(RemoteInferenceServiceServicer):
         return pb.DescribeModelResponse(fingerprint=self.offer.fingerprint, manifest=self.offer.manifest)
 
     async def FetchFile(self, request: pb.FetchFileRequest, context: Any) -> AsyncIterator[pb.FetchFileResponse]:
+        if request.name not in self.offer.files:  # its model is not signed
+            await context.abort(grpc.StatusCode.NOT_FOUND, "There is no such file.")
         announced, pieces = self.offer.files[request.name]
         for piece in pieces():
             yield pb.FetchFileResponse(data=piece, file_bytes=announced)
