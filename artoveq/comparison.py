@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from artoveq.evaluation import check_classes, decoded, encoded_at, fitted, measured
+from artoveq.evaluation import batch_of, check_classes, decoded, encoded_at, fitted, measured
 from edge_client import Encoder
 from inference_server.decoder import OnnxDecoder
 from training.data import Split
 from training.tasks import TASKS
-from training.views import Batch, as_input
 from wire.artifact import Artifact
 from wire.exceptions import UsageError
 from wire.manifest import Manifest
@@ -78,8 +77,7 @@ def scores_at(artifact: Artifact, split: Split, points: Sequence[int]) -> dict[i
     wanted, start = sorted(set(points)), 0
     found: dict[int, list[NDArray[np.float32]]] = {point: [] for point in wanted}
     for pictures in fitted(encoder, split):
-        labels = torch.from_numpy(split.labels[start : start + len(pictures)])
-        batch = Batch(as_input(torch.from_numpy(pictures).permute(0, 3, 1, 2)), labels, None)
+        batch = batch_of(pictures, split.labels[start : start + len(pictures)])
         for point, indices in encoded_at(encoder, pictures, wanted):
             output = torch.from_numpy(decoded(decoder, encoder.codec, indices, point))
             found[point].append(task.score(output, batch).float().numpy())

@@ -90,8 +90,7 @@ class Figures:
         if self._classes:
             self._outputs.append(outputs)
             return
-        batch = Batch(as_input(torch.from_numpy(pictures).permute(0, 3, 1, 2)), torch.from_numpy(labels), None)
-        found = self._task.figures(torch.from_numpy(outputs), batch)
+        found = self._task.figures(torch.from_numpy(outputs), batch_of(pictures, labels))
         self._totals.update({name: float(values.sum()) for name, values in found.items()})
 
     def all(self) -> dict[str, float]:
@@ -100,6 +99,11 @@ class Figures:
         if self._classes:
             return scores(np.concatenate(self._outputs), labels).model_dump()
         return {name: round(total / len(labels), 6) for name, total in self._totals.items()}
+
+
+def batch_of(pictures: Picture, labels: NDArray[np.integer]) -> Batch:
+    """Fitted pictures (B, S, S, 3) with labels (B,), as tasks score answers to them."""
+    return Batch(as_input(torch.from_numpy(pictures).permute(0, 3, 1, 2)), torch.from_numpy(labels), None)
 
 
 def encoded_at(encoder: Encoder, pictures: Picture, points: Sequence[int]) -> Iterator[tuple[int, Indices]]:
