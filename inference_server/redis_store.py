@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable
 from typing import TypeVar, cast
 
@@ -48,18 +49,18 @@ class RedisStore:
             ) from error
         self._redis = Redis(connection_pool=pool)
 
-    async def claim(self, key: bytes, value: bytes, seconds: float) -> bytes | None:
+    async def claim(self, caller: str, key: bytes, value: bytes, seconds: float) -> bytes | None:
         """SET NX GET: one way there and back."""
-        found = self._redis.set(PREFIX + key, value, nx=True, get=True, px=round(1000 * seconds))
+        found = self._redis.set(_name(caller, key), value, nx=True, get=True, px=round(1000 * seconds))
         return cast("bytes | None", await self._answer(found))
 
-    async def put(self, key: bytes, value: bytes, seconds: float) -> None:
+    async def put(self, caller: str, key: bytes, value: bytes, seconds: float) -> None:
         """SET."""
-        await self._answer(self._redis.set(PREFIX + key, value, px=round(1000 * seconds)))
+        await self._answer(self._redis.set(_name(caller, key), value, px=round(1000 * seconds)))
 
-    async def release(self, key: bytes, value: bytes) -> None:
+    async def release(self, caller: str, key: bytes, value: bytes) -> None:
         """As a script, so that nothing comes between."""
-        await self._answer(self._redis.eval(RELEASE, 1, PREFIX + key, value))
+        await self._answer(self._redis.eval(RELEASE, 1, _name(caller, key), value))
 
     async def say(self, name: bytes, word: bytes, forgotten: list[bytes]) -> dict[bytes, bytes]:
         """As `streams.balancing.Board`: HSET and HGETALL, one way there and back."""
@@ -88,3 +89,8 @@ class RedisStore:
             raise StoreAway(f"no answer in {self._seconds:g} s") from None
         except (RedisError, OSError) as error:
             raise StoreAway(shown(without_secrets(str(error)))) from error
+
+
+def _name(caller: str, key: bytes) -> bytes:
+    """Of one length, and telling nothing of either."""
+    return PREFIX + hashlib.sha256(hashlib.sha256(caller.encode()).digest() + key).digest()

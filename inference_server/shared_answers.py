@@ -37,17 +37,17 @@ class StoreAway(ServerUnavailable):
 
 
 class Store(Protocol):
-    """Bytes by key, each kept for some seconds. Every verb but `close` raises StoreAway."""
+    """Bytes by caller and key, each kept for some seconds. Every verb but `close` raises StoreAway."""
 
-    async def claim(self, key: bytes, value: bytes, seconds: float) -> bytes | None:
+    async def claim(self, caller: str, key: bytes, value: bytes, seconds: float) -> bytes | None:
         """Puts a value where there is none; else what is there."""
         ...
 
-    async def put(self, key: bytes, value: bytes, seconds: float) -> None:
+    async def put(self, caller: str, key: bytes, value: bytes, seconds: float) -> None:
         """Puts a value, whatever is there."""
         ...
 
-    async def release(self, key: bytes, value: bytes) -> None:
+    async def release(self, caller: str, key: bytes, value: bytes) -> None:
         """Takes a value away, if it is still this one."""
         ...
 
@@ -66,8 +66,8 @@ class SharedAnswers:
         self._store, self._seconds, self._required = store, seconds, required
         self._left_alone_until = -math.inf
 
-    async def get(self, key: bytes, asked: bytes, make: Callable[[], Awaitable[bytes]]) -> bytes:
-        """The answer of this key.
+    async def get(self, caller: str, key: bytes, asked: bytes, make: Callable[[], Awaitable[bytes]]) -> bytes:
+        """The answer for a caller's `key`.
 
         asked: a SHA-256 of what is asked, to which the key is bound. An answer that fails is not kept.
 
@@ -77,7 +77,7 @@ class SharedAnswers:
         """
         claim = MAKING + asked + secrets.token_bytes(16)
         try:
-            made = await self._claimed(key, claim, asked)
+            made = await self._claimed(caller, key, claim, asked)
         except StoreAway as error:
             self._missed(error)
             if self._required:
@@ -88,21 +88,21 @@ class SharedAnswers:
         try:
             answer = await make()
         except BaseException:
-            await self._tried(self._store.release(key, claim))
+            await self._tried(self._store.release(caller, key, claim))
             raise
-        await self._tried(self._store.put(key, MADE + asked + answer, self._seconds))
+        await self._tried(self._store.put(caller, key, MADE + asked + answer, self._seconds))
         return answer
 
     async def close(self) -> None:
         """Nothing more is asked."""
         await self._store.close()
 
-    async def _claimed(self, key: bytes, claim: bytes, asked: bytes) -> bytes | None:
+    async def _claimed(self, caller: str, key: bytes, claim: bytes, asked: bytes) -> bytes | None:
         """The answer, once it is made; None where it is ours to make."""
         if not self._required and asyncio.get_running_loop().time() < self._left_alone_until:
             raise StoreAway("it was asked a moment ago")
         pause = FIRST_PAUSE_S
-        while (found := await self._store.claim(key, claim, CLAIM_S)) is not None:
+        while (found := await self._store.claim(caller, key, claim, CLAIM_S)) is not None:
             state, of, answer = found[:1], found[1 : 1 + ASKED_BYTES], found[1 + ASKED_BYTES :]
             if state not in (MAKING, MADE) or len(of) < ASKED_BYTES:
                 raise StoreAway("it has a value that is none of ours")

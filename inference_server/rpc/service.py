@@ -100,8 +100,7 @@ class Service(RemoteInferenceServiceServicer):
         async def make() -> bytes:
             return (await self._predict(request, model, caller)).SerializeToString()
 
-        key = hashlib.sha256(hashlib.sha256(caller.name.encode()).digest() + request.key).digest()
-        return pb.Answer.FromString(await shared.get(key, asked, make))
+        return pb.Answer.FromString(await shared.get(caller.name, request.key, asked, make))
 
     async def _predict(self, request: pb.PredictRequest, model: Model, caller: Caller) -> pb.Answer:
         self._deployment.admit(caller)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
+
+from inference_server.shares import Shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,42 +14,32 @@ class _Kept:
 
 
 class KeptAnswers:
-    """Values by key, of `most` KiB in all, each counting as one at least; the oldest go first.
+    """Values by caller and key, as hexadecimal digits, of `most` KiB in all, each counting as one at least; of the
+    caller that has most the oldest go.
 
     Times are of any one monotonic clock, in seconds.
     """
 
     def __init__(self, most: int) -> None:
-        self._most, self._size = most, 0
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._kept: Shares[_Kept] = Shares(most)
 
-    def claim(self, key: str, value: str, seconds: float, now: float) -> str | None:
+    def claim(self, caller: str, key: str, value: str, seconds: float, now: float) -> str | None:
         """Puts a value where there is none; else what is there."""
-        found = self._kept.get(key)
+        found = self._kept.get(caller, key)
         if found is not None and now < found.until:
             return found.value
-        self.put(key, value, seconds, now)
+        self.put(caller, key, value, seconds, now)
         return None
 
-    def put(self, key: str, value: str, seconds: float, now: float) -> None:
+    def put(self, caller: str, key: str, value: str, seconds: float, now: float) -> None:
         """Puts a value, whatever is there."""
-        self._remove(key)
-        self._kept[key] = _Kept(value, now + seconds)
-        self._size += _size(value)
-        while self._size > self._most:
-            self._remove(next(iter(self._kept)))
+        self._kept.put(caller, key, _Kept(value, now + seconds), 1 + len(value) // DIGITS_OF_KIB)
 
-    def release(self, key: str, value: str) -> None:
+    def release(self, caller: str, key: str, value: str) -> None:
         """Takes a value away, if it is still this one."""
-        found = self._kept.get(key)
+        found = self._kept.get(caller, key)
         if found is not None and found.value == value:
-            self._remove(key)
-
-    def _remove(self, key: str) -> None:
-        gone = self._kept.pop(key, None)
-        if gone is not None:
-            self._size -= _size(gone.value)
+            self._kept.pop(caller, key)
 
 
-def _size(value: str) -> int:
-    return 1 + len(value) // 1024
+DIGITS_OF_KIB = 2 * 1024

@@ -189,14 +189,14 @@ class Supervisor:
 
     # What front ends ask.
 
-    async def _claim(self, key: str, value: str, seconds: float) -> str | None:
-        return self._answers.claim(key, value, seconds, time.monotonic())
+    async def _claim(self, caller: str, key: str, value: str, seconds: float) -> str | None:
+        return self._answers.claim(caller, key, value, seconds, time.monotonic())
 
-    async def _put(self, key: str, value: str, seconds: float) -> None:
-        self._answers.put(key, value, seconds, time.monotonic())
+    async def _put(self, caller: str, key: str, value: str, seconds: float) -> None:
+        self._answers.put(caller, key, value, seconds, time.monotonic())
 
-    async def _release(self, key: str, value: str) -> None:
-        self._answers.release(key, value)
+    async def _release(self, caller: str, key: str, value: str) -> None:
+        self._answers.release(caller, key, value)
 
     async def _everyone(self, verb: str, given: dict[str, Any]) -> Any:
         """Has all workers do something, one after the other; where the first cannot, none does."""

@@ -64,22 +64,22 @@ class LineStore:
     def __init__(self, line: Line) -> None:
         self._line = line
 
-    async def claim(self, key: bytes, value: bytes, seconds: float) -> bytes | None:
-        found = await self._ask("claim", key, value, seconds=seconds)
+    async def claim(self, caller: str, key: bytes, value: bytes, seconds: float) -> bytes | None:
+        found = await self._ask("claim", caller, key, value, seconds=seconds)
         return None if found is None else bytes.fromhex(found)
 
-    async def put(self, key: bytes, value: bytes, seconds: float) -> None:
-        await self._ask("put", key, value, seconds=seconds)
+    async def put(self, caller: str, key: bytes, value: bytes, seconds: float) -> None:
+        await self._ask("put", caller, key, value, seconds=seconds)
 
-    async def release(self, key: bytes, value: bytes) -> None:
-        await self._ask("release", key, value)
+    async def release(self, caller: str, key: bytes, value: bytes) -> None:
+        await self._ask("release", caller, key, value)
 
     async def close(self) -> None:
         pass
 
-    async def _ask(self, verb: str, key: bytes, value: bytes, **given: float) -> Any:
+    async def _ask(self, verb: str, caller: str, key: bytes, value: bytes, **given: float) -> Any:
         try:
-            return await self._line.ask(verb, key=key.hex(), value=value.hex(), **given)
+            return await self._line.ask(verb, caller=caller, key=key.hex(), value=value.hex(), **given)
         except LineCut as error:
             raise StoreAway("the supervisor has gone") from error
 

@@ -36,24 +36,24 @@ class InMemory:
     """A store whose answers take 10 ms, unless it is away."""
 
     def __init__(self) -> None:
-        self._values: dict[bytes, tuple[bytes, float]] = {}
+        self._values: dict[tuple[str, bytes], tuple[bytes, float]] = {}
         self.away, self.asked = False, 0
 
-    async def claim(self, key: bytes, value: bytes, seconds: float) -> bytes | None:
+    async def claim(self, caller: str, key: bytes, value: bytes, seconds: float) -> bytes | None:
         now = await self._now()
-        found, until = self._values.get(key, (b"", -math.inf))
+        found, until = self._values.get((caller, key), (b"", -math.inf))
         if now < until:
             return found
-        self._values[key] = value, now + seconds
+        self._values[caller, key] = value, now + seconds
         return None
 
-    async def put(self, key: bytes, value: bytes, seconds: float) -> None:
-        self._values[key] = value, await self._now() + seconds
+    async def put(self, caller: str, key: bytes, value: bytes, seconds: float) -> None:
+        self._values[caller, key] = value, await self._now() + seconds
 
-    async def release(self, key: bytes, value: bytes) -> None:
+    async def release(self, caller: str, key: bytes, value: bytes) -> None:
         await self._now()
-        if self._values.get(key, (b"", 0.0))[0] == value:
-            del self._values[key]
+        if self._values.get((caller, key), (b"", 0.0))[0] == value:
+            del self._values[caller, key]
 
     async def close(self) -> None:
         pass
@@ -74,7 +74,9 @@ class Replicas:
         self._replicas = [SharedAnswers(self.store, seconds=KEPT_S, required=required) for _ in range(2)]
         self.fails = False
 
-    async def get(self, replica: int, key: bytes = b"key", asked: bytes = ASKED, seconds: float = 1.0) -> bytes:
+    async def get(
+        self, replica: int, key: bytes = b"key", asked: bytes = ASKED, seconds: float = 1.0, caller: str = "me"
+    ) -> bytes:
         async def make() -> bytes:
             self.made.append(replica)
             await asyncio.sleep(seconds)
@@ -82,7 +84,7 @@ class Replicas:
                 raise ServerOverloaded("Full.")
             return b"answer %d" % replica
 
-        return await self._replicas[replica].get(key, asked, make)
+        return await self._replicas[replica].get(caller, key, asked, make)
 
 
 def run(use: Callable[[Replicas], Awaitable[None]], *, required: bool = True) -> None:
@@ -103,9 +105,17 @@ def test_one_of_them_makes_an_answer_and_both_repeat_it() -> None:
     run(use)
 
 
+def test_a_key_is_its_callers_alone() -> None:
+    async def use(replicas: Replicas) -> None:
+        assert await replicas.get(0) == b"answer 0"
+        assert await replicas.get(1, asked=OTHER, caller="another") == b"answer 1" and replicas.made == [0, 1]
+
+    run(use)
+
+
 def test_what_a_dead_replica_was_making_is_made_by_another() -> None:
     async def use(replicas: Replicas) -> None:
-        await replicas.store.claim(b"key", b"\0" + ASKED + b"of the dead", CLAIM_S)
+        await replicas.store.claim("me", b"key", b"\0" + ASKED + b"of the dead", CLAIM_S)
         began = asyncio.get_running_loop().time()
         assert await replicas.get(1) == b"answer 1"
         assert CLAIM_S < asyncio.get_running_loop().time() - began < CLAIM_S + 1.5
@@ -177,7 +187,7 @@ def test_what_is_made_is_answered_though_the_store_goes_meanwhile(fails: bool) -
 
 def test_a_value_of_somebody_else_is_no_answer() -> None:
     async def use(replicas: Replicas) -> None:
-        await replicas.store.put(b"key", b"\1short", KEPT_S)
+        await replicas.store.put("me", b"key", b"\1short", KEPT_S)
         with pytest.raises(StoreAway):
             await replicas.get(0)
 
@@ -284,14 +294,15 @@ def _without(stub: Stub, request: pb.PredictRequest, away: str) -> None:
 def test_a_claim_is_released_by_whose_it_is_alone(redis: Redis) -> None:
     async def use() -> None:
         store = RedisStore(redis.url, 5.0)
-        assert await store.claim(b"k", b"ours", 60.0) is None
-        assert await store.claim(b"k", b"theirs", 60.0) == b"ours"
-        await store.release(b"k", b"theirs")
-        assert await store.claim(b"k", b"theirs", 60.0) == b"ours"
-        await store.release(b"k", b"ours")
-        assert await store.claim(b"k", b"theirs", 0.05) is None
+        assert await store.claim("me", b"k", b"ours", 60.0) is None
+        assert await store.claim("me", b"k", b"theirs", 60.0) == b"ours"
+        await store.release("me", b"k", b"theirs")
+        assert await store.claim("me", b"k", b"theirs", 60.0) == b"ours"
+        assert await store.claim("another", b"k", b"theirs", 60.0) is None
+        await store.release("me", b"k", b"ours")
+        assert await store.claim("me", b"k", b"theirs", 0.05) is None
         await asyncio.sleep(0.1)
-        assert await store.claim(b"k", b"ours", 60.0) is None
+        assert await store.claim("me", b"k", b"ours", 60.0) is None
         await store.close()
 
     asyncio.run(use())

@@ -59,20 +59,33 @@ def test_the_oldest_batch_takes_along_others_of_its_model_that_fit() -> None:
     assert len(together(large, 32)) == 1 and len(large) == 1
 
 
-def test_answers_are_kept_for_a_time_and_the_oldest_make_room() -> None:
+def test_answers_are_kept_for_a_time() -> None:
     kept = KeptAnswers(3)
-    assert kept.claim("one", "making", 10, now=0) is None
-    assert kept.claim("one", "other", 10, now=9) == "making"
-    assert kept.claim("one", "other", 10, now=10) is None
-    kept.release("one", "making")
-    assert kept.claim("one", "third", 10, now=11) == "other"
-    kept.put("one", "made", 100, now=12)
-    kept.release("one", "other")
-    assert kept.claim("one", "fourth", 10, now=13) == "made"
-    kept.put("long", "x" * 1500, 100, now=14)
-    assert kept.claim("one", "again", 10, now=15) == "made"
-    kept.put("two", "made", 100, now=16)
-    assert kept.claim("one", "again", 10, now=17) is None
+    assert kept.claim("me", "one", "making", 10, now=0) is None
+    assert kept.claim("me", "one", "other", 10, now=9) == "making"
+    assert kept.claim("another", "one", "other", 10, now=9) is None
+    assert kept.claim("me", "one", "other", 10, now=10) is None
+    kept.release("me", "one", "making")
+    assert kept.claim("me", "one", "third", 10, now=11) == "other"
+    kept.put("me", "one", "made", 100, now=12)
+    kept.release("me", "one", "other")
+    assert kept.claim("me", "one", "fourth", 10, now=13) == "made"
+    kept.release("me", "one", "made")
+    assert kept.claim("me", "one", "fifth", 10, now=13) is None
+
+
+def test_what_one_caller_has_kept_is_pushed_out_by_no_other() -> None:
+    kept = KeptAnswers(8)
+    for key in "abc":
+        kept.put("modest", key, "made", 100, now=0)
+    for number in range(1000):
+        assert kept.claim("flood", str(number), "making", 10, now=1) is None
+        kept.put("flood", str(number), "made", 100, now=1)
+    assert [kept.claim("modest", key, "again", 10, now=2) for key in "abc"] == ["made"] * 3
+    assert [kept.claim("flood", str(number), "again", 10, now=2) for number in range(995, 1000)] == ["made"] * 5
+    kept.put("flood", "large", "ff" * 4096, 100, now=3)  # as large as all of its share
+    assert [kept.claim("modest", key, "again", 10, now=4) for key in "abc"] == ["made"] * 3
+    assert kept.claim("flood", "999", "again", 10, now=4) is None
 
 
 def test_each_end_of_a_line_asks_the_other_and_errors_come_back_as_they_were() -> None:
