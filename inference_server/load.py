@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
+from statistics import quantiles
 from typing import Any
-
-import numpy as np
 
 from inference_server.history import STEP_S, History, step_of
 
@@ -49,9 +49,9 @@ class Load:
         """In milliseconds; NaN where there was no picture."""
         seconds = [one for at, one in self._recent if at >= since]
         if not seconds:
-            return np.nan, np.nan
-        p50, p99 = np.percentile(seconds, (50, 99))
-        return 1000 * p50, 1000 * p99
+            return math.nan, math.nan
+        cuts = quantiles(seconds, n=100, method="inclusive") if len(seconds) > 1 else 99 * seconds
+        return 1000 * cuts[49], 1000 * cuts[98]
 
     def now(self, now: float) -> dict[str, Any]:
         """As JSON values: pictures a second, percentiles of the last minute in milliseconds, pictures of a batch."""
@@ -63,7 +63,7 @@ class Load:
         pictures, batches = sum(row[1] or 0 for row in rows), sum(row[2] or 0 for row in rows)
         return {
             "rate": round((self._before + self._pictures) / seconds, 2),
-            "p50_ms": None if np.isnan(p50) else round(p50, 2),
-            "p99_ms": None if np.isnan(p99) else round(p99, 2),
+            "p50_ms": None if math.isnan(p50) else round(p50, 2),
+            "p99_ms": None if math.isnan(p99) else round(p99, 2),
             "batch": round(pictures / batches, 2) if batches else None,
         }

@@ -8,9 +8,10 @@ from collections import deque
 
 
 class Rounds:
-    """The oldest piece begins first."""
+    """The oldest piece begins first. pause_s: between two, at the least."""
 
-    def __init__(self) -> None:
+    def __init__(self, pause_s: float = 0.0) -> None:
+        self._pause_s = pause_s
         self._oldest: deque[asyncio.Future[None]] = deque()
         self._begun = False
 
@@ -25,7 +26,11 @@ class Rounds:
 
     def _begin(self) -> None:
         self._begun = True
-        asyncio.get_running_loop().call_soon(self._round)
+        loop = asyncio.get_running_loop()
+        if self._pause_s:
+            loop.call_later(self._pause_s, self._round)
+        else:
+            loop.call_soon(self._round)
 
     def _round(self) -> None:
         self._begun = False

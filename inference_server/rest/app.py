@@ -96,6 +96,7 @@ def build_app(deployment: Deployment, streams: Streams, management: Management) 
         return FileResponse(FILES / "edge.html", headers={"Cache-Control": "no-cache"})
 
     app.include_router(page_routes(deployment))
+    app.openapi()  # else the first request waits while FastAPI makes what answers on each path
     app.router.default = Page()  # not mounted: that would take each path's other methods
     return app
 

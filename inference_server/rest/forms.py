@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator
 from email.message import Message
-from email.parser import BytesHeaderParser
 
 from inference_server.rest.received import parsed
 from wire.exceptions import PictureError
@@ -15,6 +15,8 @@ FIELD = "picture"
 """Its name in a form, and in JSON."""
 MOST_PARTS, MOST_HEAD_BYTES = 16, 4096
 """Of a form, which is searched no further, and of what a part says of itself."""
+
+DISPOSITION = re.compile(rb"(?im)^content-disposition:([^\r\n]*)")
 
 
 class FormError(PictureError):
@@ -53,20 +55,25 @@ def _boundary(header: Message) -> str:
 
 
 def _part(body: bytes, boundary: str) -> bytes:
-    form = b"\r\n" + body  # a delimiter begins a line
-    for start, end in _parts(form, b"\r\n--" + boundary.encode()):
-        data = form.find(b"\r\n\r\n", start, min(end, start + MOST_HEAD_BYTES))
-        head = BytesHeaderParser().parsebytes(form[start : max(start, data)].lstrip())
-        if data >= 0 and head.get_param("name", header="content-disposition") == FIELD:
-            return form[data + 4 : end]
+    for start, end in _parts(body, b"\r\n--" + boundary.encode()):
+        data = body.find(b"\r\n\r\n", start, min(end, start + MOST_HEAD_BYTES))
+        if data >= 0 and _name(body[start:data]) == FIELD:
+            return body[data + 4 : end]
     raise FormError(f"The form has no picture; send it as the file {FIELD!r}.")
+
+
+def _name(head: bytes) -> object:
+    """What a part's head calls it; the other headers are not read."""
+    found, header = DISPOSITION.search(head), Message()
+    header["Content-Disposition"] = found[1].decode("latin-1") if found else ""
+    return header.get_param("name", header="Content-Disposition")
 
 
 def _parts(form: bytes, delimiter: bytes) -> Iterator[tuple[int, int]]:
     """Where each of the first parts begins and ends; millions of them are not looked at."""
-    found = form.find(delimiter)
+    found = -2 if form.startswith(delimiter[2:]) else form.find(delimiter)  # at the start no line ends before it
     for _ in range(MOST_PARTS):
-        if found < 0:
+        if found == -1:
             return
         start = found + len(delimiter)
         found = form.find(delimiter, start)

@@ -27,7 +27,7 @@ BEARER = "artoveq.bearer."
 no cookie to other origins."""
 
 
-def caller_of(connection: HTTPConnection) -> Caller:
+async def caller_of(connection: HTTPConnection) -> Caller:
     """Who calls, as `Turns` has found out.
 
     Raises:

@@ -59,7 +59,7 @@ def model_routes(deployment: Deployment, management: Management) -> APIRouter:
     """/v1/models, /v1/model, /v1/promotions, /v1/rollbacks and /v1/removals."""
     router = APIRouter(tags=["model"])
 
-    def admin(request: Request) -> Caller:
+    async def admin(request: Request) -> Caller:
         """By the header alone: a browser sends cookies for pages of anybody."""
         return management.admin(request.headers.get("authorization"), time.monotonic())
 

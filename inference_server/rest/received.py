@@ -40,7 +40,9 @@ async def received(deployment: Deployment, caller: str, request: Request) -> Asy
             await asyncio.wait_for(_read(deployment.access.turns, caller, request, upload), seconds)
         except asyncio.TimeoutError:
             raise UploadTooSlow(seconds) from None
-        yield upload.file()
+        file = upload.file()
+        await deployment.access.turns.turn(caller)  # to join megabytes takes as long as to read what they say
+        yield file
 
 
 async def _read(turns: Turns, caller: str, request: Request, upload: Upload) -> None:

@@ -42,7 +42,7 @@ def stream_routes(deployment: Deployment, streams: Streams) -> APIRouter:
         await socket.accept(PROTOCOL if PROTOCOL in socket.scope["subprotocols"] else None)
         with contextlib.suppress(WebSocketDisconnect):  # nobody is there to be told anything
             try:
-                caller = caller_of(socket)
+                caller = await caller_of(socket)
                 requests = _requests(socket)
                 first = await deployment.greetings.first(requests, network_of(host))
                 said = streams.responses(first, requests, caller, host, sent)
