@@ -74,8 +74,9 @@ class Deployment:
                 here.add(model.manifest.fingerprint)
                 self.found_models[model.artifact.folder.name] = model.manifest.fingerprint
                 models.append(model)
+        latest = self.settings.versions == "latest"
         if self._versions is None:
-            return ModelRegistry(models)
+            return ModelRegistry(models, latest=latest)
         kept = self._versions.read()
         for version in (version for name in kept.names for version in name.versions):
             if version.fingerprint not in here:
@@ -83,7 +84,7 @@ class Deployment:
                     models.append(self._added_before(version))
                 except ArtoveqError as error:
                     log.error("The version %s is served no longer: %s", version.fingerprint, error)
-        registry = ModelRegistry(models)
+        registry = ModelRegistry(models, latest=latest)
         registry.restore(kept)
         return registry
 

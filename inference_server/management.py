@@ -44,7 +44,8 @@ class Management:
         return self._admins.caller(authorization, now)
 
     async def add(self, folder: Path) -> Model:
-        """Loads an artifact's folder, beside what goes on; edges get it once it is promoted, or where its name is new.
+        """Loads an artifact's folder, beside what goes on; edges get it once it is promoted; where its name is new, or
+        the settings want the latest, at once.
 
         Raises:
             ArtifactError: if it is no artifact, or finds no room even alone.
@@ -61,6 +62,7 @@ class Management:
             except BaseException:
                 await model.stop()
                 raise
+        self._streams.follow()
         log.info("The model %s has a version %s.", model.manifest.name, model.manifest.fingerprint)
         return model
 

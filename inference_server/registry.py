@@ -14,13 +14,14 @@ from wire.exceptions import ModelMismatch, SettingsError
 
 class ModelRegistry:
     """Models by fingerprint, and by name, of which there may be several versions; the first name is taken where none is
-    given.
+    given. latest: of each name the version that came last is current, not the first one.
 
     Raises:
         SettingsError: if one comes twice.
     """
 
-    def __init__(self, models: Sequence[Model]) -> None:
+    def __init__(self, models: Sequence[Model], *, latest: bool = False) -> None:
+        self._latest = latest
         self._models: dict[str, Model] = {}
         self._rollouts: dict[str, Rollout] = {}
         try:
@@ -83,7 +84,7 @@ class ModelRegistry:
         if name in self._rollouts:
             self._rollouts[name].add(fingerprint)
         else:
-            self._rollouts[name] = Rollout(name, fingerprint)
+            self._rollouts[name] = Rollout(name, fingerprint, latest=self._latest)
         self._models[fingerprint] = model
 
     def remove(self, fingerprint: str) -> Model:
@@ -138,4 +139,5 @@ class ModelRegistry:
         """Which versions edges get, as it was kept; of those that are here."""
         for one in kept.names:
             if rollout := self._rollouts.get(one.name):
-                rollout.restore(one.chosen, one.canary or "", one.share)
+                known = [version.fingerprint for version in one.versions]
+                rollout.restore(known, one.chosen, one.canary or "", one.share)

@@ -12,10 +12,13 @@ class VersionInUse(UsageError):
 
 
 class Rollout:
-    """The versions of one name, by fingerprint, in the order in which they came; the first one is current."""
+    """The versions of one name, by fingerprint, in the order in which they came; the first one is current.
 
-    def __init__(self, name: str, first: str) -> None:
-        self.name, self.versions = name, [first]
+    latest: each one that comes is current at once.
+    """
+
+    def __init__(self, name: str, first: str, *, latest: bool = False) -> None:
+        self.name, self.versions, self._latest = name, [first], latest
         self.chosen = [first]
         """Those that have been current, the one that is last: what a rollback goes back through."""
         self.canary = ""
@@ -38,8 +41,10 @@ class Rollout:
         return self.canary if self.canary and place(self.name, edge) < self.canary_share else self.current
 
     def add(self, version: str) -> None:
-        """Another one, which no edge gets yet."""
+        """Another one, which no edge gets yet, unless edges get the latest."""
         self.versions.append(version)
+        if self._latest:
+            self.promote(version, 1.0)
 
     def promote(self, version: str, share: float) -> None:
         """For this share of the edges, 1: for all. The shares of a growing canary hold each other.
@@ -85,11 +90,14 @@ class Rollout:
         if self.canary in (version, self.current):
             self.canary, self.canary_share = "", 0.0
 
-    def restore(self, chosen: list[str], canary: str, share: float) -> None:
-        """What was decided once, as far as those versions are there."""
+    def restore(self, known: list[str], chosen: list[str], canary: str, share: float) -> None:
+        """What was decided once, as far as those versions are there; those that were not known then have come since."""
         self._choose([one for one in chosen if one in self.versions] or self.versions[:1])
         if canary in self.versions and canary != self.current:
             self.canary, self.canary_share = canary, share
+        for one in self.versions if self._latest else ():
+            if one not in known:
+                self.promote(one, 1.0)
 
     def _choose(self, chosen: list[str]) -> None:
         """Each current version once behind itself."""

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     """A folder whose folders are artifacts: those that come are served, too, and those that go no longer."""
     require_signature: Path | None = None
     """A public key (PEM); models that were not signed with its private key are not served."""
+    versions: Literal["pinned", "latest"] = "pinned"
+    """Which version of a model edges get. pinned: the one that they have, until another is promoted; latest: the
+    one that came last."""
     versions_file: Path | None = None
     """Where it is kept which versions of models were added, and which of them edges get; empty: they are forgotten at
     the end."""

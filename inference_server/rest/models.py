@@ -122,7 +122,8 @@ def model_routes(deployment: Deployment, management: Management) -> APIRouter:
         responses={**MANAGED, **refused(problems.VALUE_IMPOSSIBLE, problems.ARTIFACT_UNREADABLE)},
     )
     async def add_model(_: Admin, addition: Addition) -> ModelSummary:
-        """Loads a folder. Edges get it once it is promoted; of a name that is new, at once."""
+        """Loads a folder. Edges get it once it is promoted; of a name that is new, or with ARTOVEQ_VERSIONS=latest, at
+        once."""
         return summary(await management.add(Path(addition.folder)))
 
     @router.post("/v1/removals", response_class=Response, status_code=204, responses=MANAGED)

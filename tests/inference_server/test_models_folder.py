@@ -147,6 +147,37 @@ def test_edges_go_over_to_what_is_left_and_none_fails(
     until(watched, {})
 
 
+@pytest.mark.slow
+def test_the_latest_version_is_what_edges_get_where_the_settings_want_it(
+    folder: Path, made: list[Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that comes while edges ask, and, after a restart, one that came meanwhile."""
+    monkeypatch.setattr(folder_watch, "SETTLED_S", SETTLED_S)
+    monkeypatch.setattr("inference_server.server.READ_AGAIN_S", 0.05)
+    settings = {"models": folder, "versions": "latest", "versions_file": tmp_path / "versions.json"}
+    newest = tiny.nested(tmp_path / "newest" / "dogs")
+    first, second, third = (one.manifest.fingerprint for one in (*made, newest))
+    shutil.copytree(made[0].folder, folder / "2026-01")
+
+    async def run(running: Running) -> None:
+        async with AsyncClient(running.address, name="gate") as edge:
+            assert edge.encoder.manifest.fingerprint == first
+            shutil.copytree(made[1].folder, folder / "2026-02")
+            while edge.encoder.manifest.fingerprint != second:
+                await edge.predict(RED, OneShot(point=4), budget=1.0)
+                await asyncio.sleep(0.005)
+
+    with serving(**settings) as running:
+        asyncio.run(asyncio.wait_for(run(running), 60))
+        assert served(running) == {first: False, second: True}
+    shutil.copytree(newest.folder, folder / "2025-12")
+    with serving(**settings) as running:
+        assert served(running) == {third: True, first: False, second: False}
+    shutil.rmtree(folder / "2025-12")
+    with serving(**settings) as running:
+        assert served(running) == {first: False, second: True}
+
+
 def put(source: Path, target: Path) -> None:
     """The files of one in place of another's."""
     shutil.rmtree(target)
@@ -164,6 +195,16 @@ def test_a_server_begins_with_what_is_whole(folder: Path, made: list[Artifact]) 
     shutil.rmtree(folder)
     with pytest.raises(SettingsError, match=r"cannot be read .*name one that is there with --models"):
         Deployment(read_settings(models=folder))
+
+
+@pytest.mark.parametrize("versions", ["pinned", "latest"])
+def test_a_server_begins_with_the_first_version_or_the_latest_by_the_folders_names(
+    folder: Path, made: list[Artifact], versions: str
+) -> None:
+    for name, one in zip(("2026-01", "2026-02"), made, strict=True):
+        shutil.copytree(one.folder, folder / name)
+    current = Deployment(read_settings(models=folder, versions=versions)).models.named("tiny-dogs").manifest
+    assert current.fingerprint == made[versions == "latest"].manifest.fingerprint
 
 
 def test_without_a_model_callers_are_told(folder: Path) -> None:

@@ -36,6 +36,25 @@ def test_a_canary_grows_among_the_same_edges_and_becomes_current() -> None:
         rollout.roll_back()
 
 
+def test_where_edges_get_the_latest_version_it_is_current_at_once_and_can_be_rolled_back() -> None:
+    rollout = Rollout("dogs", "a", latest=True)
+    rollout.add("b")
+    rollout.promote("a", 0.3)
+    rollout.add("c")
+    assert (rollout.current, rollout.canary) == ("c", "")
+    rollout.roll_back()
+    assert rollout.current == "b", "until another one comes"
+    again = Rollout("dogs", "a", latest=True)
+    for version in ("new", "b", "c"):
+        again.add(version)
+    again.restore(["a", "b", "c"], rollout.chosen, "c", 0.1)
+    assert (again.current, again.canary) == ("new", ""), "it came while nobody served"
+    again.roll_back()
+    assert again.current == "b"
+    again.restore(["a", "new", "b", "c"], ["a", "b"], "c", 0.1)
+    assert (again.current, again.canary) == ("b", "c"), "all are known: it is as it was"
+
+
 def test_a_rollback_ends_the_canary_first() -> None:
     rollout = with_versions("b", "c")
     rollout.promote("b", 1.0)
