@@ -26,8 +26,8 @@ def save_checkpoint(path: Path, key: str, state: dict[str, Any]) -> None:
         ) from error
 
 
-def load_checkpoint(path: Path, key: str) -> dict[str, Any] | None:
-    """The state saved under `path`, or None where there is none yet.
+def load_checkpoint(path: Path, key: str, *, mapped: bool = False) -> dict[str, Any] | None:
+    """The state saved under `path`, or None where there is none yet; `mapped`, its tensors stay in the file.
 
     Raises:
         CheckpointError: if it was made by another recipe, or is damaged.
@@ -35,7 +35,7 @@ def load_checkpoint(path: Path, key: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch raises many kinds for a damaged file
         raise CheckpointError(f"The checkpoint {path} is damaged ({error}); delete it to start again.") from error
     if state.pop("key", None) != key:

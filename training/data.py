@@ -179,11 +179,17 @@ class Resident:
             canvas[i] = torch.from_numpy(np.array(square)).permute(2, 0, 1)
         return cls(canvas.to(device), aspect.to(device), torch.from_numpy(split.labels).to(device))
 
-    def views(self, rows: torch.Tensor, size: int, crop: tuple[float, float] | None) -> torch.Tensor:
-        """Square views of the pictures `rows`, float in 0..1, shape (B, 3, size, size).
+    def views(
+        self, rows: torch.Tensor, size: int, crop: tuple[float, float] | None, shift: float = 0.0
+    ) -> torch.Tensor:
+        """Square views of the pictures `rows`, float in 0..1, shape (B, 3, size, size); as `crops` draws them."""
+        return self.sampled(rows, size, self.crops(rows, crop, shift))
+
+    def crops(self, rows: torch.Tensor, crop: tuple[float, float] | None, shift: float = 0.0) -> torch.Tensor:
+        """Square crops of the pictures `rows`, as affine maps (B, 2, 3) of the picture's −1..1.
 
         crop: range of the crop's side as a fraction of the picture's shorter side, at a random
-        place; None for the plain centre crop.
+        place; None for the plain centre crop. shift: by how much it may lie further off, as such a fraction.
         """
         b, device = len(rows), self.canvas.device
         aspect = self.aspect[rows]
@@ -192,15 +198,18 @@ class Resident:
             scale, centre = shorter, torch.zeros(b, 2, device=device)
         else:
             scale = shorter * torch.empty(b, 1, device=device).uniform_(*crop)
-            centre = (torch.rand(b, 2, device=device) * 2 - 1) * (1 - scale)
+            centre = (torch.rand(b, 2, device=device) * 2 - 1) * ((1 - scale).abs() + 2 * shift * shorter)
         zero = torch.zeros(b, device=device)
-        theta = torch.stack(
+        return torch.stack(
             [
                 torch.stack([scale[:, 0], zero, centre[:, 0]], 1),
                 torch.stack([zero, scale[:, 1], centre[:, 1]], 1),
             ],
             1,
         )
-        grid = F.affine_grid(theta, [b, 3, size, size], align_corners=False)
+
+    def sampled(self, rows: torch.Tensor, size: int, crops: torch.Tensor) -> torch.Tensor:
+        """The crops (B, 2, 3) of the pictures `rows`, float in 0..1, shape (B, 3, size, size)."""
+        grid = F.affine_grid(crops, [len(rows), 3, size, size], align_corners=False)
         pictures = self.canvas[rows].float().div_(255)
         return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -17,6 +18,7 @@ from training import processes
 from training.backbones import BACKBONES
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.codebooks import Sizes
+from training.mixing import cut_mixed
 from training.model import RateModel
 from training.recipe import StageRecipe
 from training.views import Batch, Views, precision
@@ -45,8 +47,9 @@ def held_out_metric(model: RateModel, views: Views, points: list[Sizes]) -> dict
     model.eval()
     total = dict.fromkeys(points, 0.0)
     for batch in views.held_batches():
+        x = model.sub_vectors_of(batch.pictures)
         for point in points:
-            total[point] += float(model.task.score(model(batch.pictures, point).float(), batch).sum())
+            total[point] += float(model.task.score(model.decode_at(x, point).float(), batch).sum())
     return {point: score / len(views.held_labels) for point, score in total.items()}
 
 
@@ -69,13 +72,8 @@ class StageRun:
         self.path, self.key, self.stage, self.model, self.trained, self.shown = path, key, stage, model, trained, shown
         recipe = model.recipe
         self.dense = BACKBONES[recipe.network.backbone].dense
-        fresh = {id(p) for p in (*model.network.new_parameters(), *model.codebook.parameters())}
         self.parameters = [p for p in trained.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in self.parameters if id(p) not in fresh], "peak": stage.pretrained_rate},
-            {"params": [p for p in self.parameters if id(p) in fresh], "peak": stage.new_rate},
-        ]
-        self.optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+        self.optimiser = torch.optim.AdamW(self._groups(), weight_decay=recipe.weight_decay)
         self.views = views
         self.batch = min(recipe.batch, len(views.labels))
         self.steps = len(views.labels) // self.batch
@@ -84,6 +82,31 @@ class StageRun:
         span = max(1.0, stage.average * stage.epochs * self.steps)
         self.average = AveragedModel(trained, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / span), use_buffers=True)
         self.epoch, self.minutes, self.done = 0, 0.0, stage.epochs == 0
+        self.progress = 0.0
+        """Of the stage, 0..1, where it is."""
+
+    @property
+    def faded_in(self) -> float:
+        """How far codewords have taken the place of the latent, 0..1."""
+        fade_in = getattr(self.stage, "fade_in", 0.0)
+        return min(1.0, self.progress / fade_in) if fade_in else 1.0
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Pretrained parameters and new ones, at rates of their own; apart from them those that do not decay."""
+        model, stage = self.model, self.stage
+        codewords = {id(p) for p in model.codebook.parameters()}
+        fresh = {id(p) for p in model.network.new_parameters()} | codewords
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in self.parameters if id(p) not in fresh], "peak": stage.pretrained_rate},
+            {"params": [p for p in self.parameters if id(p) in fresh], "peak": stage.new_rate},
+        ]
+        if not model.recipe.decay_weights_alone:
+            return groups
+        stays = {id(p) for p in self.parameters if p.ndim < 2} | codewords
+        apart = [
+            {**group, "params": [p for p in group["params"] if id(p) in stays], "weight_decay": 0.0} for group in groups
+        ]
+        return [{**group, "params": [p for p in group["params"] if id(p) not in stays]} for group in groups] + apart
 
     def train(self, loss_of: Callable[[Batch], Tensor]) -> None:
         """Goes on from the checkpoint where there is one.
@@ -109,7 +132,7 @@ class StageRun:
                         progress = self._progress(step / steps)
                         if progress >= 1:
                             break
-                        batch = views.batch(processes.share(rows), self.epoch, relit=self.model.task.relit)
+                        batch = self._batch(processes.share(rows))
                         losses.append(self._step(loss_of, batch, progress, step))
                         self.minutes = processes.mean(before + (time.monotonic() - began) / 60, order.device)
                         bar.advance(task)
@@ -128,12 +151,17 @@ class StageRun:
             )
             console.print(f"{self.path.stem}: held out, {self.model.task.metric} {', '.join(named)}")
 
+    def _batch(self, rows: Tensor) -> Batch:
+        batch, share = self.views.batch(rows, self.epoch, relit=self.model.task.relit), self.model.recipe.cutmix
+        return cut_mixed(batch, self.model.classes) if share and float(torch.rand(())) < share else batch
+
     def _progress(self, of_epoch: float) -> float:
         spent = self.minutes / self.stage.minutes if self.stage.minutes else 0.0
         return max(spent, (self.epoch + of_epoch) / max(1, self.stage.epochs))
 
     def _step(self, loss_of: Callable[[Batch, int], Tensor], batch: Batch, progress: float, step: int) -> float:
         self.trained.train()
+        self.progress = progress
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * one_cycle(progress)
         with precision(batch.labels.device, dense=self.dense):

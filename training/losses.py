@@ -30,26 +30,30 @@ def task_loss(model: RateModel, output: Tensor, batch: Batch) -> Tensor:
 
 def unquantised_loss(model: RateModel, batch: Batch) -> Tensor:
     """Stage 1: the task alone."""
-    return task_loss(model, model.decode(model.sub_vectors_of(batch.pictures)).float(), batch)
+    return task_loss(model, model.decode(model.sub_vectors_of(batch.pictures, kept=batch.kept)).float(), batch)
 
 
-def quantised_loss(model: RateModel, batch: Batch, largest: int) -> Tensor:
+def quantised_loss(model: RateModel, batch: Batch, largest: int, replaced: float = 1.0) -> Tensor:
     """Task loss at size `largest` and at lower points, plus the VQ loss of every size so far (eq. 2).
 
     L = Σ_p w_p task(p) + mean_K ||sg(x) − z_K||² + β ||x − sg(z_K)||² + η Σ_k ||e_k − e_k before||²
 
     w_p is the share of the pictures that are decoded at point p. All decoded points are one batch, so that
     BatchNorm sees in training the mixture that it meets in evaluation.
+    replaced: r, where (1 − r) x + r z is decoded in place of z.
     """
     recipe, codebook = model.recipe.codebook, model.codebook
-    x = model.sub_vectors_of(batch.pictures).float()
+    x = model.sub_vectors_of(batch.pictures, kept=batch.kept).float()
     trained = [size for size in codebook.drawn_sizes() if size <= largest]
     count, points = len(batch.labels), decoded_points(model, largest)
     parts = [slice(count), *_parts(count, points[1:], SHARED_BY.get(model.recipe.stage3.decoded, 1))]
     with torch.autocast(x.device.type, enabled=False):  # bfloat16 cannot tell near codewords apart
         z = codebook.quantise(x, sorted({*trained, *(size for point in points for size in point)}))
     # Gradients pass the quantiser straight through, but at size 1, which tells nothing of x.
-    through = {size: x + (vectors - x).detach() if size > 1 else vectors for size, vectors in z.items()}
+    through = {
+        size: x + replaced * (vectors - x).detach() if size > 1 else torch.lerp(x, vectors, replaced)
+        for size, vectors in z.items()
+    }
     decoded = [
         at_point(through, point, codebook.segments).unflatten(0, (count, -1))[part].flatten(0, 1)
         for point, part in zip(points, parts, strict=True)
@@ -114,7 +118,7 @@ def segment_distortion(model: RateModel, batches: list[Batch], sizes: Sequence[i
     sensitivity, error = torch.zeros(len(segments)), torch.zeros(len(segments), len(sizes))
     for batch in batches:
         with torch.enable_grad():
-            x = model.sub_vectors_of(batch.pictures).detach().requires_grad_(True)
+            x = model.sub_vectors_of(batch.pictures, kept=batch.kept).detach().requires_grad_(True)
             loss = model.task.nll(model.decode(x).float(), batch).sum()
             (gradient,) = torch.autograd.grad(loss, x)
         z = model.codebook.quantise(x.detach(), sizes)

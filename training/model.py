@@ -17,7 +17,7 @@ class RateModel(nn.Module):
 
     def __init__(self, recipe: Recipe, classes: int, weights: dict[str, Tensor] | None) -> None:
         super().__init__()
-        self.recipe = recipe
+        self.recipe, self.classes = recipe, classes
         self.task = TASKS[recipe.task]
         self.network = SplitNetwork(recipe, classes, weights)
         self.codebook = build_codebook(recipe.codebook, recipe.network.channels)
@@ -34,9 +34,9 @@ class RateModel(nn.Module):
         c, h, w = self.network.latent_shape
         return c * h * w // self.recipe.codebook.d
 
-    def sub_vectors_of(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, S, S) in 0..1 to sub-vectors (N, G, d)."""
-        return to_sub_vectors(self._encode(pictures), self.recipe.codebook.d)
+    def sub_vectors_of(self, pictures: Tensor, *, kept: bool = False) -> Tensor:
+        """Pictures (B, 3, S, S) in 0..1, or what the stem gave of them and was kept, to sub-vectors (N, G, d)."""
+        return to_sub_vectors(self._encode(pictures, kept=kept), self.recipe.codebook.d)
 
     def decode(self, vectors: Tensor) -> Tensor:
         """Sub-vectors (N, G, d), quantised or not, to the task's output."""
@@ -45,7 +45,10 @@ class RateModel(nn.Module):
 
     def forward(self, pictures: Tensor, point: Sizes) -> Tensor:
         """The task's output (B, …) at the sizes of a point, or unquantised where it is empty."""
-        x = self.sub_vectors_of(pictures)
+        return self.decode_at(self.sub_vectors_of(pictures), point)
+
+    def decode_at(self, x: Tensor, point: Sizes) -> Tensor:
+        """Sub-vectors (N, G, d) to the task's output at the sizes of a point, as `forward` has it."""
         if point:
             x = at_point(self.codebook.quantise(x, sorted(set(point))), point, self.codebook.segments)
         return self.decode(x)

@@ -3,8 +3,10 @@
 Codebook families may bring their own normalisation and convolutions around the quantiser, in place of these.
 
 picture ─ edge half ─ 1×1 conv ─ BatchNorm ─▶ latent ─ 3×3 conv ─ server half ─ head ─▶ output
-          trunk_edge  bottleneck   norm                 expand    trunk_server
+    stem, trunk_edge  bottleneck   norm                 expand    trunk_server
 └─────────────── encoder f_e ──────────────┘          └────────── decoder f_d ──────────┘
+
+The stem is what of the edge half is not trained: nothing, enlarging the picture, blocks that are frozen.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ class SplitNetwork(nn.Module):
         width, channels = backbone.channels(network), network.channels
         self.picture = recipe.picture
         self.server_is_new = backbone.server_is_new or network.lora is not None
-        self.trunk_edge, self.trunk_server = backbone.halves(network, recipe.picture, weights)
+        self.stem, self.trunk_edge, self.trunk_server = parts(network, recipe.picture, weights)
         if network.lora:
             adapt_attention(self.trunk_server, network.lora)
         projections = CODEBOOKS[recipe.codebook.family].projections(width, channels)
@@ -51,9 +53,13 @@ class SplitNetwork(nn.Module):
         self.latent_shape: tuple[int, int, int] = (shape[1], shape[2], shape[3])
         self.train()
 
-    def encode(self, pictures: Tensor) -> Tensor:
-        """Pictures in 0..1, (B, 3, S, S), to the normalised latent (B, C, H, W)."""
-        latent: Tensor = self.norm(self.bottleneck(self.align(self.trunk_edge(pictures))))
+    def encode(self, pictures: Tensor, *, kept: bool = False) -> Tensor:
+        """Pictures in 0..1, (B, 3, S, S), to the normalised latent (B, C, H, W).
+
+        kept: these are what the stem gave of them.
+        """
+        given = pictures if kept else self.stem(pictures)
+        latent: Tensor = self.norm(self.bottleneck(self.align(self.trunk_edge(given))))
         return latent
 
     def decode(self, latent: Tensor) -> Tensor:
@@ -76,16 +82,16 @@ class SplitNetwork(nn.Module):
         return new + (list(self.trunk_server.parameters()) if self.server_is_new else [])
 
     @torch.no_grad()
-    def initialise_from_pca(self, pictures: Tensor) -> None:
-        """Makes the pretrained network a good start, from a few hundred training pictures.
+    def initialise_from_pca(self, given: Tensor) -> None:
+        """Makes the pretrained network a good start, from what the stem gives of a few hundred training pictures.
 
         Each BatchNorm gets the statistics of its input without changing the function; then the
         bottleneck starts as the principal components of the cut's output, so that decode(encode(x))
         starts as the best linear approximation of the uncut network.
         """
         self.eval()
-        unfold_batch_norms(nn.Sequential(self.trunk_edge, nn.Identity()), pictures)
-        cut = self.trunk_edge(pictures)
+        unfold_batch_norms(nn.Sequential(self.trunk_edge, nn.Identity()), given)
+        cut = self.trunk_edge(given)
         flat = _by_channel(self.align(cut))
         mean = flat.mean(1)
         if isinstance(self.bottleneck, nn.Conv2d):
@@ -109,11 +115,36 @@ class SplitNetwork(nn.Module):
         self.expand.weight[:, :, centre, centre] = found.float()
         assert self.expand.bias is not None
         self.expand.bias.copy_(mean - found @ middle)
-        unfold_batch_norms(self.trunk_server, self.expand(self.encode(pictures)))
+        unfold_batch_norms(self.trunk_server, self.expand(self.encode(given, kept=True)))
         self.train()
 
     def _blank_picture(self) -> Tensor:
         return torch.zeros(1, 3, self.picture, self.picture)
+
+
+class Frozen(nn.Sequential):
+    """Layers that are not trained, and compute as in evaluation, always."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__(*layers)
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Frozen:
+        return super().train(False)
+
+
+def parts(
+    network: NetworkRecipe, picture: int, weights: dict[str, Tensor] | None
+) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """The stem, the rest of the edge half, and the server half, of pictures (B, 3, S, S) in 0..1; picture: S."""
+    backbone, side = BACKBONES[network.backbone], network.upsampled or picture
+    edge, server = backbone.halves(network, side, weights)
+    larger = [nn.Upsample(side, mode="bilinear")] if network.upsampled else []
+    if not network.frozen:
+        return nn.Sequential(*larger), edge, server
+    assert isinstance(edge, nn.Sequential) and backbone.before_blocks is not None
+    first = backbone.before_blocks + network.frozen
+    return Frozen(*larger, *edge[:first]), edge[first:], server
 
 
 def convolutions(network: NetworkRecipe, width: int) -> tuple[nn.Module, nn.Module, nn.Conv2d]:

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from training.backbones import BACKBONES
+from training.backbones import BACKBONES, Backbone
 from training.codebooks import CODEBOOKS
-from training.tasks import TASKS
+from training.tasks import TASKS, Task
 from wire.exceptions import RecipeError
 
 if sys.version_info >= (3, 11):
@@ -33,7 +33,7 @@ def _member_of(registry: Mapping[str, Any]) -> AfterValidator:
 
 def _left_out(value: object) -> bool:
     """Settings that came later are no part of a recipe's key where they are left out: older checkpoints go on."""
-    return value is None
+    return not value
 
 
 class _Strict(BaseModel):
@@ -57,6 +57,10 @@ class NetworkRecipe(_Strict):
     weights: Literal["imagenet", "dinov2", "random"] = "imagenet"
     blocks: int | None = Field(None, ge=2, exclude_if=_left_out)
     """Of a transformer: so many are used, in both halves; all, if left out."""
+    upsampled: int | None = Field(None, ge=32, exclude_if=_left_out)
+    """The edge half enlarges the picture to this side first, bilinearly; as it is, if left out."""
+    frozen: int | None = Field(None, ge=1, exclude_if=_left_out)
+    """So many of the backbone's first blocks stay as they are pretrained: their features are kept (`training.kept`)."""
     lora: int | None = Field(None, ge=1, exclude_if=_left_out)
     """The rank of adapters of the server half's attention (`training.lora`); then its pretrained weights stay."""
 
@@ -78,6 +82,8 @@ class CodebookRecipe(_Strict):
     """Weight that holds the codewords of earlier levels in place (eq. 7); nested, level by level."""
     shared: bool = False
     """One codebook for all channel groups, in place of one for each."""
+    planes_a_level: int | None = Field(None, ge=1, exclude_if=_left_out)
+    """Progressive: channel groups share planes, so that a level is so many; one for each group, if left out."""
     segments: int = Field(4, ge=1)
     """Mixed resolution: segments of channel groups that have sizes of their own."""
     least: int | None = Field(None, ge=1)
@@ -121,6 +127,8 @@ class QuantisedStageRecipe(StageRecipe):
     With "chain" the planes' order is known before stage 3, and eight of its prefixes are lower, short ones often."""
     distil: bool = True
     """Lower points also learn from the highest one's answers."""
+    fade_in: float = Field(0.0, ge=0, le=1, exclude_if=_left_out)
+    """Share of the stage in which codewords take the place of the latent little by little, as (1 − r) x + r z."""
 
 
 class LocalHeadRecipe(_Strict):
@@ -146,8 +154,15 @@ class Recipe(_Strict):
     seed: int = 0
     batch: int = Field(64, ge=2)
     crop: tuple[float, float] = (0.6, 1.0)
+    """Range of a view's side, in sides of the picture; above 1 it zooms out, into the picture's mirror image."""
+    shift: float = Field(0.0, ge=0, le=0.5, exclude_if=_left_out)
+    """By so much at most, in sides of the picture, views also lie further to each side."""
+    cutmix: float = Field(0.0, ge=0, le=1, exclude_if=_left_out)
+    """Share of the batches whose pictures have a piece of another one in them (`training.mixing`)."""
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     weight_decay: float = Field(0.02, ge=0)
+    decay_weights_alone: bool = Field(False, exclude_if=_left_out)
+    """Normalisations, biases and codewords have no weight decay."""
     hold_out_every: int = Field(20, ge=2)
     """One training picture in this many is set aside to watch the training; the test set never is."""
     views: int = Field(6, ge=1)
@@ -162,7 +177,8 @@ class Recipe(_Strict):
     @model_validator(mode="after")
     def _members_agree(self) -> Recipe:
         backbone, task = BACKBONES[self.network.backbone], TASKS[self.task]
-        backbone.check(self.network, self.picture)
+        backbone.check(self.network, self.network.upsampled or self.picture)
+        self._check_views(backbone, task)
         if self.network.lora and (not backbone.attends or self.network.weights == "random"):
             raise ValueError("network.lora adapts the attention of a pretrained transformer behind the cut; remove it")
         if backbone.gives != task.takes:
@@ -177,6 +193,22 @@ class Recipe(_Strict):
         CODEBOOKS[self.codebook.family].check(self)
         return self
 
+    def _check_views(self, backbone: Backbone, task: Task) -> None:
+        if not 0 < self.crop[0] <= self.crop[1] <= 2:
+            raise ValueError(f"crop = {list(self.crop)} must be a range above 0 and up to 2, the smaller side first")
+        network = self.network
+        if network.upsampled and network.upsampled < self.picture:
+            raise ValueError(f"network.upsampled = {network.upsampled} must not be below picture = {self.picture}")
+        if network.frozen:
+            if backbone.before_blocks is None:
+                raise ValueError(f"the blocks of {network.backbone} cannot be frozen; remove network.frozen")
+            if network.frozen >= network.cut:
+                raise ValueError(f"network.frozen = {network.frozen} must be below network.cut = {network.cut}")
+            if network.weights == "random":
+                raise ValueError("network.frozen keeps blocks as they are pretrained; random ones must be trained")
+        if (network.frozen or self.cutmix) and task.takes != "features":
+            raise ValueError(f"network.frozen and cutmix are for tasks with classes; remove them for {self.task}")
+
     @property
     def teaches(self) -> str | None:
         """The backbone that the teacher is, uncut."""
@@ -189,8 +221,12 @@ class Recipe(_Strict):
 
     def views_key(self) -> str:
         """What the training views depend on."""
-        keys = ("dataset", "picture", "seed", "crop", "hold_out_every", "views", "teacher")
-        return _digest({**self.model_dump(mode="json", include=set(keys)), "backbone": self.teaches})
+        keys = ("dataset", "picture", "seed", "crop", "shift", "hold_out_every", "views", "teacher")
+        values = {**self.model_dump(mode="json", include=set(keys)), "backbone": self.teaches}
+        if self.network.frozen:  # then features are what is kept of them
+            network = self.network.model_dump(mode="json", include={"backbone", "strides", "upsampled", "frozen"})
+            values["kept"] = network
+        return _digest(values)
 
     def stage1_key(self) -> str:
         """What stage 1 depends on; recipes share it that differ in the codebook alone, and not in what is around it."""

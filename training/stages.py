@@ -21,8 +21,9 @@ from training.data import Split
 from training.loop import StageRun, averaged
 from training.losses import quantised_loss, segment_distortion, trained_points, unquantised_loss
 from training.model import RateModel
+from training.prepare import make_views
 from training.recipe import Recipe
-from training.views import Batch, Views, make_views
+from training.views import Batch, Views
 from wire.exceptions import RecipeError, TrainingError
 
 CALIBRATION_PICTURES = 512
@@ -37,12 +38,13 @@ def train(recipe: Recipe, split: Split, runs: Path, *, weights_file: str | None,
     Its result is in `runs`; `trained_model` reads it.
     """
     torch.manual_seed(recipe.seed)
-    pretrained = recipe.network.weights != "random"
+    backbone = recipe.network.backbone
+    needed = {backbone} if recipe.network.weights != "random" else set()
+    needed |= {recipe.teaches} if recipe.teaches else set()
     with processes.first_before_others():
-        weights = BACKBONES[recipe.network.backbone].pretrained(weights_file) if pretrained else None
-        taught_by = BACKBONES[recipe.teaches].pretrained(weights_file) if recipe.teaches else None
-        views = make_views(recipe, split, runs, taught_by, device)
-    train_on(recipe, views, len(split.classes), runs, weights)
+        pretrained = {name: BACKBONES[name].pretrained(weights_file) for name in sorted(needed)}
+        views = make_views(recipe, split, runs, pretrained, device)
+    train_on(recipe, views, len(split.classes), runs, pretrained.get(backbone))
 
 
 def train_on(recipe: Recipe, views: Views, classes: int, runs: Path, weights: dict[str, Tensor] | None) -> RateModel:
@@ -64,7 +66,7 @@ def train_on(recipe: Recipe, views: Views, classes: int, runs: Path, weights: di
         shown = [point for point in trained_points(model) if max(point) <= largest]
         shown = shown[:: -(1 + len(shown) // MOST_SHOWN)][::-1]
         run = StageRun(runs / f"{name}.pt", recipe.key(), recipe.stage3, model, model, [(), *shown], views)
-        run.train(lambda batch, largest=largest: quantised_loss(model, batch, largest))  # type: ignore[misc]
+        run.train(lambda batch, run=run, largest=largest: quantised_loss(model, batch, largest, run.faded_in))  # type: ignore[misc]
     return model.eval()
 
 
@@ -87,7 +89,10 @@ def first_stage(recipe: Recipe, views: Views, classes: int, runs: Path, weights:
     path, key = _first_checkpoint(recipe, runs)
     if weights is not None and not path.exists():
         rows = torch.randperm(len(views.labels), device=device)[:CALIBRATION_PICTURES]
-        model.network.initialise_from_pca(views.batch(rows, 0, relit=model.task.relit).pictures)
+        batch = views.batch(rows, 0, relit=model.task.relit)
+        with torch.no_grad():
+            given = batch.pictures if batch.kept else model.network.stem(batch.pictures)
+        model.network.initialise_from_pca(given)
     run = StageRun(path, key, recipe.stage1, model, model.network, [()], views)
     run.train(lambda batch: unquantised_loss(model, batch))
     return model
@@ -132,7 +137,7 @@ def latents_of(model: RateModel, views: Views) -> Tensor:
     """Sub-vectors (N, G, d) of some training pictures."""
     model.eval()
     batches = _some_batches(model, views, LATENT_PICTURES)
-    return torch.cat([model.sub_vectors_of(batch.pictures) for batch in batches])
+    return torch.cat([model.sub_vectors_of(batch.pictures, kept=batch.kept) for batch in batches])
 
 
 def _some_batches(model: RateModel, views: Views, count: int) -> list[Batch]:

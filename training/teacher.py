@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from training.backbones import Backbone
 
+BATCH = 64
 FIT_STEPS = 100
 RIDGE = 1e-3
 
@@ -25,6 +26,12 @@ class Teacher:
         """Views in 0..1, (B, 3, S, S), to (B, F); always of one B, for which it is compiled."""
         found: Tensor = self._features(views.contiguous(memory_format=torch.channels_last))
         return found.float()
+
+
+def whole_batches(count: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """Rows of `count` pictures in turn, and the same filled up to a whole batch, for which a teacher is compiled."""
+    batches = torch.arange(count, device=device).split(BATCH) if count else []
+    return [(rows, F.pad(rows, (0, BATCH - len(rows)))) for rows in batches]
 
 
 def fit_head(features: Tensor, labels: Tensor, classes: int) -> nn.Linear:

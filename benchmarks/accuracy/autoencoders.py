@@ -17,11 +17,12 @@ from training.codebooks.ops import distances, pick
 from training.data import Split
 from training.export import hardware
 from training.model import RateModel
+from training.prepare import make_views
 from training.quality import frechet_distance, psnr, ssim
 from training.recipe import Recipe, checked_recipe, read_recipe
 from training.scores import perplexity
 from training.stages import train_on, trained_model
-from training.views import Batch, make_views
+from training.views import Batch
 
 RECIPE = Path(__file__).parent.parent.parent / "training" / "recipes" / "cifar100-vqvae-rate-adaptive.toml"
 SIDE = 64
@@ -45,7 +46,7 @@ def run(rows: Sequence[str], train: Split, test: Split, runs: Path, weights: str
     """Trains the rows, or goes on where they stopped, and measures each at its sizes on the test pictures."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     base = read_recipe(RECIPE)
-    views = make_views(base, train, runs, None, device)
+    views = make_views(base, train, runs, {}, device)
     batches = test_batches(test, base.picture, device)
     features = Features(weights, device)
     originals = features.of(batch.pictures for batch in batches)

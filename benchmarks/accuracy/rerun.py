@@ -17,9 +17,10 @@ from training.codebooks.ops import at_point
 from training.data import Split
 from training.export import hardware
 from training.model import RateModel
+from training.prepare import make_views
 from training.scores import perplexity, scores
 from training.stages import first_stage, latents_of, train_on, trained_model
-from training.views import Batch, Views, as_input, make_views
+from training.views import Batch, Views, as_input
 from wire.manifest import block_bytes
 from wire.pictures import fit_picture
 
@@ -37,7 +38,7 @@ def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file:
         for needed in {backbone, recipe.teaches or backbone} - pretrained.keys():
             pretrained[needed] = BACKBONES[needed].pretrained(weights_file)
         if key not in made:
-            views = make_views(recipe, train, runs, pretrained[recipe.teaches or backbone], device)
+            views = make_views(recipe, train, runs, pretrained, device)
             made = {key: (views, test_batches(test, recipe.picture, device))}
         views, batches = made[key]
         weights = pretrained[backbone] if recipe.network.weights != "random" else None

@@ -25,9 +25,9 @@ from training.loop import one_cycle
 from training.losses import decoded_points, quantised_loss, task_loss
 from training.model import RateModel
 from training.network import SplitNetwork, unfold_batch_norms
+from training.prepare import make_views
 from training.recipe import Recipe, checked_recipe
 from training.stages import train, trained_model
-from training.views import make_views
 from wire.artifact import load_artifact
 from wire.exceptions import CheckpointError, DataError, RecipeError, TrainingError
 
@@ -155,7 +155,7 @@ def test_lower_points_that_share_the_pictures_lose_for_their_share(tmp_path: Pat
     wanted = changed(recipe(tmp_path, "rate-adaptive"), codebook={"segments": 8}, stage3={"decoded": "any size"})
     torch.manual_seed(0)
     model = RateModel(wanted, 2, None).eval()
-    views = make_views(wanted, load_split(stripes, "train"), tmp_path, None, CPU)
+    views = make_views(wanted, load_split(stripes, "train"), tmp_path, {}, CPU)
     batch = views.batch(torch.arange(8), 0)
     with torch.no_grad():  # of a table of zeros every size is the same
         loss, x = quantised_loss(model, batch, 8), model.sub_vectors_of(batch.pictures)
@@ -271,15 +271,15 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
 def test_views_of_other_pictures_are_refused(tmp_path: Path, stripes: str) -> None:
     wanted, split = recipe(tmp_path, "fixed"), load_split(stripes, "train")
     runs, device = tmp_path / "runs", CPU
-    made = make_views(wanted, split, runs, None, device)
+    made = make_views(wanted, split, runs, {}, device)
     assert made.pictures.shape == (6, 84, 3, 32, 32) and made.held_pictures.shape == (12, 3, 32, 32)
-    assert torch.equal(make_views(wanted, split, runs, None, device).pictures, made.pictures)
+    assert torch.equal(make_views(wanted, split, runs, {}, device).pictures, made.pictures)
     with pytest.raises(CheckpointError, match="were made of other pictures; delete the file"):
-        make_views(wanted, split.subset(np.arange(50)), runs, None, device)
+        make_views(wanted, split.subset(np.arange(50)), runs, {}, device)
 
 
 def test_every_use_of_a_view_looks_a_little_different(tmp_path: Path, stripes: str) -> None:
-    views = make_views(recipe(tmp_path, "fixed"), load_split(stripes, "train"), tmp_path, None, CPU)
+    views = make_views(recipe(tmp_path, "fixed"), load_split(stripes, "train"), tmp_path, {}, CPU)
     rows = torch.arange(8)
     one, other = (views.batch(rows, 0).pictures for _ in range(2))
     assert one.shape == (8, 3, 32, 32) and float(one.min()) >= 0 and float(one.max()) <= 1

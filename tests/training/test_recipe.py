@@ -56,6 +56,28 @@ def test_recipes_that_differ_in_the_codebook_alone_share_stage_1() -> None:
         ),
         ("[codebook]", "[network]\ncut = 18\n[codebook]", "network.cut = 18 must be from 2 to 17"),
         ("[codebook]", "[network]\nstrides = [2]\n[codebook]", "strides has 1 values; MobileNetV2 has 6 stages"),
+        (
+            "picture = 64",
+            "picture = 64\ncrop = [1.1, 0.8]",
+            r"crop = \[1.1, 0.8\] must be a range above 0",
+        ),
+        (
+            "[codebook]",
+            "[network]\nupsampled = 48\n[codebook]",
+            "upsampled = 48 must not be below picture = 64",
+        ),
+        ("[codebook]", "[network]\nfrozen = 8\n[codebook]", "network.frozen = 8 must be below network.cut = 8"),
+        (
+            "[codebook]",
+            '[network]\nfrozen = 1\nbackbone = "vqvae"\ncut = 1\nweights = "random"\n[codebook]',
+            "the blocks of vqvae cannot be frozen",
+        ),
+        ("[codebook]", '[network]\nfrozen = 2\nweights = "random"\n[codebook]', "random ones must be trained"),
+        (
+            'family = "progressive"',
+            'family = "progressive"\nplanes_a_level = 9',
+            "= 9 is more than .* 8 channel",
+        ),
         ("picture = 64", "picture = =", "is not valid TOML"),
         ("picture = 64", "", "picture: Field required"),
     ],
@@ -90,6 +112,7 @@ def test_a_bit_of_each_sub_vector_takes_the_bytes_that_the_profile_promises(path
     c, h, w = SplitNetwork(recipe, 10, None).latent_shape
     of_profile = {
         "vqvae": 8,
+        "upsampled": 63,
         "aligned": (recipe.picture // (14 if recipe.network.backbone == "vit-small" else 16)) ** 2,
     }
     promised = of_profile.get(recipe.network.profile) or {128: 64, 64: 64, 32: 32}[recipe.picture]

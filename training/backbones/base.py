@@ -34,6 +34,8 @@ class Backbone(ABC):
     """Whether its server half is made of `transformer.Attention`, which `training.lora` adapts."""
     base: Base | None = None
     """Where its pretrained weights lie, if artifacts name that in place of holding them."""
+    before_blocks: int | None = None
+    """Layers of the edge half before its first block, where that is a sequence whose first blocks can be frozen."""
     dense = False
     """Whether its convolutions are dense: then a CPU that multiplies in bfloat16 trains it twice as fast so."""
 

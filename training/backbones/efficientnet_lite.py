@@ -35,6 +35,7 @@ CUTS = range(1, len(BLOCKS))
 
 class EfficientNetLite2(Backbone):
     features = FEATURES
+    before_blocks = 4
 
     def channels(self, network: NetworkRecipe) -> int:
         return BLOCKS[network.cut - 1][2]

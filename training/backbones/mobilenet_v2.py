@@ -26,6 +26,7 @@ PUBLISHED_STRIDES = (2, 2, 2, 1, 2, 1)
 
 class MobileNetV2Backbone(Backbone):
     features = 1280
+    before_blocks = 1
 
     def channels(self, network: NetworkRecipe) -> int:
         return CHANNELS_AFTER[network.cut - 1]

@@ -13,14 +13,14 @@ from training.codebooks.ops import nearest, pick
 from training.lbg import two_means
 
 if TYPE_CHECKING:
-    from training.recipe import CodebookRecipe
+    from training.recipe import CodebookRecipe, Recipe
 
 
 class ProgressiveCodebook(Codebook):
     """Q_l = Q_{l−1} + {e1, e2} (Minkowski sum, eq. 9), K = 2^l, encoded greedily, bit by bit.
 
     Greedy encoding makes every index a prefix of the next size's, in each channel group alone; so each
-    group is a segment. At K = 1 the middle of Q_1 stands in.
+    group is a segment, or few neighbours are, as equal in number as can be. At K = 1 the middle of Q_1 stands in.
     distortion: (S, 1 + L), what each segment costs at levels 0..L; stage 2 measures it.
     """
 
@@ -32,9 +32,10 @@ class ProgressiveCodebook(Codebook):
     def __init__(self, groups: int, recipe: CodebookRecipe) -> None:
         super().__init__()
         self.sizes = tuple(2**l for l in range(1, recipe.max_level + 1))
-        self.segments = (1,) * groups
+        count = recipe.planes_a_level or groups
+        self.groups, self.segments = groups, tuple(groups // count + (n < groups % count) for n in range(count))
         self.increments = nn.Parameter(torch.zeros(recipe.max_level, 1 if recipe.shared else groups, 2, recipe.d))
-        self.register_buffer("distortion", torch.zeros(groups, 1 + recipe.max_level))
+        self.register_buffer("distortion", torch.zeros(count, 1 + recipe.max_level))
 
     @torch.no_grad()
     def extend(self, x: Tensor, size: int) -> None:
@@ -53,7 +54,7 @@ class ProgressiveCodebook(Codebook):
 
     def table(self) -> tuple[Tensor, Tensor]:
         """The K sums of size K begin at K − 1."""
-        d, device, groups = self.increments.shape[3], self.increments.device, len(self.segments)
+        d, device, groups = self.increments.shape[3], self.increments.device, self.groups
         sums = [torch.zeros(groups, 1, d, device=device)]
         for increments in self.increments:
             sums.append((sums[-1][:, :, None] + increments[:, None]).reshape(groups, -1, d))
@@ -70,8 +71,9 @@ class ProgressiveCodebook(Codebook):
         return {size: out[size] for size in sizes}
 
     def prefixes(self) -> list[Sizes]:
-        """Level after level; within one, that segment comes first whose bit lowers the distortion most."""
-        gains, sizes, found = self.distortion[:, :-1] - self.distortion[:, 1:], [1] * len(self.segments), []
+        """Level after level; within one, that segment comes first whose bit lowers distortion most for its bytes."""
+        bits = torch.tensor(self.segments, device=self.distortion.device)[:, None]
+        gains, sizes, found = (self.distortion[:, :-1] - self.distortion[:, 1:]) / bits, [1] * len(self.segments), []
         for of_level in gains.unbind(1):
             for segment in of_level.argsort(descending=True, stable=True).tolist():
                 sizes[segment] *= 2
@@ -81,6 +83,13 @@ class ProgressiveCodebook(Codebook):
     @torch.no_grad()
     def share_bits(self, distortion: Callable[[Sequence[int]], Tensor]) -> None:
         self.distortion.copy_(distortion((1, *self.sizes)))
+
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        super().check(recipe)
+        groups, planes = recipe.network.channels // recipe.codebook.d, recipe.codebook.planes_a_level
+        if planes and planes > groups:
+            raise ValueError(f"codebook.planes_a_level = {planes} is more than the latent's {groups} channel groups")
 
     def _level(self, size: int) -> int:
         return size.bit_length() - 1
