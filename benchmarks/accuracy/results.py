@@ -9,13 +9,13 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from artoveq.scenarios import KAPPA, MAX_LEVEL, best_single, delivered
+from artoveq.scenarios import KAPPA, MAX_LEVEL, best_single, delivered, points_by_rate
 from benchmarks.accuracy.rows import CODECS, GENERATORS, IDEAS, RESULTS
 from wire.manifest import MANIFEST, Manifest, parse_manifest
 
 MODELS = Path(__file__).parent.parent.parent / "models"
 
-FIXED, LONG_FIXED, SINGLE = "fixed", "long-fixed", "single-rate"
+FIXED, LONG_FIXED, SINGLE, SHIPPED = "fixed", "long-fixed", "single-rate", "shipped"
 NAMES = {
     "fixed": "fixed-rate VQ-VAE, one model a rate",
     "single-rate": "fixed-rate VQ-VAE, the best one alone",
@@ -29,8 +29,14 @@ NAMES = {
     "long-nested": "nested, minutes of the eight",
     "long-mixed": "mixed resolution, minutes of the eight",
     "long-progressive": "progressive, minutes of the eight",
+    "chain": "progressive, prefixes of its chain trained",
+    "long-chain": "progressive, prefixes of its chain trained, minutes of the eight",
     "joint-nested": "nested, our training",
     "joint-progressive": "progressive, our training",
+    "shipped progressive": "progressive, the shipped artifact",
+    "shipped nested": "nested, the shipped artifact",
+    "shipped mixed": "mixed resolution, the shipped artifact",
+    "shipped rate-adaptive": "rate-adaptive, the shipped artifact",
 }
 NAMES_OF_GENERATORS = {
     "free-table": "free table (rate-adaptive)",
@@ -51,6 +57,8 @@ class Family:
     profile: str
     family: str
     seeds: dict[int, Rates]
+    epochs: int | None = None
+    """Of stage 3, where that is known."""
 
     def scenario(self, name: str) -> list[float]:
         """Expected top-1 of every seed."""
@@ -93,6 +101,7 @@ def families(results: dict[str, dict[str, Any]]) -> list[Family]:
     Rows of a single rate are one family together; a seed that lacks some of its rates is left out.
     """
     found: dict[tuple[str, str], dict[int, Rates]] = defaultdict(lambda: defaultdict(dict))
+    epochs: dict[tuple[str, str], int | None] = {}
     for name, result in results.items():
         profile, variant, seed = name.split("/")
         if variant in CODECS or variant in IDEAS or variant in GENERATORS:
@@ -100,14 +109,26 @@ def families(results: dict[str, dict[str, Any]]) -> list[Family]:
         kind, _, level = (variant, "", "") if variant in NAMES else variant.rpartition("-")
         rates = rates_of(result)
         found[profile, kind][int(seed)] |= rates
+        epochs[profile, kind] = result["recipe"]["stage3"]["epochs"] if "recipe" in result else None
         if level and kind != LONG_FIXED:
             found[profile, SINGLE if kind == FIXED else f"{SINGLE} {kind}"][int(seed)] |= rates
     order = list(NAMES)
     rows = []
     for profile, family in sorted(found, key=lambda key: (key[0], order.index(key[1]))):
         seeds = {seed: r for seed, r in sorted(found[profile, family].items()) if len(r) >= MAX_LEVEL}
-        rows += [Family(profile, family, seeds)] if seeds else []
+        rows += [Family(profile, family, seeds, epochs.get((profile, family)))] if seeds else []
     return rows
+
+
+def shipped_families(models: Path = MODELS) -> list[Family]:
+    """The shipped artifacts as families of one seed, as their manifests have them: through the exported parts."""
+    found = []
+    for manifest in shipped(models=models):
+        rates = {rate: point.metric for rate, point in points_by_rate(manifest).items()}
+        profile, stage = manifest.name.removesuffix(f"-{manifest.family}"), manifest.recipe["stage3"]
+        seeds = {int(stage.get("seed", 0)): rates}
+        found.append(Family(profile, f"{SHIPPED} {manifest.family}", seeds, stage["epochs"]))
+    return found
 
 
 def gaps(all_families: list[Family], family: Family) -> tuple[float | None, float | None]:
@@ -119,6 +140,9 @@ def gaps(all_families: list[Family], family: Family) -> tuple[float | None, floa
         return None, None
     s1 = {f.family: mean(f.scenario("S1")) for f in all_families if f.profile == family.profile}
     equal = LONG_FIXED if family.family.startswith("long-") else FIXED
+    if family.family.startswith(SHIPPED):  # artifacts have epochs of their own
+        fixed = {f.family: f.epochs for f in all_families if f.profile == family.profile}
+        equal = next((kind for kind in (FIXED, LONG_FIXED) if fixed.get(kind) == family.epochs), "")
     found = [s1[fixed] - s1[family.family] if fixed in s1 else None for fixed in (FIXED, equal)]
     return found[0], found[1]
 

@@ -42,6 +42,8 @@ GENERATORS: dict[str, dict[str, dict[str, Any]]] = {
 SIZES = (2, 4, 8, 16, 37, 64, 100, 128, 256, 400, 1024)
 """Codebook sizes that those are measured at."""
 FAMILIES = ("progressive", "nested", "mixed", "residual")
+CHAIN = "chain"
+"""The progressive family, of whose chain of planes prefixes are trained."""
 
 # What the paper's profiles gain from our way of training, with their cut and their bytes.
 JOINT: dict[str, dict[str, dict[str, Any]]] = {
@@ -103,6 +105,8 @@ def _changes(variant: str, name: str, epochs: int) -> dict[str, dict[str, Any]]:
         return {"codebook": {"family": variant}}
     if variant == "mixed":
         return {"codebook": {"family": variant, "eta": 0.0}, "stage3": {"order": "joint"}}
+    if variant == CHAIN:
+        return {"codebook": {"family": "progressive", "eta": 0.0}, "stage3": {"order": "joint", "decoded": "chain"}}
     if variant in FAMILIES:
         return {"codebook": {"family": variant, "eta": 0.0}}
     if variant in JOINT:
@@ -116,13 +120,14 @@ def _changes(variant: str, name: str, epochs: int) -> dict[str, dict[str, Any]]:
     if variant in CODECS:
         return {}
     kind, _, level = variant.partition("-")
-    if kind == "long" and (level in FAMILIES or level.startswith("fixed-")):
-        return {**_changes(level, name, epochs), "stage3": {"epochs": round(LONG * epochs)}}
+    if kind == "long" and (level in (*FAMILIES, CHAIN) or level.startswith("fixed-")):
+        changes = _changes(level, name, epochs)
+        return {**changes, "stage3": {**changes.get("stage3", {}), "epochs": round(LONG * epochs)}}
     if kind in ("fixed", "lbg") and level.isdecimal():
         one_rate = {"codebook": {"family": "fixed", "max_level": int(level), "eta": 0.0}}
         return one_rate if kind == "fixed" else {**one_rate, "stage3": {"epochs": 0}}
     by_level = ("fixed-LEVEL", "long-fixed-LEVEL", "lbg-LEVEL")
-    known = ", ".join((*FAMILIES, "long-FAMILY", *JOINT, *GENERATORS, *by_level, *CODECS, *ABLATIONS))
+    known = ", ".join((*FAMILIES, CHAIN, "long-FAMILY", *JOINT, *GENERATORS, *by_level, *CODECS, *ABLATIONS))
     raise RecipeError(f"There is no row {name!r}; its variant is one of {known}.")
 
 

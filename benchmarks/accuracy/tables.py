@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from artoveq.scenarios import KAPPA, MAX_LEVEL, points_by_rate
-from benchmarks.accuracy.results import NAMES, families, gaps, mixed_against_identical, shipped
+from benchmarks.accuracy.results import NAMES, families, gaps, mixed_against_identical, shipped, shipped_families
 from benchmarks.accuracy.rows import CODECS, IDEAS, PROFILES
 
 console = Console(width=150)
@@ -26,8 +26,8 @@ def print_table1(results: dict[str, dict[str, Any]]) -> None:
     paper = json.loads((PROFILES.parent / "paper.json").read_text())
     heads = ("gap to fixed, S1", "at equal epochs", "paper S1", "paper's gap")
     table = Table("profile", "family", "seeds", *KAPPA, *heads, title="Top-1, %")
-    all_families = families(results)
-    for f in all_families:
+    all_families = [*families(results), *shipped_families()]
+    for f in sorted(all_families, key=lambda one: one.profile):
         spread = stdev(f.scenario("S1")) if len(f.seeds) > 1 else None
         s1 = percent(mean(f.scenario("S1")), 2) + (f" ± {percent(spread, 2)}" if spread is not None else "")
         others = [percent(mean(f.scenario(name)), 2) for name in ("S2", "S3")]
@@ -40,8 +40,9 @@ def print_table1(results: dict[str, dict[str, Any]]) -> None:
         )  # fmt: skip
     console.print(table)
     console.print(
-        "± is the standard deviation over seeds of stages 2 and 3; all rows of a profile share stage 1. S1: all rates "
-        f"alike, S2: low ones likelier, S3: high ones likelier. Paper: {paper['source']}"
+        "± is the standard deviation over seeds of stages 2 and 3; all rows of a profile share stage 1; "
+        "artifacts have epochs of their own, and a gap at equal ones where fixed-rate models have as many. "
+        f"S1: all rates alike, S2: low ones likelier, S3: high ones likelier. Paper: {paper['source']}"
     )
 
 

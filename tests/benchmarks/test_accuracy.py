@@ -19,7 +19,7 @@ from benchmarks.accuracy.cascade import Stages, best_within, runs
 from benchmarks.accuracy.codecs import OPTIONS, POINTS, compress
 from benchmarks.accuracy.curve import curve
 from benchmarks.accuracy.figures import draw
-from benchmarks.accuracy.results import families, gaps, mixed_against_identical, read
+from benchmarks.accuracy.results import families, gaps, mixed_against_identical, read, shipped_families
 from benchmarks.accuracy.rows import PROFILES, recipe_of
 from tests.conftest import PICTURES, ROOT
 from tests.edge_client.models import headed_like, shipped_like
@@ -251,3 +251,23 @@ def test_what_a_generator_writes_is_trained_with_the_network_and_regrouped_model
         shuffle_rows(fixed)
         random = float((fixed.quantise(x, [8])[8] - x).square().mean())
     assert error[200] < error[128] < error[8] < random
+
+
+def test_shipped_artifacts_are_compared_with_fixed_rates_of_as_many_epochs() -> None:
+    shipped = {family.family: family for family in shipped_families() if family.profile == "imagewoof64-compact"}
+    own = shipped["shipped nested"]
+    results = {f"{own.profile}/fixed-{l}/0": row("", {(l,): 0.7}) for l in range(1, 9)}
+    for result in results.values():
+        result["recipe"] = {"stage3": {"epochs": 2}}
+    others = {name.replace("fixed", "long-fixed"): {**result} for name, result in results.items()}
+    for result in others.values():
+        result["recipe"] = {"stage3": {"epochs": own.epochs}}
+    behind = pytest.approx(0.7 - own.row()["S1"], abs=1e-5)
+    assert gaps([*families(results), own], own) == (behind, None)
+    assert gaps([*families(results | others), own], own) == (behind, behind)
+
+
+def test_a_row_of_a_trained_chain_has_the_chain_and_the_epochs_of_long_ones() -> None:
+    recipe, longer = recipe_of("cifar100-upsampled/chain/1"), recipe_of("cifar100-upsampled/long-chain/0")
+    assert recipe.stage3.decoded == longer.stage3.decoded == "chain" and recipe.codebook.planes_a_level == 8
+    assert (recipe.stage3.epochs, longer.stage3.epochs) == (6, 15)
