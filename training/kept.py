@@ -15,6 +15,7 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
+from training.cameras import as_poor_cameras
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data import Resident
 from training.network import parts
@@ -107,8 +108,9 @@ def _one_view(
         pictures = data.sampled(filled, larger or recipe.view, crops)[: len(rows)]
         if not larger:
             pictures = shrink(pictures, recipe.picture).float().div_(255)
-        pictures = varied(pictures, relit=TASKS[recipe.task].relit).contiguous(memory_format=torch.channels_last)
-        features.append(stem(pictures).permute(0, 2, 3, 1).half().contiguous())
+        pictures = as_poor_cameras(varied(pictures, relit=TASKS[recipe.task].relit), recipe.camera)
+        given = pictures.contiguous(memory_format=torch.channels_last)
+        features.append(stem(given).permute(0, 2, 3, 1).half().contiguous())
         if teacher is not None:
             with precision(device):
                 taught.append(teacher.features(data.sampled(filled, recipe.view, crops))[: len(rows)].half())

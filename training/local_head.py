@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
+from training.cameras import as_poor_cameras
 from training.codebooks.ops import from_sub_vectors
 from training.data import Resident, Split, hold_out
 from training.program import save_onnx
@@ -68,22 +69,26 @@ def check_answers(manifest: Manifest) -> None:
 def latents(artifact: Artifact, train: Split, views: int) -> tuple[Tensor, Tensor]:
     """Sub-vectors (V, N, H·W·G·d) of V random crops, half mirrored, of each of N training pictures; labels (N,).
 
-    The pictures that were held out from the artifact's training stay out.
+    The pictures that were held out from the artifact's training stay out; crops and cameras are as there.
     """
     manifest, recipe = artifact.manifest, artifact.manifest.recipe
     graph, name = before_quantiser(artifact.read(ENCODER))
     session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     kept, _ = hold_out(train, recipe["hold_out_every"], recipe["seed"])
     size, crop = manifest.preprocessing.size, tuple(recipe["crop"])
+    shift, camera = recipe.get("shift", 0.0), recipe.get("camera", 0.0)
     side = OVERSAMPLED * size
     data = Resident.load(kept, max(side, round(side / crop[0] * 0.75)), torch.device("cpu"))
     found = torch.empty(views, len(kept), manifest.sub_vectors * manifest.latent.d)
     for view in track(range(views), description="latents", console=console, transient=True):
         for rows in torch.arange(len(kept)).split(BATCH):
-            pictures = data.views(rows, side, crop)
+            pictures = data.views(rows, side, crop, shift)
             pictures = torch.where(torch.rand(len(rows), 1, 1, 1) < 0.5, pictures.flip(3), pictures)
-            shrunk = shrink(pictures, size).permute(0, 2, 3, 1).contiguous()
-            (vectors,) = session.run([name], {"picture": shrunk.numpy()})
+            shrunk = shrink(pictures, size)
+            if camera:
+                shrunk = as_poor_cameras(shrunk / 255, camera).mul(255).round().to(torch.uint8)
+            given = shrunk.permute(0, 2, 3, 1).contiguous()
+            (vectors,) = session.run([name], {"picture": given.numpy()})
             found[view, rows] = torch.from_numpy(vectors).reshape(len(rows), -1)
     return found, data.labels
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training import processes
 from training.backbones import BACKBONES
+from training.cameras import as_poor_cameras
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.codebooks import Sizes
 from training.mixing import cut_mixed
@@ -152,8 +154,12 @@ class StageRun:
             console.print(f"{self.path.stem}: held out, {self.model.task.metric} {', '.join(named)}")
 
     def _batch(self, rows: Tensor) -> Batch:
-        batch, share = self.views.batch(rows, self.epoch, relit=self.model.task.relit), self.model.recipe.cutmix
-        return cut_mixed(batch, self.model.classes) if share and float(torch.rand(())) < share else batch
+        recipe, batch = self.model.recipe, self.views.batch(rows, self.epoch, relit=self.model.task.relit)
+        if recipe.camera and not batch.kept:
+            batch = replace(batch, pictures=as_poor_cameras(batch.pictures, recipe.camera))
+        if recipe.cutmix and float(torch.rand(())) < recipe.cutmix:
+            batch = cut_mixed(batch, self.model.classes)
+        return batch
 
     def _progress(self, of_epoch: float) -> float:
         spent = self.minutes / self.stage.minutes if self.stage.minutes else 0.0

@@ -159,6 +159,8 @@ class Recipe(_Strict):
     """By so much at most, in sides of the picture, views also lie further to each side."""
     cutmix: float = Field(0.0, ge=0, le=1, exclude_if=_left_out)
     """Share of the batches whose pictures have a piece of another one in them (`training.mixing`)."""
+    camera: float = Field(0.0, ge=0, le=1, exclude_if=_left_out)
+    """Share of the pictures that each effect of a poor camera is put on: noise, blur, … (`training.cameras`)."""
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     weight_decay: float = Field(0.02, ge=0)
     decay_weights_alone: bool = Field(False, exclude_if=_left_out)
@@ -206,8 +208,8 @@ class Recipe(_Strict):
                 raise ValueError(f"network.frozen = {network.frozen} must be below network.cut = {network.cut}")
             if network.weights == "random":
                 raise ValueError("network.frozen keeps blocks as they are pretrained; random ones must be trained")
-        if (network.frozen or self.cutmix) and task.takes != "features":
-            raise ValueError(f"network.frozen and cutmix are for tasks with classes; remove them for {self.task}")
+        if (network.frozen or self.cutmix or self.camera) and task.takes != "features":
+            raise ValueError(f"network.frozen, cutmix and camera are for tasks with classes; {self.task} has none")
 
     @property
     def teaches(self) -> str | None:
@@ -225,7 +227,7 @@ class Recipe(_Strict):
         values = {**self.model_dump(mode="json", include=set(keys)), "backbone": self.teaches}
         if self.network.frozen:  # then features are what is kept of them
             network = self.network.model_dump(mode="json", include={"backbone", "strides", "upsampled", "frozen"})
-            values["kept"] = network
+            values["kept"] = network | self.model_dump(mode="json", include={"camera"})
         return _digest(values)
 
     def stage1_key(self) -> str:

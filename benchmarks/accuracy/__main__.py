@@ -12,7 +12,7 @@ import typer
 from benchmarks.accuracy import results, tables
 from benchmarks.command import SHIPPED
 from benchmarks.command import run as run_command
-from benchmarks.results import read_results, write_results
+from benchmarks.results import committed_bars, read_results, write_results
 from wire.exceptions import UsageError
 
 NESTED = SHIPPED.with_name("imagewoof64-compact-nested")
@@ -97,6 +97,30 @@ def curve(
 
 
 @app.command()
+def robustness(
+    models: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of artifacts; all shipped ones if left out.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="imagewoof:DIR or cifar100:DIR; measures anew.")] = None,
+) -> None:
+    """What noise, blur, JPEG, exposure and white balance cost; rows of models that are not measured stay."""
+    from benchmarks.accuracy.markdown import robustness_table
+
+    if data is None:
+        print(robustness_table())
+        sys.exit(not all(bar.holds for bar in committed_bars("accuracy", "robustness")))
+    from benchmarks.accuracy import robustness as of
+    from training.data import load_split
+    from wire.artifact import load_artifact
+
+    test = load_split(data, "test")
+    folders = models or sorted(path.parent for path in results.MODELS.glob("*/manifest.json"))
+    artifacts = [load_artifact(folder) for folder in folders]
+    found = of.robustness(artifacts if models else of.classifiers(artifacts, test.classes), test)
+    sys.exit(write_results("accuracy", "robustness", *found))
+
+
+@app.command()
 def reconstruction(
     data: Annotated[str, typer.Option(help="cifar100:DIR")],
     rows: Annotated[list[str] | None, typer.Argument(help="rate-adaptive, fixed-4, …; all if left out.")] = None,
@@ -123,7 +147,6 @@ def raq() -> None:
     """What RAQ's generators and ours are worth, in SQNR and in accuracy, and what is reconstructed: tables and bars."""
     from benchmarks.accuracy.markdown import generators_table, sqnr_table
     from benchmarks.accuracy.reconstruction import reconstruction_table
-    from benchmarks.results import committed_bars
 
     print(sqnr_table(), generators_table(), reconstruction_table(), sep="\n\n")
     found = [*committed_bars("accuracy", "sqnr"), *committed_bars("accuracy", "reconstruction")]

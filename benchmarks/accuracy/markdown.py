@@ -19,7 +19,7 @@ from benchmarks.accuracy.results import (
 )
 from benchmarks.accuracy.rows import CODECS, GENERATORS, SIZES
 from benchmarks.accuracy.tables import codec_sentences, percent
-from benchmarks.markdown import table
+from benchmarks.markdown import plain_table, table
 from benchmarks.results import read_results
 
 LEVELS = range(1, MAX_LEVEL + 1)
@@ -98,6 +98,12 @@ def sqnr_table() -> str:
     return table(("SQNR in dB at size", *map(str, figures["sizes"])), rows)
 
 
+def robustness_table() -> str:
+    """What poor cameras cost, model by model."""
+    result = read_results("accuracy", "robustness")
+    return "`python -m benchmarks.accuracy robustness` was not run yet." if result is None else plain_table(result)
+
+
 def generators_table() -> str:
     """Ways to one model for any size, trained with the network: top-1, size by size, beside a model for each size."""
     results = read()
@@ -124,4 +130,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "reconstruction": reconstruction_table,
     "sqnr": sqnr_table,
     "generators": generators_table,
+    "robustness": robustness_table,
 }
