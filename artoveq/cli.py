@@ -40,6 +40,7 @@ for command in (
     training.export,
     training.convert,
     training.local_head,
+    training.int8,
     training.adapt,
     training.evaluate,
     training.compare,

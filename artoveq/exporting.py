@@ -15,12 +15,14 @@ from rich.console import Console
 from artoveq.evaluation import (
     BATCH,
     codec_figures,
+    encoded_at,
     entropy_tables,
     evaluate,
     fitted,
     folded_tables,
     largest_counts,
     local_figures,
+    measured,
     temperatures,
 )
 from edge_client import Encoder
@@ -30,6 +32,7 @@ from training.chain import greedy_chain, with_chain
 from training.convert import convert_files
 from training.data import Split, hold_out
 from training.export import export_files, fitted_batches, folded_codewords, manifest_values, unquantised_metric
+from training.int8 import int8_decoder
 from training.interpolation import between
 from training.local_head import with_local_head
 from training.losses import segment_distortion
@@ -37,7 +40,8 @@ from training.recipe import LocalHeadRecipe, Recipe
 from training.stages import trained_model
 from training.tasks import TASKS
 from wire.artifact import Artifact, read_file, write_artifact
-from wire.manifest import ENCODER, TABLES
+from wire.exceptions import UsageError
+from wire.manifest import DECODER, ENCODER, INT8_DECODER, TABLES
 from wire.pictures import Picture
 
 CHAIN_PICTURES, CHAIN_TEMPERATURE = 650, 1.3
@@ -47,6 +51,8 @@ UNMEASURED = {"metric": 0.0, "temperature": 1.0}
 """A local head's figures before there are any."""
 WORTH_CODING = 0.03
 """Entropy coding is left out of an artifact that it makes less than this much smaller."""
+CALIBRATED_TOGETHER = 8
+"""Pictures of a batch that an int8 decoder is calibrated on, all of one point."""
 console = Console(stderr=True)
 
 
@@ -95,6 +101,31 @@ def give_local_head(old: Artifact, train: Split, test: Split, folder: Path, reci
     )
     files = {name: read_file(old.folder, name) for name in old.manifest.files}
     return write_artifact(folder, *_headed(values, files, train, test, recipe))
+
+
+def give_int8_decoder(old: Artifact, train: Split, folder: Path) -> Artifact:
+    """Gives an artifact a decoder in int8 beside its own, calibrated on `train`; all else stays.
+
+    Raises:
+        UsageError: if its decoder cannot be made so.
+    """
+    if old.manifest.base is not None or not old.has(DECODER):
+        raise UsageError(f"{old.manifest.name} has no decoder.onnx of its own, so there is none in int8.")
+    values = old.manifest.model_dump(
+        mode="json", exclude={"format_version", "files", "fingerprint"}, exclude_unset=True
+    )
+    files = {name: read_file(old.folder, name) for name in old.manifest.files}
+    return write_artifact(folder, values, {**files, INT8_DECODER: int8_decoder(files[DECODER], _inputs(old, train))})
+
+
+def _inputs(artifact: Artifact, train: Split) -> Iterator[dict[str, Any]]:
+    """What a decoder is given of some training pictures, each few of them at a point that is drawn."""
+    encoder, random = Encoder(artifact), np.random.default_rng(0)
+    for pictures in _some(encoder, train):
+        for few in np.array_split(pictures, 1 + len(pictures) // CALIBRATED_TOGETHER):
+            point = int(random.choice(measured(artifact.manifest)))
+            ((_, indices),) = encoded_at(encoder, few, [point])
+            yield {"indices": indices.astype(np.int32), "sizes": np.tile(encoder.codec.sizes(point), (len(few), 1))}
 
 
 def _headed(

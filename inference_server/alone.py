@@ -30,7 +30,7 @@ class Alone:
         Raises:
             SettingsError: if it has none for this runtime.
         """
-        return open_decoder(artifact, settings.decoder_threads, settings.decoder)
+        return open_decoder(artifact, settings.decoder_threads, settings.decoder, settings.precision)
 
     def caller_pictures(self, decoder: Decoder, manifest: Manifest, settings: Settings) -> int:
         """How many pictures one caller may have in a batch while others are about."""

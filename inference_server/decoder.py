@@ -6,6 +6,7 @@ import io
 import logging
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from wire.artifact import Artifact
 from wire.base import base_tensors
 from wire.exceptions import ArtifactError, SettingsError
-from wire.manifest import DECODER, TORCH_DECODER, Manifest
+from wire.manifest import DECODER, INT8_DECODER, TORCH_DECODER, Manifest
 from wire.payload import Indices
 from wire.questions import Question
 from wire.sessions import GraphSession
@@ -45,13 +46,14 @@ class Decoder(Protocol):
 
 
 class OnnxDecoder:
-    """decoder.onnx on the CPU."""
+    """decoder.onnx on the CPU, or decoder-int8.onnx."""
 
     device = "cpu"
 
-    def __init__(self, artifact: Artifact, threads: int = 0) -> None:
+    def __init__(self, artifact: Artifact, threads: int = 0, *, int8: bool = False) -> None:
+        self.precision = "int8" if int8 else "fp32"
         base = base_tensors(artifact.manifest)
-        self._session = GraphSession(artifact, DECODER, threads=threads, base=base)
+        self._session = GraphSession(artifact, INT8_DECODER if int8 else DECODER, threads=threads, base=base)
         self._task, self._temperatures = task_of(artifact.manifest), temperatures(artifact.manifest)
         self._asks = artifact.manifest.task.questions is not None
 
@@ -142,14 +144,14 @@ def temperatures(manifest: Manifest) -> NDArray[np.float32]:
     return np.array([1.0, *(point.temperature for point in manifest.points)], np.float32)
 
 
-def open_decoder(artifact: Artifact, threads: int = 0, kind: str = "auto") -> Decoder:
-    """The decoder of this kind, as `Settings.decoder` names them; logs which it is.
+def open_decoder(artifact: Artifact, threads: int = 0, kind: str = "auto", precision: str = "fp32") -> Decoder:
+    """The decoder of this kind and precision, as `Settings` names them; logs which it is.
 
     Raises:
-        SettingsError: if the artifact has none for this runtime.
+        SettingsError: if the artifact has none for this runtime, or of this precision.
     """
     makers: dict[str, Callable[[], Decoder]] = {
-        "onnx": lambda: OnnxDecoder(artifact, threads),
+        "onnx": lambda: _of_precision(artifact, threads, precision),
         "torch": lambda: TorchDecoder(artifact, "cuda" if cuda_devices() else "cpu"),
     }
     files = {"onnx": DECODER, "torch": TORCH_DECODER}
@@ -165,8 +167,35 @@ def open_decoder(artifact: Artifact, threads: int = 0, kind: str = "auto") -> De
             f"{artifact.manifest.name} has no decoder for {kind}; it has one for {' and '.join(there) or 'nothing'}. "
             "Set ARTOVEQ_DECODER=auto, or export the model again."
         )
-    log.info("The decoder of %s is %s on %s.", artifact.manifest.name, type(decoder).__name__, decoder.device)
+    of = f" in {decoder.precision}" if isinstance(decoder, OnnxDecoder) else ""
+    log.info("The decoder of %s is %s%s on %s.", artifact.manifest.name, type(decoder).__name__, of, decoder.device)
     return decoder
+
+
+def _of_precision(artifact: Artifact, threads: int, precision: str) -> OnnxDecoder:
+    """On the CPU: as it was trained, in int8, or for `auto` whichever is faster here."""
+    name = artifact.manifest.name
+    if precision == "int8" and not artifact.has(INT8_DECODER):
+        raise SettingsError(
+            f"{name} has no decoder in int8; serve it with --precision fp32, or make one with `artoveq int8`."
+        )
+    if precision != "auto" or not artifact.has(INT8_DECODER):
+        return OnnxDecoder(artifact, threads, int8=precision == "int8")
+    both = [OnnxDecoder(artifact, threads, int8=int8) for int8 in (False, True)]
+    taken = [trial(decoder, artifact.manifest) / TRIAL_PICTURES * 1000 for decoder in both]
+    log.info(
+        "A picture of %s takes %.2f ms in fp32 and %.2f ms in int8 on this processor, which has %s.",
+        name, *taken, "VNNI" if has_vnni() else "no VNNI",
+    )  # fmt: skip
+    return both[taken[1] < taken[0]]
+
+
+def has_vnni(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor has the instructions that int8 is fast with; Linux says so of x86."""
+    try:
+        return "_vnni" in cpuinfo.read_text()
+    except OSError:
+        return False
 
 
 def pictures_within(seconds: float, decoder: Decoder, manifest: Manifest, most: int) -> int:

@@ -29,14 +29,14 @@ from wire.entropy import open_coder
 from wire.exceptions import PictureError
 from wire.generated import remote_inference_pb2 as pb
 from wire.local_head import local_head_of
-from wire.manifest import DECODER, ENCODER, MANIFEST, TORCH_DECODER
+from wire.manifest import DECODER, ENCODER, INT8_DECODER, MANIFEST, TORCH_DECODER
 from wire.payload import Indices, PayloadCodec
 from wire.pictures import OpenPicture, open_picture
 from wire.shown import shown
 from wire.signatures import check_signed
 from wire.tasks import Output, task_of
 
-FILES = (ENCODER, DECODER, TORCH_DECODER)
+FILES = (ENCODER, DECODER, TORCH_DECODER, INT8_DECODER)
 LOADED_TIMES = 6
 """So much more than its files a model takes in memory: 5.0 to 5.8, measured, with what a batch goes through."""
 

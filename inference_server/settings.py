@@ -167,6 +167,8 @@ class Settings(BaseSettings):
     """How long a stopping server finishes what it has."""
     decoder: Literal["auto", "onnx", "torch", "fastest"] = "auto"
     """auto: torch where it finds a GPU, else ONNX Runtime. fastest: whichever is faster when the server starts."""
+    precision: Literal["auto", "fp32", "int8"] = "fp32"
+    """Of a decoder on the CPU; auto: of the two that an artifact has, the faster one when the server starts."""
     decoder_threads: int = Field(0, ge=0)
     """CPU threads of the decoder; 0 lets ONNX Runtime decide."""
 

@@ -22,6 +22,7 @@ from wire.graphs import check_graph
 from wire.manifest import (
     DECODER,
     FORMAT_VERSION,
+    INT8_DECODER,
     MANIFEST,
     MANIFEST_BYTES,
     TABLES,
@@ -78,7 +79,7 @@ def load_artifact(folder: str | Path, *, edge: bool = False) -> Artifact:
     folder = Path(folder)
     artifact = Artifact(folder, parse_manifest(read_file(folder, MANIFEST), str(folder / MANIFEST)))
     for name in artifact.manifest.edge_files if edge else artifact.manifest.files:
-        if name not in (DECODER, TORCH_DECODER) or artifact.has(name):
+        if name not in (DECODER, TORCH_DECODER, INT8_DECODER) or artifact.has(name):
             artifact.read(name)
     return artifact
 

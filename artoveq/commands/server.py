@@ -35,6 +35,9 @@ def serve(
         bool, typer.Option("--tls-self-signed", help="Speak TLS with a certificate that the server makes itself.")
     ] = False,
     workers: Annotated[int | None, typer.Option(help="Processes that share the ports.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="auto|fp32|int8", help="Of decoders on the CPU; auto: the faster one here.")
+    ] = None,
     store: Annotated[
         str | None, typer.Option(help="redis://HOST:PORT/0, where several servers remember answers together.")
     ] = None,
@@ -59,6 +62,7 @@ def serve(
 
     given: dict[str, Any] = {"model": tuple(model or ()), "host": host, "port": port, "http_port": http_port}
     given |= {"models": models, "store": store, "require_signature": require_signature, "workers": workers}
+    given |= {"precision": precision}
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if tls_self_signed:
         given["tls_self_signed"] = True

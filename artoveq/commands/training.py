@@ -132,6 +132,23 @@ def local_head(
     _show(give_local_head(old, split, test, into or artifact, recipe), len(test))
 
 
+def int8(
+    artifact: Annotated[Path, typer.Argument(help="Folder of an artifact.")],
+    data: of.Data,
+    into: Annotated[Path | None, typer.Option(help="Folder of the new artifact; in place of the old one.")] = None,
+) -> None:
+    """Give a model a decoder in int8 beside its own, for `serve --precision int8` or `auto`; nothing is trained."""
+    from artoveq.exporting import give_int8_decoder
+    from training.data import load_split
+    from wire.artifact import load_artifact
+    from wire.manifest import DECODER, INT8_DECODER
+
+    made = give_int8_decoder(load_artifact(artifact), load_split(data, "train"), into or artifact)
+    sizes = [made.path(file).stat().st_size / 1e6 for file in (DECODER, INT8_DECODER)]
+    console.print("{}: {} of {:.1f} MB beside {:.1f} MB".format(made.folder, INT8_DECODER, *sizes[::-1]))
+    console.print(f"Serve it with: artoveq serve --model {made.folder} --precision auto", soft_wrap=True)
+
+
 def adapt(
     artifact: Annotated[Path, typer.Argument(help="Folder of an artifact whose sizes are powers of two.")],
     sizes: Annotated[

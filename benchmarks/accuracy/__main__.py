@@ -97,6 +97,19 @@ def curve(
 
 
 @app.command()
+def int8(
+    data: Annotated[str, typer.Option(help="imagewoof:DIR, or a folder")],
+    model: Annotated[Path, typer.Option(help="Folder of an artifact that `artoveq int8` made.")] = SHIPPED,
+) -> None:
+    """What a decoder in int8 loses at each level, and gains in time, written to results/."""
+    from benchmarks.accuracy.int8 import int8 as run
+    from training.data import load_split
+    from wire.artifact import load_artifact
+
+    sys.exit(write_results("accuracy", "int8", *run(load_artifact(model), load_split(data, "test"))))
+
+
+@app.command()
 def robustness(
     models: Annotated[
         list[Path] | None, typer.Argument(help="Folders of artifacts; all shipped ones if left out.")

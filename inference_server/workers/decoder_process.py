@@ -63,7 +63,7 @@ class Decoders:
             manifest = artifact.manifest
             if fingerprint not in (None, manifest.fingerprint):
                 raise SettingsError(f"{folder} has changed while it was loaded; add it again.")
-            decoder = open_decoder(artifact, settings.decoder_threads, settings.decoder)
+            decoder = open_decoder(artifact, settings.decoder_threads, settings.decoder, settings.precision)
             each = pictures_within(settings.caller_batch_ms / 1000, decoder, manifest, settings.batch_pictures)
             self._served[manifest.fingerprint] = _Served(decoder, sizes_of(manifest), each)
             return manifest.fingerprint
