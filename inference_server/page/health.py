@@ -23,18 +23,24 @@ class Health:
         return f"{model.manifest.name} ({model.manifest.fingerprint[:8]})" if several else model.manifest.name
 
     def news(self, now: float) -> dict[str, Any]:
-        """As JSON values. `models`: of each decoder, its device, empty while it is not loaded, the
-        share of edges that get it, what waits for it, and its load."""
+        """As JSON values. `models`: of each version, its decoder's device, empty while it is not loaded, the share of
+        edges that get it, what it takes of memory while it is loaded, what it has done, what waits for it, and its
+        load."""
         step = step_of(now)
         since, self._step = self._step or step - KEPT, step
         models = []
         for model in self._deployment.models:
-            load = model.decoder.load
+            load, rollout = model.decoder.load, self._deployment.models.rollout(model)
             models.append(
                 {
                     "name": self._name(model),
+                    "fingerprint": model.manifest.fingerprint,
+                    "current": rollout.current == model.manifest.fingerprint,
+                    "share": rollout.share(model.manifest.fingerprint),
                     "device": model.decoder.device,
-                    "share": self._deployment.models.rollout(model).share(model.manifest.fingerprint),
+                    "memory_bytes": model.memory_bytes,
+                    "streams": model.streams,
+                    "pictures": model.pictures,
                     "waiting": model.decoder.waiting,
                     **load.now(now),
                     "columns": ["at", *load.history.columns],

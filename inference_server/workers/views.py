@@ -22,15 +22,15 @@ def merged(told: Sequence[Told]) -> Told:
 
 
 def _servers(servers: Sequence[Told]) -> Told:
-    names = dict.fromkeys(model["name"] for server in servers for model in server["models"])
+    versions = dict.fromkeys(model["fingerprint"] for server in servers for model in server["models"])
     return {
         **servers[0],
         "waiting": sum(one["waiting"] for one in servers),
         "queue_pictures": sum(one["queue_pictures"] for one in servers),
         "uptime_s": max(one["uptime_s"] for one in servers),
         "models": [
-            _models([model for server in servers for model in server["models"] if model["name"] == name])
-            for name in names
+            _models([model for server in servers for model in server["models"] if model["fingerprint"] == one])
+            for one in versions
         ],
     }
 
@@ -39,7 +39,7 @@ def _models(models: Sequence[Told]) -> Told:
     rates = [one["rate"] for one in models]
     return {
         **models[0],
-        "waiting": sum(one["waiting"] for one in models),
+        **{key: sum(one[key] for one in models) for key in ("streams", "pictures", "waiting")},
         "rate": round(sum(rates), 2),
         "p50_ms": _mean([one["p50_ms"] for one in models], rates),
         "p99_ms": _most(one["p99_ms"] for one in models),

@@ -6,10 +6,12 @@ import contextlib
 import queue
 import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import httpx2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
@@ -27,6 +29,8 @@ from wire.pictures import read_picture
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=20000)
 PHONE, DESK = (360, 740), (1440, 900)
+TOKEN = "0123456789abcdef0123456789abcdef"
+ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 VIEWS = ("edges", "server", "models", "try")
 
 
@@ -170,6 +174,34 @@ def test_a_picture_given_before_the_model_is_known_is_answered(browser: Browser,
     held[0].continue_()
     expect(page.locator("#verdict")).to_contain_text("dingo")
     page.close()
+
+
+def test_versions_are_shown_with_their_shares_memory_and_figures(browser: Browser, tmp_path: Path) -> None:
+    one, two = (tiny.progressive(tmp_path / f"{n}" / "dogs", coded=bool(n)) for n in range(2))
+    (tmp_path / "admins").write_text(f"me:{TOKEN}\n")
+    (tmp_path / "admins").chmod(0o600)
+    room = 9 * sum(file.stat().st_size for file in one.folder.glob("*coder.onnx"))  # for one of them alone
+    options = ("--set", f"admin_tokens_file={tmp_path / 'admins'}", "--set", f"models_memory_bytes={room}")
+    with server_process(one.folder, *options) as server, edges_of(server, one, ["gate"]):
+        page = opened(browser, server, "models")
+        rows, cards = page.locator("#versions tr"), page.locator("#models .model")
+        expect(rows).to_have_count(1)
+        expect(rows.first).to_contain_text(re.compile(r"^tiny-dogs100 % current[.\d]+ MB11"))
+        expect(cards).to_have_count(1)
+        with httpx2.Client(base_url=f"http://127.0.0.1:{server.http_port}", headers=ADMIN, timeout=60) as http:
+            while http.post("/v1/models", json={"folder": str(two.folder)}).status_code == 429:
+                time.sleep(0.5)  # the other one was asked a moment ago
+            http.post("/v1/promotions", json={"fingerprint": two.manifest.fingerprint, "share": 0.1}).raise_for_status()
+        expect(rows.first).to_contain_text(f"{one.manifest.fingerprint[:8]})90 % current")
+        expect(rows.last).to_contain_text(f"{two.manifest.fingerprint[:8]})10 % canary")
+        expect(page.locator("#versions")).to_contain_text(re.compile(r"not loaded"))
+        expect(cards.last.get_by_role("heading")).to_contain_text(two.manifest.fingerprint[:8])
+        page.get_by_role("button", name="Edges").click()
+        expect(page.locator("#explain")).to_contain_text("canary")
+        page.keyboard.press("Escape")
+        accessible(page)
+        assert page.faults == []  # type: ignore[attr-defined]
+        page.close()
 
 
 def test_where_nobody_is_the_page_says_what_to_do(browser: Browser) -> None:

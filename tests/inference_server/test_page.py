@@ -96,6 +96,8 @@ def test_the_server_tells_how_it_is(server: Running, progressive: Artifact) -> N
     told = httpx2.get(f"{server.url}/v1/edges", headers={"Accept": "application/json"}).json()["server"]
     model = next(one for one in told["models"] if one["name"] == progressive.manifest.name)
     assert (model["device"], model["share"], told["waiting"]) == ("cpu", 1, 0)
+    assert model["fingerprint"] == progressive.manifest.fingerprint and model["current"]
+    assert model["memory_bytes"] > 0 and model["pictures"] >= 5
     assert model["rate"] > 0 and 0 < model["p50_ms"] <= model["p99_ms"] and model["batch"] >= 1
     sample = dict(zip(model["columns"], model["history"][-1], strict=True))
     assert sample["pictures"] >= 5 and sample["batches"] >= 1

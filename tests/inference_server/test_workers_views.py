@@ -12,7 +12,10 @@ def told(
 ) -> dict[str, Any]:
     model = {
         "name": "dogs",
+        "fingerprint": "ab" * 32,
         "device": "cpu",
+        "streams": 1,
+        "pictures": 10 * waiting,
         "waiting": waiting,
         "rate": rate,
         "p50_ms": p50,
@@ -37,6 +40,7 @@ def test_edges_are_together_and_figures_are_sums() -> None:
     assert (server["waiting"], server["queue_pictures"], server["batch_pictures"], server["uptime_s"]) == (3, 24, 4, 2)
     (model,) = server["models"]
     assert (model["rate"], model["p50_ms"], model["p99_ms"], model["waiting"]) == (40, 2.0, 9.0, 3)
+    assert (model["streams"], model["pictures"]) == (3, 30)
     assert model["history"] == [[10.0, 400, 60, 2.0, 9.0, 3], [20.0, 5, 5, 2.0, 2.0, 0]]
 
 

@@ -1,6 +1,6 @@
-// The models: what each is, and what its operating points cost and give.
+// The models: which versions there are and how they do, what each is, and what its operating points cost and give.
 
-import { metric } from "./words.js";
+import { megabytes, metric, ms, perSecond, percent } from "./words.js";
 import { Chart } from "./chart.js";
 import { make, part } from "./dom.js";
 
@@ -65,27 +65,41 @@ export function curve(parent, described, legend) {
 }
 
 export class ModelsView {
-  start(models) {
-    this.models = models;
-    this.built = false;
-    if (!part("view-models").hidden) this.open();
+  // How each version does now: they come and go while the page is open.
+  show(versions) {
+    const before = this.versions ?? [];
+    this.versions = versions;
+    if (String(before.map((one) => one.name)) !== String(versions.map((one) => one.name))) this.built = false;
+    if (!part("view-models").hidden) this.draw();
   }
 
-  async open() {
-    if (this.built || !this.models) return;
+  open() {
+    if (this.incomplete) this.built = false;
+    this.draw();
+  }
+
+  draw() {
+    if (!this.versions) return;
+    part("versions").replaceChildren(...this.versions.map(row));
+    if (!this.built) this.describe(this.versions);
+  }
+
+  async describe(versions) {
     this.built = true;
     part("models").replaceChildren(make("p", { className: "card empty quiet" }, "loading …"));
-    const described = await Promise.all(this.models.map((model) => manifest(model.fingerprint)));
+    const describing = (this.describing = {});
+    const described = await Promise.all(versions.map((one) => manifest(one.fingerprint)));
+    if (describing !== this.describing) return; // others have come meanwhile
     part("models").replaceChildren();
-    described.forEach((one, i) => (one ? this.card(one) : this.failed(this.models[i].name)));
-    if (described.includes(null)) this.built = false;
+    described.forEach((one, i) => (one ? this.card(one, versions[i].name) : this.failed(versions[i].name)));
+    this.incomplete = described.includes(null);
   }
 
   failed(name) {
     part("models").append(make("p", { className: "notice bad" }, `The server does not describe ${name}; open this view anew.`));
   }
 
-  card(model) {
+  card(model, name) {
     const points = frontier(model);
     const [first, best, bytes] = [points[0], points.at(-1), model.points.map(bytesOf)];
     const facts = [
@@ -107,7 +121,7 @@ export class ModelsView {
     const card = make(
       "article",
       { className: "card model" },
-      make("div", { className: "card-head" }, make("h2", {}, model.name), refinable),
+      make("div", { className: "card-head" }, make("h2", {}, name), refinable),
       make("div", { className: "split" }, list, make("figure", {}, box, make("figcaption", {}, legend))),
       table(model, points),
       classes(model),
@@ -116,6 +130,23 @@ export class ModelsView {
     part("models").append(card);
     curve(box, model, legend);
   }
+}
+
+function row(one) {
+  const cell = (text) => make("td", { className: "num" }, text);
+  const [kind, what] = one.current ? ["good", "current"] : one.share ? ["warn", "canary"] : ["", ""];
+  return make(
+    "tr",
+    {},
+    make("th", { scope: "row" }, one.name),
+    make("td", {}, make("span", { className: "num" }, percent(one.share)), what && " ", what && make("span", { className: `badge ${kind}` }, what)),
+    make("td", {}, one.device ? megabytes(one.memory_bytes) : "not loaded"),
+    cell(one.streams.toLocaleString()),
+    cell(one.pictures.toLocaleString()),
+    cell(perSecond(one.rate)),
+    cell(ms(one.p50_ms)),
+    cell(ms(one.p99_ms)),
+  );
 }
 
 function table(model, points) {

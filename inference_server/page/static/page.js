@@ -40,6 +40,7 @@ const feed = new Feed({
     part("views").hidden = false;
     if (first) renew(described);
     serverView.show(news, first);
+    modelsView.show(news.server.models);
     if ("edge" in news) edgeView.show(news, first);
     else overview.show(news, first);
   },
@@ -67,7 +68,6 @@ function renew(described) {
   if (before === described.map((model) => model.fingerprint).join()) return;
   if (before) return location.reload();
   models = described;
-  modelsView.start(described);
   tryView.start(described);
   edgeView.start();
 }

@@ -1,13 +1,12 @@
 // How the server is: throughput, how long pictures wait for the decoders, and what those run on.
 
-import { duration, ms, percent } from "./words.js";
+import { duration, ms, perSecond, percent } from "./words.js";
 import { AGO, Chart, samples } from "./chart.js";
 import { Tile, make, part } from "./dom.js";
 
 const HOUR_S = 3600;
 const FEW_S = 300;
 const STEP_S = 10;
-const perSecond = (value) => (value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString());
 
 export class ServerView {
   constructor() {
@@ -20,7 +19,7 @@ export class ServerView {
       batch: new Tile(tiles, "Batch", "batch"),
       up: new Tile(tiles, "Up for"),
     };
-    this.history = new Map(); // by model, by time
+    this.history = new Map(); // by version, by time
   }
 
   open() {
@@ -59,10 +58,10 @@ export class ServerView {
     this.now = now;
     if (first) this.history.clear();
     for (const model of server.models) {
-      const kept = this.history.get(model.name) ?? new Map();
+      const kept = this.history.get(model.fingerprint) ?? new Map();
       for (const row of samples(model.columns, model.history, Infinity)) kept.set(row.at, row);
       for (const at of kept.keys()) if (at < now - HOUR_S) kept.delete(at);
-      this.history.set(model.name, kept);
+      this.history.set(model.fingerprint, kept);
     }
     if (part("view-server").hidden) return;
     const { models } = server;

@@ -13,6 +13,8 @@ const TERMS = {
   budget: "The time that the edge allows from picture to answer. Where the first answer comes later, the deadline is missed.",
   missed:
     "Each late picture is put down to the part of its time that took longest beyond what is usual there: encoding on the edge, the link, the server's queue, or decoding.",
+  share:
+    "Of a model there may be several versions. The current one is what edges get; a share of them, always the same ones, may get another one, the canary, until it is promoted or rolled back. The others answer only edges that have them already.",
   batch: "Pictures that come while the decoder is busy are decoded together. Larger batches say that more comes at once.",
   queue: "Pictures that have arrived and wait for the decoder.",
   p99: "Of a hundred pictures of the last minute, 99 took no longer on the server, from their last byte to the answer; p50: half of them.",

@@ -6,6 +6,10 @@ export function rate(bitsPerSecond) {
   return `${kbits < 10 ? kbits.toFixed(1) : Math.round(kbits).toLocaleString()} kbit/s`;
 }
 
+export function perSecond(value) {
+  return value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString();
+}
+
 export function percent(share) {
   return `${Math.round(100 * share)} %`;
 }
@@ -21,6 +25,11 @@ export function duration(seconds) {
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 86400) return `${Math.floor(seconds / 3600)} h`;
   return `${Math.floor(seconds / 86400)} d`;
+}
+
+// Of memory, about.
+export function megabytes(bytes) {
+  return `${(bytes / 1e6).toFixed(bytes < 9.95e6 ? 1 : 0)} MB`;
 }
 
 // Of a moment that many seconds ago.
