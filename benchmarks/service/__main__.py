@@ -65,11 +65,12 @@ def peers(
     model: Model = SHIPPED,
     streams: Annotated[int, typer.Option(min=1)] = 64,
     only: Annotated[list[str] | None, typer.Option(help="A server; as often as wanted. All if left out.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Of a round at saturation.")] = 4.0,
 ) -> None:
     """The same decoder and pictures behind artoveq, LitServe, FastAPI and Ray Serve: pictures a second, latencies."""
     from benchmarks.service.peers.comparison import peers as run
 
-    _tell("-".join(["peers", *(only or ())]), asyncio.run(run(model, streams, tuple(only or ()))))
+    _tell("-".join(["peers", *(only or ())]), asyncio.run(run(model, streams, tuple(only or ()), seconds)))
 
 
 @app.command()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -28,12 +29,15 @@ from benchmarks.service.peers.http_load import HttpLoad
 from wire.exceptions import ServerError, UsageError
 
 LEVEL = 4
-WARM_S, ROUND_S, ROUNDS, HALF_LOAD_S = 1.0, 4.0, 3, 10.0
+WARM_S, ROUNDS, AT_HALF_LOAD = 1.0, 3, 2.5
+"""Half of the load lasts so many times as long as a round."""
 START_S = 180.0
 
 
-async def peers(model: Path, streams: int, only: tuple[str, ...]) -> tuple[dict[str, Any], list[Bar]]:
+async def peers(model: Path, streams: int, only: tuple[str, ...], seconds: float) -> tuple[dict[str, Any], list[Bar]]:
     """One server at a time, so that none takes another's processor; each with one thread that decodes.
+
+    seconds: of a round at saturation.
 
     Raises:
         UsageError: if one of them is not installed.
@@ -47,7 +51,7 @@ async def peers(model: Path, streams: int, only: tuple[str, ...]) -> tuple[dict[
     for name, (serving, load) in SERVERS.items():
         if not only or name in only:
             with settings(decoder_threads=1), serving(model, payloads.point) as port:
-                found[name] = await _measured(load(port, payloads, streams))
+                found[name] = await _measured(load(port, payloads, streams), seconds)
             print(name, found[name], file=sys.stderr, flush=True)
     failed = sum(one["failed"] for one in found.values())
     figures = {"model": model.name, "streams": streams, "level": LEVEL, "servers": found}
@@ -56,18 +60,18 @@ async def peers(model: Path, streams: int, only: tuple[str, ...]) -> tuple[dict[
     return figures, bars
 
 
-async def _measured(load: GrpcLoad | HttpLoad) -> dict[str, Any]:
+async def _measured(load: GrpcLoad | HttpLoad, seconds: float) -> dict[str, Any]:
     await load.open()
     rates = []
     for _ in range(ROUNDS):
-        busy = asyncio.create_task(load.saturate(WARM_S + ROUND_S))
+        busy = asyncio.create_task(load.saturate(WARM_S + seconds))
         await asyncio.sleep(WARM_S)
         began, before = time.perf_counter(), load.counts.answered
-        await asyncio.sleep(ROUND_S)
+        await asyncio.sleep(seconds)
         rates.append((load.counts.answered - before) / (time.perf_counter() - began))
         await busy
     load.counts.latency_ms.clear()
-    await load.arrive(Arrivals(median(rates) / 2, HALF_LOAD_S))
+    await load.arrive(Arrivals(median(rates) / 2, AT_HALF_LOAD * seconds))
     p50, p99 = np.percentile(load.counts.latency_ms, (50, 99))
     await load.close()
     return {
@@ -113,7 +117,11 @@ def _ray(haproxy: bool) -> Callable[[Path, int], AbstractContextManager[int]]:
 def _process(command: list[str], port: int, environment: dict[str, str], says: str = "") -> Iterator[None]:
     """A server, once it takes connections and has said so; all that it started ends with it."""
     process = subprocess.Popen(
-        [sys.executable, *command], env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
+        [sys.executable, *command],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
     try:
@@ -128,6 +136,8 @@ def _process(command: list[str], port: int, environment: dict[str, str], says: s
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what it started and left
         process.stdout.close()
 
 
