@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.markdown import Row, benchmarks_table, number
+from benchmarks.service.scale import scale_table
 
 
 def _throughput(found: Mapping[str, Any]) -> str:
@@ -139,4 +140,4 @@ ROWS = {
     "siege": Row("an hour of honest pictures beside all floods in turn", _siege),
 }
 
-TABLES: dict[str, Callable[[], str]] = {"service": lambda: benchmarks_table("service", ROWS)}
+TABLES: dict[str, Callable[[], str]] = {"service": lambda: benchmarks_table("service", ROWS), "scale": scale_table}
