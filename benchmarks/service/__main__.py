@@ -12,6 +12,7 @@ import typer
 from benchmarks.command import NESTED, SHIPPED
 from benchmarks.command import run as run_command
 from benchmarks.results import Bar, write_results
+from wire.exceptions import UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 Model = Annotated[Path, typer.Option(help="Folder of the artifact.")]
@@ -39,10 +40,16 @@ def throughput(
     model: Model = SHIPPED,
     streams: Annotated[int, typer.Option(min=1)] = 64,
     batch: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 32,
+    precision: Annotated[str, typer.Option(metavar="fp32|int8", help="int8: beside fp32, and nothing else.")] = "fp32",
 ) -> None:
     """Pictures a second at saturation, beside the bare decoder; queueing at half load under two batch windows."""
+    from benchmarks.service.precision import precisions
     from benchmarks.service.throughput import throughput as run
 
+    if precision not in ("fp32", "int8"):
+        raise UsageError(f"There is no precision {precision!r}; write fp32 or int8.")
+    if precision == "int8":
+        _tell("precision", asyncio.run(precisions(model, streams, batch)))
     _tell("throughput", asyncio.run(run(model, streams, batch, (1.0, 5.0))))
 
 

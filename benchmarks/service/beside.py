@@ -20,13 +20,13 @@ from pathlib import Path
 from artoveq.processes import server_process
 from benchmarks.service.load import Counts, Payloads, open_streams
 from benchmarks.service.measure import settings
-from benchmarks.service.throughput import LEVEL, ROUND_S, _saturated
+from benchmarks.service.throughput import LEVEL, ROUND_S, saturated
 
 async def saturate(model, streams, batch):
     payloads, counts = Payloads.make(model, LEVEL), Counts()
     with settings(decoder_threads=1, batch_pictures=batch), server_process(model) as server:
         load = await open_streams(server.address, payloads, counts, streams)
-        rates = [await _saturated(load, counts, ROUND_S) for _ in range(3)]
+        rates = [await saturated(load, counts, ROUND_S) for _ in range(3)]
     return {"pictures_a_second": max(rates[1:]), "failed": counts.failed}
 
 print(json.dumps(asyncio.run(saturate(Path(sys.argv[1]), *map(int, sys.argv[2:])))))

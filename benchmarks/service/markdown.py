@@ -20,6 +20,12 @@ def _throughput(found: Mapping[str, Any]) -> str:
     )
 
 
+def _precision(found: Mapping[str, Any]) -> str:
+    int8, fp32 = found["int8_pictures_a_second"], found["fp32_pictures_a_second"]
+    vnni = "with" if found["vnni"] else "without"
+    return f"{number(int8)} pictures a second in int8, {number(fp32)} in fp32, {vnni} VNNI"
+
+
 def _beside(found: Mapping[str, Any]) -> str:
     ours, theirs = found["pictures_a_second"], found["other_pictures_a_second"]
     return f"{number(ours)} pictures a second, {number(theirs)} at {found['other_commit']}, {len(found['pairs'])} pairs"
@@ -105,6 +111,9 @@ ROWS = {
         "64 streams through gRPC, beside the decoder alone in a process of its own with the same thread and batch, in "
         "turn; then half of that load, at random (Poisson)",
         _throughput,
+    ),
+    "precision": Row(
+        "the same saturation, decoded in int8 beside fp32, in turn: `throughput --precision int8`", _precision
     ),
     "beside": Row("the same saturation, beside the server of an earlier commit, in turn", _beside),
     "peers": Row(

@@ -12,13 +12,13 @@ FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 """Where Debian puts it."""
 
 
-def variables(**values: float | Path) -> dict[str, str]:
+def variables(**values: float | str | Path) -> dict[str, str]:
     """The environment's, for these settings of a server."""
     return {f"ARTOVEQ_{name.upper()}": str(value) for name, value in values.items()}
 
 
 @contextlib.contextmanager
-def settings(**values: float | Path) -> Iterator[None]:
+def settings(**values: float | str | Path) -> Iterator[None]:
     """Of the servers that are started within."""
     names = variables(**values)
     os.environ.update(names)

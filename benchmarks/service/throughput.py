@@ -38,7 +38,7 @@ async def throughput(
         alone, served = [], []
         for round_number in range(ROUNDS + 1):
             one = await asyncio.to_thread(bare, batch, ROUND_S)
-            other = await _saturated(load, counts, ROUND_S)
+            other = await saturated(load, counts, ROUND_S)
             if round_number:  # the first one warms up
                 alone.append(one)
                 served.append(other)
@@ -65,7 +65,7 @@ async def throughput(
     return figures, bars
 
 
-async def _saturated(load: list[LoadStream], counts: Counts, seconds: float) -> float:
+async def saturated(load: list[LoadStream], counts: Counts, seconds: float) -> float:
     """Pictures a second with two in flight on each stream."""
     busy = [asyncio.create_task(stream.saturate(2, WARM_S + seconds)) for stream in load]
     await asyncio.sleep(WARM_S)

@@ -14,9 +14,11 @@ from benchmarks.service.attacks.cases import NAMES, attacks
 from benchmarks.service.attacks.siege import siege
 from benchmarks.service.faults import ENDS, faults
 from benchmarks.service.hostile import hostile
+from benchmarks.service.precision import precisions
 from benchmarks.service.replicas import Scenario, replicas
 from benchmarks.service.wire import wire
 from tests.conftest import MODEL, NESTED, ROOT
+from wire.exceptions import UsageError
 
 pytestmark = pytest.mark.slow
 
@@ -119,3 +121,8 @@ def test_a_siege_loses_nothing() -> None:
     found, bars = asyncio.run(siege(MODEL, minutes=0.05, attack_s=1.0, seed=1))
     assert not missed(bars, "memory between attacks, last quarter over the second", "answers after more than 1 s")
     assert found["answered"] == 100 * found["attacks"] >= 100
+
+
+def test_precisions_are_compared_where_a_model_has_both() -> None:
+    with pytest.raises(UsageError, match="has no decoder in int8; make one with `artoveq int8`"):
+        asyncio.run(precisions(MODEL, 4, 4))
