@@ -15,7 +15,6 @@ from rich.console import Console
 from artoveq.evaluation import (
     BATCH,
     codec_figures,
-    encoded_at,
     entropy_tables,
     evaluate,
     fitted,
@@ -51,8 +50,8 @@ UNMEASURED = {"metric": 0.0, "temperature": 1.0}
 """A local head's figures before there are any."""
 WORTH_CODING = 0.03
 """Entropy coding is left out of an artifact that it makes less than this much smaller."""
-CALIBRATED_TOGETHER = 8
-"""Pictures of a batch that an int8 decoder is calibrated on, all of one point."""
+CALIBRATION_PICTURES = 200
+"""Training pictures that an int8 decoder is calibrated on: all their activations are in memory at once."""
 console = Console(stderr=True)
 
 
@@ -119,13 +118,12 @@ def give_int8_decoder(old: Artifact, train: Split, folder: Path) -> Artifact:
 
 
 def _inputs(artifact: Artifact, train: Split) -> Iterator[dict[str, Any]]:
-    """What a decoder is given of some training pictures, each few of them at a point that is drawn."""
+    """What a decoder is given of some training pictures, each alone, at a point that is drawn."""
     encoder, random = Encoder(artifact), np.random.default_rng(0)
-    for pictures in _some(encoder, train):
-        for few in np.array_split(pictures, 1 + len(pictures) // CALIBRATED_TOGETHER):
+    for pictures in fitted(encoder, train.subset(random.permutation(len(train))[:CALIBRATION_PICTURES])):
+        for picture in pictures:
             point = int(random.choice(measured(artifact.manifest)))
-            ((_, indices),) = encoded_at(encoder, few, [point])
-            yield {"indices": indices.astype(np.int32), "sizes": np.tile(encoder.codec.sizes(point), (len(few), 1))}
+            yield {"indices": encoder.encode_batch(picture[None], point), "sizes": encoder.codec.sizes(point)[None]}
 
 
 def _headed(
