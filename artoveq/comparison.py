@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from artoveq.evaluation import batch_of, check_classes, decoded, encoded_at, fitted, measured
+from artoveq.evaluation import batch_of, check_classes, decoded, encoded_at, fitted, measured, parts
 from edge_client import Encoder
 from inference_server.decoder import OnnxDecoder
 from training.data import Split
@@ -71,17 +71,16 @@ def budgets(first: Manifest, second: Manifest) -> list[tuple[float, int, int]]:
 
 
 def scores_at(artifact: Artifact, split: Split, points: Sequence[int]) -> dict[int, NDArray[np.float32]]:
-    """Per point, how good the answer to each picture is (N,), as the task scores it."""
+    """Per point, how good each answer is (A,), as the task scores it."""
     check_classes(artifact, split)
     encoder, decoder, task = Encoder(artifact), OnnxDecoder(artifact), TASKS[artifact.manifest.task.name]
-    wanted, start = sorted(set(points)), 0
+    wanted = sorted(set(points))
     found: dict[int, list[NDArray[np.float32]]] = {point: [] for point in wanted}
-    for pictures in fitted(encoder, split):
-        batch = batch_of(pictures, split.labels[start : start + len(pictures)])
+    for part, pictures in zip(parts(split), fitted(encoder, split), strict=True):
+        batch = batch_of(pictures, part.answers)
         for point, indices in encoded_at(encoder, pictures, wanted):
-            output = torch.from_numpy(decoded(decoder, encoder.codec, indices, point))
+            output = torch.from_numpy(decoded(decoder, encoder.codec, indices, point, part.asked))
             found[point].append(task.score(output, batch).float().numpy())
-        start += len(pictures)
     return {point: np.concatenate(parts) for point, parts in found.items()}
 
 

@@ -29,6 +29,7 @@ from wire.folded import as_rows, count_rows, folded_bytes
 from wire.manifest import Manifest
 from wire.payload import Indices, PayloadCodec
 from wire.pictures import Picture, open_picture
+from wire.questions import Question
 
 BATCH = 64
 IN_FLIGHT = 32
@@ -42,8 +43,9 @@ Outputs = NDArray[np.float32]
 
 def evaluate(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
     """Per point, over all pictures of the split, in this process: `point`, `sizes`, `payload_bytes` (packed), the mean
-    of `coded_bytes` (None without tables), the task's metric by its name, of a classification all scores (top1, top5,
-    nll, ece), of a reconstruction psnr and ssim, and the codewords' `perplexity`. Interpolated points are left out.
+    of `coded_bytes` (None without tables), the task's metric by its name, of classes and of answers to questions all
+    scores (top5, nll, ece beside it), of a reconstruction ssim, and the codewords' `perplexity`. Interpolated points
+    are left out.
 
     Raises:
         DataError: if the data set has other classes than the artifact.
@@ -54,11 +56,11 @@ def evaluate(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
     found = {point: Figures(manifest) for point in points}
     sent: dict[int, list[int]] = {point: [] for point in points}
     sample: dict[int, list[Indices]] = {point: [] for point in points}
-    for start, pictures in zip(range(0, len(split), BATCH), fitted(encoder, split), strict=True):
+    for part, pictures in zip(parts(split), fitted(encoder, split), strict=True):
         for point, encoded in encoded_at(encoder, pictures, points):
             payloads = [codec.write_block(one, point) for one in encoded]
             arrived = np.stack([codec.read_block(*payload, point) for payload in payloads])
-            found[point].add(decoded(decoder, codec, arrived, point), pictures, split.labels[start : start + BATCH])
+            found[point].add(decoded(decoder, codec, arrived, point, part.asked), pictures, part.answers)
             sent[point] += [len(data) for data, _ in payloads]
             if len(sample[point]) < SAMPLE_BATCHES:
                 sample[point].append(encoded)
@@ -76,18 +78,18 @@ def evaluate(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
 
 
 class Figures:
-    """How good a model's answers are, batch after batch: of classes all scores, of others what their task measures."""
+    """How good a model's answers are, batch after batch: of probabilities all scores, else what the task measures."""
 
     def __init__(self, manifest: Manifest) -> None:
-        self._task, self._classes = TASKS[manifest.task.name], bool(manifest.task.classes)
+        self._task, self._probable = TASKS[manifest.task.name], bool(possible_answers(manifest))
         self._outputs: list[Outputs] = []
         self._labels: list[NDArray[np.integer]] = []
         self._totals: Counter[str] = Counter()
 
     def add(self, outputs: Outputs, pictures: Picture, labels: NDArray[np.integer]) -> None:
-        """outputs (B, …) for fitted pictures (B, S, S, 3) with labels (B,)."""
+        """outputs (A, …) for fitted pictures (B, S, S, 3) with labels (A,): one each, or one for each question."""
         self._labels.append(labels)
-        if self._classes:
+        if self._probable:
             self._outputs.append(outputs)
             return
         found = self._task.figures(torch.from_numpy(outputs), batch_of(pictures, labels))
@@ -96,8 +98,9 @@ class Figures:
     def all(self) -> dict[str, float]:
         """By name, the task's metric among them."""
         labels = np.concatenate(self._labels)
-        if self._classes:
-            return scores(np.concatenate(self._outputs), labels).model_dump()
+        if self._probable:
+            found = scores(np.concatenate(self._outputs), labels).model_dump()
+            return {self._task.metric: found.pop("top1"), **found}
         return {name: round(total / len(labels), 6) for name, total in self._totals.items()}
 
 
@@ -124,10 +127,30 @@ def fitted(encoder: Encoder, split: Split) -> Iterator[Picture]:
         yield np.stack([encoder.fit(split.picture(i)) for i in rows])
 
 
-def decoded(decoder: OnnxDecoder, codec: PayloadCodec, indices: Indices, point: int) -> Outputs:
-    """Indices (B, M), all of one point, to the answers (B, …)."""
+def parts(split: Split) -> Iterator[Split]:
+    """The pictures of a split in the batches in which `fitted` yields them."""
+    for start in range(0, len(split), BATCH):
+        yield split.subset(np.arange(start, min(start + BATCH, len(split))))
+
+
+def decoded(
+    decoder: OnnxDecoder, codec: PayloadCodec, indices: Indices, point: int, asked: Question | None = None
+) -> Outputs:
+    """Indices (B, M), all of one point, to the answers (B, …).
+
+    asked: questions about each (B, Q, longest), where no question is all 0; then answers are one for each (A, …).
+    """
+    if asked is not None:
+        present = asked.any(2)
+        indices, asked = indices[np.nonzero(present)[0]], asked[present]
     count = len(indices)
-    return decoder.decode(indices, np.tile(codec.sizes(point), (count, 1)), np.full(count, point))
+    return decoder.decode(indices, np.tile(codec.sizes(point), (count, 1)), np.full(count, point), asked)
+
+
+def possible_answers(manifest: Manifest) -> tuple[str, ...]:
+    """Classes, or answers to questions; none where answers have no probabilities."""
+    questions = manifest.task.questions
+    return questions.answers if questions else manifest.task.classes
 
 
 def measured(manifest: Manifest) -> list[int]:
@@ -136,12 +159,12 @@ def measured(manifest: Manifest) -> list[int]:
 
 
 def answered(artifact: Artifact, split: Split) -> dict[int, Outputs]:
-    """Per point that is not interpolated, the answers (N, classes) for all pictures of the split, in this process."""
+    """Per point that is not interpolated, the answers (A, classes) for all pictures of the split, in this process."""
     encoder, decoder = Encoder(artifact), OnnxDecoder(artifact)
     found: dict[int, list[Outputs]] = {point: [] for point in measured(artifact.manifest)}
-    for pictures in fitted(encoder, split):
+    for part, pictures in zip(parts(split), fitted(encoder, split), strict=True):
         for point, indices in encoded_at(encoder, pictures, list(found)):
-            found[point].append(decoded(decoder, encoder.codec, indices, point))
+            found[point].append(decoded(decoder, encoder.codec, indices, point, part.asked))
     return {point: np.concatenate(rows) for point, rows in found.items()}
 
 
@@ -149,12 +172,12 @@ def temperatures(artifact: Artifact, train: Split) -> dict[int, float]:
     """Per point that is not interpolated, fitted on the training pictures that this artifact was not trained on; its
     own must be 1.
 
-    They are of probabilities: 1, where answers are no classes.
+    They are of probabilities: 1, where answers have none.
     """
     held = held_out(artifact.manifest, train)
-    if not len(held) or not artifact.manifest.task.classes:
+    if not len(held) or not possible_answers(artifact.manifest):
         return dict.fromkeys(measured(artifact.manifest), 1.0)
-    return {point: fit_temperature(rows, held.labels) for point, rows in answered(artifact, held).items()}
+    return {point: fit_temperature(rows, held.answers) for point, rows in answered(artifact, held).items()}
 
 
 def held_out(manifest: Manifest, train: Split) -> Split:
@@ -193,11 +216,11 @@ def codec_figures(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
     pictures = np.concatenate(list(fitted(encoder, split)))
     for share, quality in track(POINTS, description="WebP", console=console, transient=True):
         side, found, sent = round(share * manifest.preprocessing.size), Figures(manifest), 0
-        for start in range(0, len(split), BATCH):
-            these = pictures[start : start + BATCH]
+        for number, part in enumerate(parts(split)):
+            these = pictures[number * BATCH :][:BATCH]
             files = [write_webp(picture, side, quality) for picture in these]
             indices = np.stack([server.encode(open_picture(file), best) for file in files])
-            found.add(decoded(decoder, encoder.codec, indices, best), these, split.labels[start : start + BATCH])
+            found.add(decoded(decoder, encoder.codec, indices, best, part.asked), these, part.answers)
             sent += sum(map(len, files))
         metric = found.all()[manifest.task.metric]
         rows.append({"side": side, "quality": quality, "payload_bytes": round(sent / len(split), 1), "metric": metric})
@@ -238,6 +261,8 @@ def _few(train: Split) -> Split:
 def evaluate_through_server(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
     """`point`, the mean of `sent_bytes` and of the task's metric of every picture streamed at every point to a server.
 
+    Of the questions about a picture the first one is asked.
+
     Raises:
         DataError: if the data set has other classes than the artifact.
     """
@@ -276,8 +301,12 @@ async def _stream(address: str, artifact: Artifact, split: Split) -> list[dict[s
             async with slots:
                 picture = encoder.fit(await asyncio.to_thread(split.picture, i))
                 for point in points:
-                    result = await client.predict(picture, OneShot(point=point))
-                    good[point] += task.score_of_answer(result.answers[-1].value, picture, int(split.labels[i]))
+                    if question := split.first_question(i):
+                        result = await client.ask(picture, question, OneShot(point=point))
+                    else:
+                        result = await client.predict(picture, OneShot(point=point))
+                    label = int(split.labels[i].flat[0])
+                    good[point] += task.score_of_answer(result.answers[-1].value, picture, label)
                     sent[point] += result.payload_bytes
                 encoder.forget(picture)
 
@@ -289,8 +318,13 @@ async def _stream(address: str, artifact: Artifact, split: Split) -> list[dict[s
 
 
 def check_classes(artifact: Artifact, split: Split) -> None:
-    """Raises DataError if the data set has other classes than the artifact."""
-    classes = artifact.manifest.task.classes
+    """Raises DataError if the data set has other classes than the artifact, or other questions."""
+    classes = possible_answers(artifact.manifest)
+    if split.questions != artifact.manifest.task.questions:
+        raise DataError(
+            f"The data set has other questions than {artifact.manifest.name} was trained on, or none; use the data set "
+            "that it was trained on."
+        )
     if classes and split.classes != classes:
         odd = sorted(set(split.classes) ^ set(classes))[:3]
         raise DataError(

@@ -22,6 +22,8 @@ from artoveq.evaluation import (
     largest_counts,
     local_figures,
     measured,
+    parts,
+    possible_answers,
     temperatures,
 )
 from edge_client import Encoder
@@ -40,8 +42,7 @@ from training.stages import trained_model
 from training.tasks import TASKS
 from wire.artifact import Artifact, read_file, write_artifact
 from wire.exceptions import UsageError
-from wire.manifest import DECODER, ENCODER, INT8_DECODER, TABLES
-from wire.pictures import Picture
+from wire.manifest import DECODER, ENCODER, INT8_DECODER, TABLES, Manifest
 
 CHAIN_PICTURES, CHAIN_TEMPERATURE = 650, 1.3
 """Training pictures that the order of the planes, or the sizes of segments, are chosen on; and how soft the answers
@@ -57,7 +58,7 @@ console = Console(stderr=True)
 
 def export_measured(recipe: Recipe, runs: Path, train: Split, test: Split, folder: Path) -> Artifact:
     """Exports what was trained in `runs`, measures it on `test`, and writes the artifact with its figures."""
-    model, minutes = trained_model(recipe, len(train.classes), runs)
+    model, minutes = trained_model(recipe, len(train.classes), runs, train.questions)
     if model.codebook.any_size:  # its segments' sizes are chosen anew, for what it became in training
         few = train.subset(np.random.default_rng(0).permutation(len(train))[:CHAIN_PICTURES])
         batches = list(fitted_batches(model, few))
@@ -120,10 +121,12 @@ def give_int8_decoder(old: Artifact, train: Split, folder: Path) -> Artifact:
 def _inputs(artifact: Artifact, train: Split) -> Iterator[dict[str, Any]]:
     """What a decoder is given of some training pictures, each alone, at a point that is drawn."""
     encoder, random = Encoder(artifact), np.random.default_rng(0)
-    for pictures in fitted(encoder, train.subset(random.permutation(len(train))[:CALIBRATION_PICTURES])):
-        for picture in pictures:
+    few = train.subset(random.permutation(len(train))[:CALIBRATION_PICTURES])
+    for part, pictures in zip(parts(few), fitted(encoder, few), strict=True):
+        for i, picture in enumerate(pictures):
             point = int(random.choice(measured(artifact.manifest)))
-            yield {"indices": encoder.encode_batch(picture[None], point), "sizes": encoder.codec.sizes(point)[None]}
+            given = {"indices": encoder.encode_batch(picture[None], point), "sizes": encoder.codec.sizes(point)[None]}
+            yield given if part.asked is None else {**given, "questions": part.asked[i, :1]}
 
 
 def _headed(
@@ -201,13 +204,18 @@ def ordered(artifact: Artifact, values: Mapping[str, Any], train: Split) -> dict
     """
     encoder, decoder, manifest = Encoder(artifact), OnnxDecoder(artifact), artifact.manifest
     task = TASKS[manifest.task.name]
-    finest = np.concatenate([encoder.encode_batch(part, encoder.finest) for part in _some(encoder, train)])
+    few = _some(manifest, train)
+    finest = np.concatenate(
+        [encoder.encode_batch(part, encoder.finest) for one in few for part in fitted(encoder, one)]
+    )
+    asked = None if train.asked is None else np.concatenate([one.asked[:, 0] for one in few if one.asked is not None])
 
     def decode(indices: Any, sizes: Any) -> torch.Tensor:
         points = np.zeros(len(indices), np.int64)  # temperature 1
-        parts = zip(*(np.array_split(one, 1 + len(one) // BATCH) for one in (indices, sizes, points)), strict=True)
+        given = (indices, sizes, points) if asked is None else (indices, sizes, points, asked)
+        parts = zip(*(np.array_split(one, 1 + len(one) // BATCH) for one in given), strict=True)
         outputs = torch.from_numpy(np.concatenate([decoder.decode(*part) for part in parts]))
-        return outputs.clamp(min=1e-12).log() if manifest.task.classes else outputs
+        return outputs.clamp(min=1e-12).log() if possible_answers(manifest) else outputs
 
     target = decode(finest, np.full((len(finest), len(manifest.segments)), manifest.largest_size, np.int32))
 
@@ -218,10 +226,9 @@ def ordered(artifact: Artifact, values: Mapping[str, Any], train: Split) -> dict
     return with_chain(dict(values), chain.order)
 
 
-def _some(encoder: Encoder, train: Split) -> Iterator[Picture]:
-    """Training pictures in batches: those that were held out from training first."""
-    recipe = encoder.manifest.recipe
+def _some(manifest: Manifest, train: Split) -> tuple[Split, Split]:
+    """Training pictures: those that were held out from training first."""
+    recipe = manifest.recipe
     kept, held = hold_out(train, recipe["hold_out_every"], recipe["seed"])
     order = np.random.default_rng(0).permutation(len(kept))
-    yield from fitted(encoder, held)
-    yield from fitted(encoder, kept.subset(order[: max(0, CHAIN_PICTURES - len(held))]))
+    return held, kept.subset(order[: max(0, CHAIN_PICTURES - len(held))])

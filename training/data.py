@@ -1,4 +1,4 @@
-"""Data sets: CIFAR-100, Imagewoof, or any image folder, addressed as KIND:DIR; a folder needs no kind."""
+"""Data sets: CIFAR-100, Imagewoof, easy-VQA, or any image folder, addressed as KIND:DIR; a folder needs no kind."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from training.questions import NO_ANSWER, packaged, read_questions
 from wire.exceptions import DataError, PictureError
+from wire.manifest import Questions
 from wire.pictures import FORMATS, Picture, pictures_in, read_picture
 
 console = Console(stderr=True)
 MAX_PIXELS = 50_000_000
 """Of a picture: a data set is its owner's own."""
-KINDS = ("imagewoof", "cifar100", "folder")
+KINDS = ("imagewoof", "cifar100", "folder", "easyvqa")
 
 IMAGEWOOF_BREEDS = {
     "n02086240": "Shih-Tzu",
@@ -39,11 +41,16 @@ IMAGEWOOF_BREEDS = {
 
 @dataclass(frozen=True)
 class Split:
-    """Pictures with labels. `sources[i]` is a file, or an RGB array where the data set is no folder."""
+    """Pictures with labels. `sources[i]` is a file, or an RGB array where the data set is no folder.
+
+    Where questions are asked about the pictures, labels are the answers to them: `training.questions.QuestionSet`.
+    """
 
     classes: tuple[str, ...]
     sources: Sequence[Path | Picture]
-    labels: np.ndarray  # int64, shape (N,)
+    labels: np.ndarray  # int64, shape (N,); of answers (N, Q)
+    asked: np.ndarray | None = None  # int32, shape (N, Q, longest)
+    questions: Questions | None = None
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -55,7 +62,20 @@ class Split:
 
     def subset(self, keep: np.ndarray) -> Split:
         """The pictures at the positions `keep`."""
-        return Split(self.classes, [self.sources[i] for i in keep], self.labels[keep])
+        asked = None if self.asked is None else self.asked[keep]
+        return Split(self.classes, [self.sources[i] for i in keep], self.labels[keep], asked, self.questions)
+
+    def first_question(self, i: int) -> str:
+        """About picture i, in words; empty where none is asked."""
+        if self.questions is None or self.asked is None:
+            return ""
+        return " ".join(self.questions.vocabulary[number - 1] for number in self.asked[i, 0] if number)
+
+    @property
+    def answers(self) -> np.ndarray:
+        """Every label, (A,): one a picture, or the answers to all questions, picture after picture."""
+        found: np.ndarray = self.labels[self.labels != NO_ANSWER]
+        return found
 
 
 def load_split(spec: str, split: str, *, strict: bool = False) -> Split:
@@ -63,12 +83,16 @@ def load_split(spec: str, split: str, *, strict: bool = False) -> Split:
 
     An image folder either has DIR/train and DIR/val (or test), or DIR/CLASS alone: then every
     fifth picture, by the hash of its name, is test. CIFAR-100 is fetched to DIR where it is missing.
+    "easyvqa" alone is that of the package easy-vqa, easyvqa:DIR a folder of its form.
     Files that are no whole picture are named, counted and left out; `strict` refuses them.
 
     Raises:
         DataError: if there are no pictures, or fewer than two classes, or one cannot be read and `strict`.
     """
     kind, _, directory = ("folder", "", spec) if Path(spec).is_dir() else spec.partition(":")
+    if kind == "easyvqa":
+        asked = read_questions(Path(directory) if directory else packaged(), split)
+        return _readable(Split(asked.known.answers, asked.pictures, asked.answers, asked.asked, asked.known), strict)
     if kind not in KINDS or not directory:
         raise DataError(
             f"The data set {spec!r} is no folder, and not of the form KIND:DIR with KIND one of {', '.join(KINDS)}."
@@ -132,7 +156,7 @@ def _readable(split: Split, strict: bool) -> Split:
         console.print(f"left out: {error}", style="yellow", highlight=False, markup=False)
     console.print(f"left out: {len(bad)} of {len(split)} pictures", style="yellow")
     kept = split.subset(np.flatnonzero([error is None for error in faults]))
-    if len(np.unique(kept.labels)) < len(split.classes):
+    if split.questions is None and len(np.unique(kept.labels)) < len(split.classes):
         raise DataError("A class has no picture that can be read; replace those that were left out.")
     return kept
 

@@ -61,8 +61,15 @@ class ServerHalf(nn.Module):
         return self.network.decode(self.latent(indices, sizes))
 
 
+class AskedServerHalf(ServerHalf):
+    """As `ServerHalf`, with questions int32 (B, longest) as a third input."""
+
+    def forward(self, indices: Tensor, sizes: Tensor, questions: Tensor) -> Tensor:  # type: ignore[override]
+        return self.network.decode(self.latent(indices, sizes), questions)
+
+
 class ServerHalfOnBase(ServerHalf):
-    """As `ServerHalf`, with tensors of the trunk as a third input, in the order of these names: it holds none."""
+    """As `ServerHalf`, with tensors of the trunk as the last input, in the order of these names: it holds none."""
 
     def __init__(self, model: RateModel, tensors: Sequence[str]) -> None:
         super().__init__(model)
@@ -71,10 +78,22 @@ class ServerHalfOnBase(ServerHalf):
             self.network.trunk_server.get_parameter(name).data = torch.zeros(1)
 
     def forward(self, indices: Tensor, sizes: Tensor, weights: list[Tensor]) -> Tensor:  # type: ignore[override]
+        return self.answer(self.latent(indices, sizes), weights)
+
+    def answer(self, latent: Tensor, weights: list[Tensor], *further: Tensor) -> Tensor:
         network, given = self.network, dict(zip(self.tensors, weights, strict=True))
-        features = functional_call(network.trunk_server, given, (network.expand(self.latent(indices, sizes)),))
-        output: Tensor = network.head(features)
+        features = functional_call(network.trunk_server, given, (network.expand(latent),))
+        output: Tensor = network.head(features, *further)
         return output
+
+
+class AskedServerHalfOnBase(ServerHalfOnBase):
+    """As `ServerHalfOnBase`, with questions int32 (B, longest) as the third input."""
+
+    def forward(  # type: ignore[override]
+        self, indices: Tensor, sizes: Tensor, questions: Tensor, weights: list[Tensor]
+    ) -> Tensor:
+        return self.answer(self.latent(indices, sizes), weights, questions)
 
 
 class UnquantisedHalves(nn.Module):
@@ -84,9 +103,13 @@ class UnquantisedHalves(nn.Module):
         super().__init__()
         self.network = model.network
 
-    def forward(self, picture: Tensor) -> Tensor:
-        pictures = picture.permute(0, 3, 1, 2).to(torch.float32) / 255
-        return self.network.decode(self.network.encode(pictures))
+    def forward(self, picture: Tensor, questions: Tensor | None = None) -> Tensor:
+        """picture uint8 (B, side, side, 3), questions int32 (B, Q, longest) where the task asks."""
+        pictures, further = (
+            picture.permute(0, 3, 1, 2).to(torch.float32) / 255,
+            () if questions is None else (questions,),
+        )
+        return self.network.decode(self.network.encode(pictures), *further)
 
 
 def check_exportable(recipe: Recipe) -> None:
@@ -113,15 +136,19 @@ def export_files(model: RateModel) -> dict[str, bytes]:
     side, largest, segments = model.recipe.picture, model.codebook.largest, len(model.codebook.segments)
     picture = torch.zeros(2, side, side, 3, dtype=torch.uint8)
     sizes = torch.full((segments,), largest, dtype=torch.int32)
-    received = (torch.zeros(2, model.sub_vectors, dtype=torch.int32), sizes.expand(2, -1).clone())
     edge, base, output = EdgeHalf(model).eval(), base_of(model), model.task.output
-    names, server = ["indices", "sizes"], ServerHalf(model)
-    axes: tuple[Any, ...] = (BATCH, BATCH)
-    example: tuple[Any, ...] = received
+    names, asks = ["indices", "sizes", "questions"][: 3 if model.task.asks else 2], model.task.asks
+    example: tuple[Any, ...] = (
+        torch.zeros(2, model.sub_vectors, dtype=torch.int32),
+        sizes.expand(2, -1).clone(),
+        *model.network.blank_further(2),
+    )
+    axes: tuple[Any, ...] = (BATCH,) * len(example)
+    server = AskedServerHalf(model) if asks else ServerHalf(model)
     if base is not None:
         weights = [model.network.trunk_server.get_parameter(name).detach() for name in base.tensors]
-        names, axes = [*names, *base.tensors], (*axes, [None] * len(weights))
-        server, example = ServerHalfOnBase(model, base.tensors), (*received, weights)
+        names, axes, example = [*names, *base.tensors], (*axes, [None] * len(weights)), (*example, weights)
+        server = (AskedServerHalfOnBase if asks else ServerHalfOnBase)(model, base.tensors)
     return {
         ENCODER: save_onnx(edge, (picture, sizes), ["picture", "sizes"], "indices", (BATCH, None)),
         DECODER: save_onnx(server.eval(), example, names, output, axes),
@@ -169,7 +196,11 @@ def manifest_values(model: RateModel, recipe: Recipe, minutes: float, classes: S
         "any_size": codebook.any_size,
         "points": to_be_measured(points) if codebook.any_size else points,
         "planes": [every] * len(points) if codebook.refinable else [],
-        "task": {"name": recipe.task, "metric": model.task.metric, **model.task.manifest(classes)},
+        "task": {
+            "name": recipe.task,
+            "metric": model.task.metric,
+            **model.task.manifest(classes, model.network.questions),
+        },
         "backbone": {"name": recipe.network.backbone, "cut": recipe.network.cut, **model.network.operations()},
         "preprocessing": Preprocessing(size=recipe.picture).model_dump(),
         "unquantised_metric": 0.0,
@@ -206,19 +237,22 @@ def fitted_batches(model: RateModel, split: Split) -> Iterator[Batch]:
         rows = range(start, min(start + 64, len(split)))
         fitted = np.stack([fit_picture(split.picture(i), model.recipe.picture) for i in rows])
         pictures = as_input(torch.from_numpy(fitted).permute(0, 3, 1, 2))
-        yield Batch(pictures, torch.from_numpy(split.labels[rows.start : rows.stop]))
+        asked = None if split.asked is None else torch.from_numpy(split.asked[rows.start : rows.stop])
+        yield Batch(pictures, torch.from_numpy(split.labels[rows.start : rows.stop]), questions=asked)
 
 
 @torch.no_grad()
 def unquantised_metric(model: RateModel, split: Split) -> float:
     """The task's metric of the whole network without its quantiser, exported and run like the parts that ship."""
     size, output = model.recipe.picture, model.task.output
-    example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
-    file = save_onnx(UnquantisedHalves(model).eval(), (example,), ["picture"], output, (BATCH,))
+    example = [torch.zeros(2, size, size, 3, dtype=torch.uint8)]
+    example += [] if split.asked is None else [torch.zeros(2, *split.asked.shape[1:], dtype=torch.int32)]
+    names, axes = ["picture", "questions"][: len(example)], (BATCH,) * len(example)
+    file = save_onnx(UnquantisedHalves(model).eval(), tuple(example), names, output, axes)
     session = ort.InferenceSession(file, providers=["CPUExecutionProvider"])
-    total = 0.0
+    scores = []
     for batch in fitted_batches(model, split):
         fitted = (batch.pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-        (found,) = session.run([output], {"picture": fitted.numpy()})
-        total += float(model.task.score(torch.from_numpy(found), batch).sum())
-    return total / len(split)
+        given = dict(zip(names, (one.numpy() for one in (fitted, *batch.further)), strict=True))
+        scores.append(model.task.score(torch.from_numpy(session.run([output], given)[0]), batch))
+    return float(torch.cat(scores).mean())

@@ -47,12 +47,13 @@ def one_cycle(progress: float) -> float:
 def held_out_metric(model: RateModel, views: Views, points: list[Sizes]) -> dict[Sizes, float]:
     """The task's metric at every point, on the pictures set aside from the training set; at least one."""
     model.eval()
-    total = dict.fromkeys(points, 0.0)
+    scores: dict[Sizes, list[Tensor]] = {point: [] for point in points}
     for batch in views.held_batches():
         x = model.sub_vectors_of(batch.pictures)
         for point in points:
-            total[point] += float(model.task.score(model.decode_at(x, point).float(), batch).sum())
-    return {point: score / len(views.held_labels) for point, score in total.items()}
+            output = model.decode_at(x, point, *batch.further).float()
+            scores[point].append(model.task.score(output, batch))
+    return {point: float(torch.cat(found).mean()) for point, found in scores.items()}
 
 
 class StageRun:

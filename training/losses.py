@@ -30,7 +30,8 @@ def task_loss(model: RateModel, output: Tensor, batch: Batch) -> Tensor:
 
 def unquantised_loss(model: RateModel, batch: Batch) -> Tensor:
     """Stage 1: the task alone."""
-    return task_loss(model, model.decode(model.sub_vectors_of(batch.pictures, kept=batch.kept)).float(), batch)
+    x = model.sub_vectors_of(batch.pictures, kept=batch.kept)
+    return task_loss(model, model.decode(x, *batch.further).float(), batch)
 
 
 def quantised_loss(model: RateModel, batch: Batch, largest: int, replaced: float = 1.0) -> Tensor:
@@ -59,7 +60,8 @@ def quantised_loss(model: RateModel, batch: Batch, largest: int, replaced: float
         for point, part in zip(points, parts, strict=True)
     ]
     lengths = [len(batch.labels[part]) for part in parts]
-    high, *low = model.decode(torch.cat(decoded)).float().split(lengths)
+    further = (torch.cat([one[part] for part in parts]) for one in batch.further)
+    high, *low = model.decode(torch.cat(decoded), *further).float().split(lengths)
     loss = task_loss(model, high, batch)
     for output, part, length in zip(low, parts[1:], lengths[1:], strict=True):
         if length:
@@ -119,7 +121,7 @@ def segment_distortion(model: RateModel, batches: list[Batch], sizes: Sequence[i
     for batch in batches:
         with torch.enable_grad():
             x = model.sub_vectors_of(batch.pictures, kept=batch.kept).detach().requires_grad_(True)
-            loss = model.task.nll(model.decode(x).float(), batch).sum()
+            loss = model.task.nll(model.decode(x, *batch.further).float(), batch).sum()
             (gradient,) = torch.autograd.grad(loss, x)
         z = model.codebook.quantise(x.detach(), sizes)
         sensitivity = sensitivity.to(x.device) + _energy(gradient, segments)

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from training.backbones import BACKBONES
+from training.backbones.transformer import keep_tokens
 from training.codebooks import CODEBOOKS
 from training.lora import adapt_attention
 from training.recipe import NetworkRecipe, Recipe
 from training.tasks import TASKS
+from wire.manifest import Questions
 
 
 class WholeBatchNorm(nn.Module):
@@ -32,11 +34,14 @@ class WholeBatchNorm(nn.Module):
 class SplitNetwork(nn.Module):
     """Encoder and decoder of one recipe. `latent_shape` is (C, H, W).
 
-    classes: of the data set. weights: the backbone's pretrained ones, None for random ones.
+    classes, questions: of the data set. weights: the backbone's pretrained ones, None for random ones.
     """
 
-    def __init__(self, recipe: Recipe, classes: int, weights: dict[str, Tensor] | None) -> None:
+    def __init__(
+        self, recipe: Recipe, classes: int, weights: dict[str, Tensor] | None, questions: Questions | None = None
+    ) -> None:
         super().__init__()
+        task, self.questions = TASKS[recipe.task], questions
         network, backbone = recipe.network, BACKBONES[recipe.network.backbone]
         width, channels = backbone.channels(network), network.channels
         self.picture = recipe.picture
@@ -44,10 +49,12 @@ class SplitNetwork(nn.Module):
         self.stem, self.trunk_edge, self.trunk_server = parts(network, recipe.picture, weights)
         if network.lora:
             adapt_attention(self.trunk_server, network.lora)
+        if task.takes == "tokens":
+            keep_tokens(self.trunk_server)
         projections = CODEBOOKS[recipe.codebook.family].projections(width, channels)
         self.align, self.bottleneck, self.expand = projections or convolutions(network, width)
         self.norm = nn.BatchNorm2d(channels, affine=False) if network.norm == "running" else WholeBatchNorm()
-        self.head = TASKS[recipe.task].head(backbone.features, classes)
+        self.head = task.head(backbone.features, classes, questions)
         with torch.no_grad():
             shape = self.eval().encode(self._blank_picture()).shape
         self.latent_shape: tuple[int, int, int] = (shape[1], shape[2], shape[3])
@@ -62,19 +69,23 @@ class SplitNetwork(nn.Module):
         latent: Tensor = self.norm(self.bottleneck(self.align(self.trunk_edge(given))))
         return latent
 
-    def decode(self, latent: Tensor) -> Tensor:
-        """The latent (B, C, H, W), quantised or not, to the task's output (B, …)."""
-        output: Tensor = self.head(self.trunk_server(self.expand(latent)))
+    def decode(self, latent: Tensor, *further: Tensor) -> Tensor:
+        """The latent (B, C, H, W), quantised or not, and the task's further inputs to its output (B, …)."""
+        output: Tensor = self.head(self.trunk_server(self.expand(latent)), *further)
         return output
 
     def operations(self) -> dict[str, int]:
         """Multiply-accumulates of a picture, in millions, in each half."""
-        found, latent = {}, torch.zeros(1, *self.latent_shape)
-        for half, run, given in (("edge", self.encode, self._blank_picture()), ("server", self.decode, latent)):
+        found, latent = {}, (torch.zeros(1, *self.latent_shape), *self.blank_further(1))
+        for half, run, given in (("edge", self.encode, (self._blank_picture(),)), ("server", self.decode, latent)):
             with FlopCounterMode(display=False) as counter, torch.no_grad():
-                run(given)
+                run(*given)
             found[f"{half}_million_macs"] = round(counter.get_total_flops() / 2e6)
         return found
+
+    def blank_further(self, count: int) -> tuple[Tensor, ...]:
+        """Further inputs of `decode` that say nothing, for so many pictures."""
+        return () if self.questions is None else (torch.zeros(count, self.questions.longest, dtype=torch.int32),)
 
     def new_parameters(self) -> list[nn.Parameter]:
         """Parameters without pretrained weights: they take the larger learning rate."""

@@ -15,6 +15,7 @@ from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data import Resident, Split, hold_out
 from training.kept import KeptViews, keep_features, kept_features
 from training.recipe import Recipe
+from training.tasks import TASKS
 from training.teacher import Teacher, fit_head, whole_batches
 from training.views import Views, precision, shrink
 from wire.exceptions import CheckpointError, DataError
@@ -42,6 +43,10 @@ def make_views(
         return views.to(device)
     if len(split) < 2:
         raise DataError("There is one training picture; two are needed at least, and hundreds to learn from.")
+    if (split.questions is not None) != TASKS[recipe.task].asks:
+        raise DataError(
+            f"The task {recipe.task} cannot be learnt from this data set; questions are asked about easyvqa alone."
+        )
     kept, watched = hold_out(split, recipe.hold_out_every, recipe.seed)
     side = max(recipe.view, round(recipe.view / recipe.crop[0] * 0.75))
     if recipe.network.upsampled:  # views are taken of what the network would be given
@@ -53,7 +58,7 @@ def make_views(
     plain, plain_features = _views(held, recipe, None, teacher, "held-out pictures")
     if recipe.network.frozen:
         features, taught = keep_features(recipe, data, runs, pretrained, teacher)
-        views = KeptViews(torch.empty(0), data.labels, None, plain, held.labels, features)
+        views = KeptViews(torch.empty(0), data.labels, None, plain, held.labels, features=features)
     else:
         every = range(1, recipe.views + 1)
         made = [_views(data, recipe, recipe.crop, teacher, f"views {k} of {recipe.views}") for k in every]
@@ -65,6 +70,8 @@ def make_views(
         if len(held.labels):
             right = (head(plain_features).argmax(1) == held.labels).float().mean()
             console.print(f"teacher: {float(right):.1%} of the held-out training pictures")
+    asked = (None if one.asked is None else torch.from_numpy(one.asked).to(device) for one in (kept, watched))
+    views.questions, views.held_questions = asked
     save_checkpoint(path, key, {**views.state(), "classes": list(split.classes), "count": len(split)})
     return views.to(device)
 

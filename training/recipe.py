@@ -183,8 +183,10 @@ class Recipe(_Strict):
         self._check_views(backbone, task)
         if self.network.lora and (not backbone.attends or self.network.weights == "random"):
             raise ValueError("network.lora adapts the attention of a pretrained transformer behind the cut; remove it")
-        if backbone.gives != task.takes:
-            fitting = [name for name, one in BACKBONES.items() if one.gives == task.takes]
+        if self.teacher and not task.has_classes:
+            raise ValueError(f"a teacher tells classes apart, and the task {self.task} has none; remove [teacher]")
+        if task.takes not in backbone.gives:
+            fitting = [name for name, one in BACKBONES.items() if task.takes in one.gives]
             raise ValueError(
                 f"the task {self.task} needs a backbone that gives {task.takes}, and "
                 f"{self.network.backbone} does not; set network.backbone to {' or '.join(fitting)}"

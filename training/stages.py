@@ -25,6 +25,7 @@ from training.prepare import make_views
 from training.recipe import Recipe
 from training.views import Batch, Views
 from wire.exceptions import RecipeError, TrainingError
+from wire.manifest import Questions
 
 CALIBRATION_PICTURES = 512
 LATENT_PICTURES = 2048
@@ -44,12 +45,19 @@ def train(recipe: Recipe, split: Split, runs: Path, *, weights_file: str | None,
     with processes.first_before_others():
         pretrained = {name: BACKBONES[name].pretrained(weights_file) for name in sorted(needed)}
         views = make_views(recipe, split, runs, pretrained, device)
-    train_on(recipe, views, len(split.classes), runs, pretrained.get(backbone))
+    train_on(recipe, views, len(split.classes), runs, pretrained.get(backbone), split.questions)
 
 
-def train_on(recipe: Recipe, views: Views, classes: int, runs: Path, weights: dict[str, Tensor] | None) -> RateModel:
+def train_on(
+    recipe: Recipe,
+    views: Views,
+    classes: int,
+    runs: Path,
+    weights: dict[str, Tensor] | None,
+    questions: Questions | None = None,
+) -> RateModel:
     """As `train`, on views that are made; returns the model."""
-    model = first_stage(recipe, views, classes, runs, weights)
+    model = first_stage(recipe, views, classes, runs, weights, questions)
     codebook, one_by_one = model.codebook, recipe.stage3.order == "level by level"
     torch.manual_seed(recipe.stage3.seed)
     if not one_by_one:
@@ -78,13 +86,20 @@ def quantised_runs(recipe: Recipe, codebook: Codebook) -> dict[str, int]:
     return {**{f"{recipe.name}-{size}": size for size in smaller}, recipe.name: largest}
 
 
-def first_stage(recipe: Recipe, views: Views, classes: int, runs: Path, weights: dict[str, Tensor] | None) -> RateModel:
+def first_stage(
+    recipe: Recipe,
+    views: Views,
+    classes: int,
+    runs: Path,
+    weights: dict[str, Tensor] | None,
+    questions: Questions | None = None,
+) -> RateModel:
     """The model after stage 1, trained unless `runs` has it: recipes that differ in later stages share it."""
     if recipe.network.norm == "whole batch" and processes.count() > 1:
         raise RecipeError('network.norm = "whole batch" is for one process; start it without torchrun.')
     device = views.labels.device
     torch.manual_seed(recipe.seed)
-    model = RateModel(recipe, classes, weights)
+    model = RateModel(recipe, classes, weights, questions)
     model.to(device).to(memory_format=torch.channels_last)
     path, key = _first_checkpoint(recipe, runs)
     if weights is not None and not path.exists():
@@ -106,13 +121,15 @@ def fine_tune(model: RateModel, views: Views, runs: Path) -> None:
     run.train(lambda batch: unquantised_loss(model, batch))
 
 
-def trained_model(recipe: Recipe, classes: int, runs: Path) -> tuple[RateModel, float]:
+def trained_model(
+    recipe: Recipe, classes: int, runs: Path, questions: Questions | None = None
+) -> tuple[RateModel, float]:
     """The averaged model that `train` left in `runs`, and the minutes that its training took.
 
     Raises:
         TrainingError: if the training has not come to its end.
     """
-    model, minutes = RateModel(recipe, classes, None), 0.0
+    model, minutes = RateModel(recipe, classes, None, questions), 0.0
     later = [(runs / f"{name}.pt", recipe.key()) for name in quantised_runs(recipe, model.codebook)]
     for path, key in [_first_checkpoint(recipe, runs), *later]:
         state = load_checkpoint(path, key)

@@ -12,6 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.questions import NO_ANSWER
+
+QUESTIONS = 6
+"""About a picture, in one step of training: it is encoded once for all of them."""
+
 
 @dataclass
 class Batch:
@@ -19,17 +24,25 @@ class Batch:
 
     Labels are classes (B,) or, of mixed pictures, shares of all classes (B, classes). kept: the pictures are what
     the stem gave of them, (B, C, H, W).
+    Where the task asks: questions (B, Q, longest) about each, whose answers the labels (B, Q) are.
     """
 
     pictures: Tensor
     labels: Tensor
     teacher_logits: Tensor | None = None
     kept: bool = False
+    questions: Tensor | None = None
 
     def part(self, rows: slice) -> Batch:
         """Some of the pictures."""
         logits = None if self.teacher_logits is None else self.teacher_logits[rows]
-        return Batch(self.pictures[rows], self.labels[rows], logits, self.kept)
+        questions = None if self.questions is None else self.questions[rows]
+        return Batch(self.pictures[rows], self.labels[rows], logits, self.kept, questions)
+
+    @property
+    def further(self) -> tuple[Tensor, ...]:
+        """What the decoder is given beside the latent."""
+        return () if self.questions is None else (self.questions,)
 
 
 @dataclass
@@ -38,6 +51,7 @@ class Views:
 
     pictures: uint8 (K, N, 3, S, S); labels: (N,); teacher_logits: (K, N, classes) or None;
     held_pictures: uint8 (H, 3, S, S), the plain centre crops; held_labels: (H,).
+    Where the task asks, labels are (N, Q) and (H, Q), questions and held_questions (N, Q, longest) and (H, Q, longest).
     """
 
     pictures: Tensor
@@ -45,18 +59,24 @@ class Views:
     teacher_logits: Tensor | None
     held_pictures: Tensor
     held_labels: Tensor
+    questions: Tensor | None = None
+    held_questions: Tensor | None = None
 
     def batch(self, rows: Tensor, epoch: int, *, relit: bool = True) -> Batch:
         """One view of each picture in `rows`, half of them mirrored; with `relit` brightness and contrast changed."""
         view = (rows + epoch) % len(self.pictures)
         pictures = varied(as_input(self.pictures[view, rows]), relit=relit)
         logits = None if self.teacher_logits is None else self.teacher_logits[view, rows].float()
-        return Batch(pictures, self.labels[rows], logits)
+        if self.questions is None:
+            return Batch(pictures, self.labels[rows], logits)
+        labels, questions = drawn_questions(self.labels[rows], self.questions[rows])
+        return Batch(pictures, labels, logits, questions=questions)
 
     def held_batches(self, size: int = 128) -> list[Batch]:
         """The pictures held out, as they are at inference."""
-        pairs = zip(self.held_pictures.split(size), self.held_labels.split(size), strict=True)
-        return [Batch(as_input(pictures), labels) for pictures, labels in pairs]
+        asked = [None] * len(self.held_labels) if self.held_questions is None else self.held_questions.split(size)
+        parts = zip(self.held_pictures.split(size), self.held_labels.split(size), asked, strict=False)
+        return [Batch(as_input(pictures), labels, questions=questions) for pictures, labels, questions in parts]
 
     def state(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -75,6 +95,13 @@ def varied(pictures: Tensor, *, relit: bool) -> Tensor:
     gain = torch.empty(shape, device=device).uniform_(0.8, 1.2)
     shift = torch.empty(shape, device=device).uniform_(-0.15, 0.15)
     return ((pictures - 0.5) * gain + 0.5 + shift).clamp_(0, 1)
+
+
+def drawn_questions(labels: Tensor, questions: Tensor) -> tuple[Tensor, Tensor]:
+    """`QUESTIONS` of each picture's at random, or all where it has fewer: of labels (B, Q) and questions (B, Q, L)."""
+    absent = labels == NO_ANSWER
+    order = (torch.rand(labels.shape, device=labels.device) + absent).argsort(1)[:, :QUESTIONS]
+    return labels.gather(1, order), questions.gather(1, order[..., None].expand(-1, -1, questions.shape[2]))
 
 
 def as_input(pictures: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def question_of(manifest: Manifest, text: str) -> Question:
             raise QuestionError(f"{manifest.name} answers no questions; leave the question out, or name another model.")
         return NO_QUESTION
     check_question(text)
-    words = _words(text)
+    words = words_of(text)
     unknown = list(dict.fromkeys(word for word in words if word not in questions.numbers))
     if unknown:
         named = ", ".join(repr(shown(word, 30)) for word in unknown[:NAMED_WORDS])
@@ -64,10 +64,10 @@ def check_question(text: str) -> None:
         )
     if any(unicodedata.category(character) in HIDDEN for character in text):
         raise QuestionError("The question has characters that cannot be seen; ask in plain text.")
-    if not _words(text):
+    if not words_of(text):
         raise QuestionError("The question has no word in it; ask something about the picture.")
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
     """In lower case, without what stands between and around them."""
     return re.findall(r"\w+(?:['-]\w+)*", unicodedata.normalize("NFKC", text).lower())

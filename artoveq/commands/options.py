@@ -68,7 +68,9 @@ def parts(text: str) -> str:
     return text
 
 
-Data = Annotated[str, typer.Option(help="A folder with one folder per class, or imagewoof:DIR or cifar100:DIR.")]
+Data = Annotated[
+    str, typer.Option(help="A folder with one folder per class, or imagewoof:DIR, cifar100:DIR or easyvqa.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at a picture that cannot be read; else it is left out.")]
 Runs = Annotated[Path, typer.Option(help="Where checkpoints are kept.")]
 Models = Annotated[Path, typer.Option(help="The artifact is written into a folder of its name in here.")]

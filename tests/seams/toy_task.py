@@ -12,6 +12,7 @@ from training.tasks import Task
 if TYPE_CHECKING:
     from training.views import Batch
     from wire.generated import remote_inference_pb2 as pb
+    from wire.manifest import Questions
     from wire.pictures import Picture
 
 
@@ -20,7 +21,7 @@ class Brightness(Task):
 
     metric = "closeness"
 
-    def head(self, features: int, classes: int) -> nn.Module:
+    def head(self, features: int, classes: int, questions: Questions | None) -> nn.Module:
         return nn.Linear(features, 1)
 
     def loss(self, output: Tensor, batch: Batch, smoothing: float) -> Tensor:

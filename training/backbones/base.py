@@ -26,8 +26,9 @@ class Backbone(ABC):
 
     features: int
     """F, what the server half gives; of a picture, its channels."""
-    gives = "features"
-    """What the server half gives: "features" (B, F), or "a picture" (B, F, S, S)."""
+    gives: tuple[str, ...] = ("features",)
+    """What the server half gives: "features" (B, F), or "a picture" (B, F, S, S); of transformers also "tokens"
+    (B, N, F), where they are kept (`transformer.keep_tokens`)."""
     server_is_new = False
     """Whether the server half has no pretrained weights where the edge half has: it learns at the larger rate."""
     attends = False

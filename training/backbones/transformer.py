@@ -63,15 +63,30 @@ class Block(nn.Module):
         return found
 
 
+class TokenMean(nn.Module):
+    """Tokens (B, N, C) to their mean (B, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1)
+
+
+def keep_tokens(half: nn.Module) -> None:
+    """Has a server half give all of its tokens (B, N, C), in place of their mean."""
+    for module in list(half.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, TokenMean):
+                setattr(module, name, nn.Identity())
+
+
 class Pooled(nn.Module):
     """Tokens (B, N, C) to features (B, C): the mean of all, each after a LayerNorm."""
 
     def __init__(self, width: int, dropout: float, eps: float = 1e-6) -> None:
         super().__init__()
-        self.norm, self.dropout = nn.LayerNorm(width, eps), nn.Dropout(dropout)
+        self.norm, self.mean, self.dropout = nn.LayerNorm(width, eps), TokenMean(), nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.dropout(self.norm(x).mean(1))
+        found: Tensor = self.dropout(self.mean(self.norm(x)))
         return found
 
 
@@ -102,6 +117,7 @@ class MobileNetV2Transformer(MobileNetV2Backbone):
     """
 
     features = WIDTH
+    gives = ("features", "tokens")
     server_is_new = True
 
     def halves(

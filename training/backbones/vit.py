@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.backbones.base import Backbone, Normalise
-from training.backbones.transformer import Block
+from training.backbones.transformer import Block, TokenMean
 from wire.base import VIT_SMALL, read_base
 from wire.exceptions import ArtifactError, TrainingError
 from wire.manifest import Base
@@ -34,6 +34,7 @@ class VisionTransformer(Backbone):
     patch = 14
     dense = True
     attends = True
+    gives = ("features", "tokens")
     base: Base = VIT_SMALL
 
     def __init__(self, width: int = 384, heads: int = 6, depth: int = 12) -> None:
@@ -148,13 +149,13 @@ class Rest(nn.Module):
         super().__init__()
         self.blocks = blocks_of(of, blocks)
         self.norm = nn.LayerNorm(of.features, eps=1e-6)
-        self.dropout = nn.Dropout(dropout)
+        self.mean, self.dropout = TokenMean(), nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(2).transpose(1, 2)
         for block in self.blocks.values():
             x = block(x)
-        found: Tensor = self.dropout(self.norm(x).mean(1))
+        found: Tensor = self.dropout(self.mean(self.norm(x)))
         return found
 
 

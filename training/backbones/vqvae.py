@@ -24,7 +24,7 @@ class VqVae(Backbone):
     """
 
     features = 3
-    gives = "a picture"
+    gives = ("a picture",)
     dense = True
 
     def channels(self, network: NetworkRecipe) -> int:

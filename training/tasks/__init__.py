@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from training.tasks.base import Task
 from training.tasks.classification import Classification
+from training.tasks.question_answering import QuestionAnswering
 from training.tasks.reconstruction import Reconstruction
 
 __all__ = ["TASKS", "Task"]
 
 TASKS: dict[str, Task] = {
     "classification": Classification(),
+    "question answering": QuestionAnswering(),
     "reconstruction": Reconstruction(),
 }

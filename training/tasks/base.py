@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from training.views import Batch
+    from wire.manifest import Questions
     from wire.pictures import Picture
 
 
@@ -21,13 +22,17 @@ class Task(ABC):
     output = "output"
     """The name of the decoder's output."""
     takes = "features"
-    """What the head is given: a backbone's `gives`."""
+    """What the head is given, of what a backbone `gives`."""
+    has_classes = False
+    """Whether labels are classes, which a teacher can be fitted to."""
+    asks = False
+    """Whether a question comes with the picture, and the label is the answer to it."""
     relit = True
     """Whether training pictures may be made lighter or darker: answers to them stay the same."""
 
     @abstractmethod
-    def head(self, features: int, classes: int) -> nn.Module:
-        """Features (B, F) to the output (B, …); classes: of the data set."""
+    def head(self, features: int, classes: int, questions: Questions | None) -> nn.Module:
+        """Features (B, F) to the output (B, …); classes and questions: of the data set."""
 
     @abstractmethod
     def loss(self, output: Tensor, batch: Batch, smoothing: float) -> Tensor:
@@ -39,11 +44,11 @@ class Task(ABC):
 
     @abstractmethod
     def nll(self, output: Tensor, batch: Batch) -> Tensor:
-        """The negative log-likelihood of each answer (B,), in nats."""
+        """The negative log-likelihood of each answer (B,), in nats; of as many as there are, where questions are."""
 
     @abstractmethod
     def score(self, output: Tensor, batch: Batch) -> Tensor:
-        """How good each answer is (B,), 0 or more; the metric is its mean."""
+        """How good each answer is (B,), 0 or more; the metric is its mean. As many as there are, as of `nll`."""
 
     @abstractmethod
     def score_of_answer(self, answer: Any, picture: Picture, label: int) -> float:
@@ -57,6 +62,6 @@ class Task(ABC):
         """A mean metric with its unit."""
         return f"{metric:.1%}"
 
-    def manifest(self, classes: Sequence[str]) -> dict[str, Any]:
+    def manifest(self, classes: Sequence[str], questions: Questions | None) -> dict[str, Any]:
         """What the manifest says of the task beside its name and metric."""
         return {}

@@ -12,6 +12,7 @@ from training.tasks.base import Task
 
 if TYPE_CHECKING:
     from training.views import Batch
+    from wire.manifest import Questions
     from wire.pictures import Picture
     from wire.tasks.classification import Classification as Answer
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 class Classification(Task):
     metric = "top1"
     output = "logits"
+    has_classes = True
 
-    def head(self, features: int, classes: int) -> nn.Module:
+    def head(self, features: int, classes: int, questions: Questions | None) -> nn.Module:
         return nn.Linear(features, classes)
 
     def loss(self, output: Tensor, batch: Batch, smoothing: float) -> Tensor:
@@ -42,5 +44,5 @@ class Classification(Task):
     def score_of_answer(self, answer: Answer, picture: Picture, label: int) -> float:
         return float(answer.best.index == label)
 
-    def manifest(self, classes: Sequence[str]) -> dict[str, Any]:
+    def manifest(self, classes: Sequence[str], questions: Questions | None) -> dict[str, Any]:
         return {"classes": list(classes)}

@@ -14,6 +14,7 @@ from training.tasks.base import Task
 
 if TYPE_CHECKING:
     from training.views import Batch
+    from wire.manifest import Questions
     from wire.pictures import Picture
     from wire.tasks.reconstruction import Reconstruction as Answer
 
@@ -28,7 +29,7 @@ class Reconstruction(Task):
     takes = "a picture"
     relit = False
 
-    def head(self, features: int, classes: int) -> nn.Module:
+    def head(self, features: int, classes: int, questions: Questions | None) -> nn.Module:
         return nn.Identity()
 
     def loss(self, output: Tensor, batch: Batch, smoothing: float) -> Tensor:
