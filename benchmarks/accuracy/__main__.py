@@ -156,6 +156,34 @@ def reconstruction(
 
 
 @app.command()
+def questions(
+    rows: Annotated[list[str] | None, typer.Argument(help="aligned, unquantised; both if left out.")] = None,
+    data: Annotated[str, typer.Option(help="easyvqa, or easyvqa:DIR; the committed table if left out.")] = "",
+    weights: Annotated[Path | None, typer.Option(help="ImageNet weights; fetched if left out.")] = None,
+    runs: Annotated[Path, typer.Option(help="Where checkpoints are kept.")] = Path("runs"),
+) -> None:
+    """Answers to questions, quantised or not, beside those that need no picture: the table, or with --data its rows."""
+    from benchmarks.accuracy import questions as of
+    from benchmarks.results import committed_bars
+
+    if not data:
+        print(of.questions_table())
+        sys.exit(not all(bar.holds for bar in committed_bars("accuracy", "questions")))
+    from benchmarks.accuracy import answering
+    from training.data import load_split
+
+    wanted = rows or list(of.ROWS)
+    if unknown := [row for row in wanted if row not in of.ROWS]:
+        raise UsageError(f"There is no row {unknown[0]!r}; rows are {', '.join(of.ROWS)}.")
+    found = answering.run(
+        wanted, load_split(data, "train"), load_split(data, "test"), runs, str(weights) if weights else None
+    )
+    earlier = read_results("accuracy", "questions")
+    figures = of.merged(found, earlier and earlier["figures"], answering.recipe_keys())
+    sys.exit(write_results("accuracy", "questions", figures, of.bars(figures)))
+
+
+@app.command()
 def raq() -> None:
     """What RAQ's generators and ours are worth, in SQNR and in accuracy, and what is reconstructed: tables and bars."""
     from benchmarks.accuracy.markdown import generators_table, sqnr_table

@@ -1,0 +1,58 @@
+"""Questions about pictures: what answers need of the picture, and what of it crosses.
+
+Rows, all from one stage 1 and with the same epochs after it: "aligned", the recipe as it is, at its levels and at the
+planes of the first; and "unquantised", the same network without a quantiser. Beside them, without any training:
+"question alone", the answer that the question has most often, and both rows with the pictures of other questions.
+`answering.py` trains and measures them; here is what their figures come to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.markdown import plain_table
+from benchmarks.results import Bar, read_results
+
+ALIGNED, UNQUANTISED, ALONE = "aligned", "unquantised", "question alone"
+ROWS = (ALIGNED, UNQUANTISED)
+SHUFFLED = {row: f"{row}, other pictures" for row in ROWS}
+RIGHT, BEHIND_POINTS, ABOVE_POINTS = 0.95, 2.0, 1.0
+"""Of the finest point: share of right answers; points behind the unquantised row; points that other pictures give."""
+
+
+def merged(found: Mapping[str, Any], earlier: Mapping[str, Any] | None, recipes: Mapping[str, str]) -> dict[str, Any]:
+    """What was found now, and of what was found earlier the other rows, where their recipes have not changed since.
+
+    recipes: a key for each row that is trained.
+    """
+    trained = dict(found["trained"])
+    rows = list(found["rows"])
+    for row, of in (earlier or {"trained": {}})["trained"].items():
+        if row not in trained and of["recipe"] == recipes.get(row):
+            trained[row] = of
+            rows += [one for one in (earlier or {})["rows"] if one["row"] in (row, SHUFFLED[row])]
+    order = [ALONE, *(name for row in ROWS for name in (SHUFFLED[row], row))]
+    return {**found, "trained": trained, "rows": sorted(rows, key=lambda one: order.index(one["row"]))}
+
+
+def bars(figures: Mapping[str, Any]) -> list[Bar]:
+    """Of the finest point: how often it is right, how far behind, and that nothing but the picture tells more."""
+    last = {row["row"]: row["accuracy"] for row in figures["rows"]}
+    found = []
+    if ALIGNED in last:
+        found.append(Bar("right answers", last[ALIGNED], RIGHT, "at least"))
+    if ALIGNED in last and UNQUANTISED in last:
+        behind = round(100 * (last[UNQUANTISED] - last[ALIGNED]), 2)
+        found.append(Bar("points behind the unquantised network", behind, BEHIND_POINTS, "at most"))
+    for row in ROWS:
+        if SHUFFLED[row] in last:
+            above = round(100 * (last[SHUFFLED[row]] - last[ALONE]), 2)
+            found.append(Bar(f"{SHUFFLED[row]}: points above the question alone", above, ABOVE_POINTS, "at most"))
+    return found
+
+
+def questions_table() -> str:
+    """Every row, and the bars."""
+    result = read_results("accuracy", "questions")
+    return "`python -m benchmarks.accuracy questions` was not run yet." if result is None else plain_table(result)
