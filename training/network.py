@@ -51,7 +51,7 @@ class SplitNetwork(nn.Module):
             adapt_attention(self.trunk_server, network.lora)
         if task.takes == "tokens":
             keep_tokens(self.trunk_server)
-        projections = CODEBOOKS[recipe.codebook.family].projections(width, channels)
+        projections = CODEBOOKS[recipe.codebook.family].projections(recipe.codebook, width, channels)
         self.align, self.bottleneck, self.expand = projections or convolutions(network, width)
         self.norm = nn.BatchNorm2d(channels, affine=False) if network.norm == "running" else WholeBatchNorm()
         self.head = task.head(backbone.features, classes, questions)
@@ -103,19 +103,16 @@ class SplitNetwork(nn.Module):
         self.eval()
         unfold_batch_norms(nn.Sequential(self.trunk_edge, nn.Identity()), given)
         cut = self.trunk_edge(given)
-        flat = _by_channel(self.align(cut))
-        mean = flat.mean(1)
+        aligned = self.align(cut)
         if isinstance(self.bottleneck, nn.Conv2d):
-            variances, components = torch.linalg.eigh(torch.cov(flat))
-            c = self.bottleneck.out_channels
-            variances, components = variances.flip(0)[:c], components.flip(1)[:, :c]
+            flat = _by_channel(aligned[:, : self.bottleneck.in_channels])
+            components = torch.linalg.eigh(torch.cov(flat))[1].flip(1)[:, : self.bottleneck.out_channels]
             self.bottleneck.weight.copy_(components.T[..., None, None])
-        else:
-            variances, components = flat.var(1), torch.eye(len(flat), dtype=flat.dtype, device=flat.device)
         if isinstance(self.norm, nn.BatchNorm2d):
             assert self.norm.running_mean is not None and self.norm.running_var is not None
-            self.norm.running_mean.copy_(components.T @ mean)
-            self.norm.running_var.copy_(variances)
+            narrow = _by_channel(self.bottleneck(aligned))
+            self.norm.running_mean.copy_(narrow.mean(1))
+            self.norm.running_var.copy_(narrow.var(1))
         target, latent = _by_channel(cut), _by_channel(self.norm(self.bottleneck(self.align(cut))))
         mean, middle = target.mean(1), latent.mean(1)
         latent = latent - middle[:, None]

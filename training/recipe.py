@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,6 +87,8 @@ class CodebookRecipe(_Strict):
     """Progressive: channel groups share planes, so that a level is so many; one for each group, if left out."""
     segments: int = Field(4, ge=1)
     """Mixed resolution: segments of channel groups that have sizes of their own."""
+    scale: bool = Field(False, exclude_if=operator.not_)
+    """Aligned: the last channel group is the token's scale, which the LayerNorm takes away, in 4 bits at most."""
     least: int | None = Field(None, ge=1)
     """Mixed resolution: sum of the segments' levels at the cheapest point; if left out, one a segment."""
 
@@ -235,8 +238,9 @@ class Recipe(_Strict):
     def stage1_key(self) -> str:
         """What stage 1 depends on; recipes share it that differ in the codebook alone, and not in what is around it."""
         values = self.model_dump(mode="json", exclude={"name", "codebook", "stage3", "local_head"})
-        if CODEBOOKS[self.codebook.family].projections(1, 1) is not None:
-            values["around"] = self.codebook.family
+        around = CODEBOOKS[self.codebook.family].around(self.codebook)
+        if around is not None:
+            values["around"] = around
         return _digest(values)
 
     def key(self) -> str:

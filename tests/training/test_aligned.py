@@ -21,6 +21,7 @@ from training.model import RateModel
 from training.network import SplitNetwork
 from training.recipe import Recipe, checked_recipe, read_recipe
 from training.stages import train, trained_model
+from wire.exceptions import RecipeError
 from wire.manifest import DECODER, TORCH_DECODER
 
 RECIPE = read_recipe(Path("training/recipes/imagewoof112-transformer-aligned.toml"))
@@ -99,6 +100,41 @@ def test_two_pictures_of_one_payload_have_one_answer() -> None:
         for point in model.codebook.points():
             one, other = model(pictures, point)
             assert torch.equal(one, other)
+
+
+def with_scale(**changes: Any) -> Recipe:
+    return small(codebook={"family": "aligned", "d": 4, "max_level": 6, "scale": True}, picture=64, **changes)
+
+
+def test_a_tokens_scale_crosses_in_four_bits_at_most_and_is_counted() -> None:
+    torch.manual_seed(0)
+    recipe = with_scale(network={**small().network.model_dump(exclude_none=True), "latent_channels": 12})
+    model, pictures = RateModel(recipe, 2, None), torch.rand(16, 3, 64, 64)
+    model.network.initialise_from_pca(model.network.stem(pictures))
+    model.eval()
+    assert model.codebook.segments == (1, 1, 1) and model.sub_vectors == 3 * 64
+    assert model.codebook.points()[-1] == (64, 64, 16) and model.codebook.bits((64, 64, 16)) == 16
+    with torch.no_grad():
+        model.codebook.share_bits(lambda sizes: 1 / torch.tensor(sizes, dtype=torch.float).expand(3, -1))
+        chain = model.codebook.prefixes()
+        assert len(chain) == 6 + 6 + 4 and chain[0] == (2, 1, 1) and chain[-1] == (64, 64, 16)
+        cut, latent = model.network.trunk_edge(model.network.stem(pictures)), model.network.encode(pictures)
+    deviation = (cut.var(1, unbiased=False) + 1e-6).log()
+    whitened = (deviation - deviation.mean()) / deviation.std()
+    torch.testing.assert_close(latent[:, 8], whitened, atol=1e-2, rtol=0)
+    assert not latent[:, 9:].any()  # one dimension in four channels
+    torch.testing.assert_close(latent[:, :8].var((0, 2, 3)), torch.ones(8), atol=0.05, rtol=0)
+
+
+def test_who_has_no_scale_is_told_so_and_shares_no_stage_1_with_who_has() -> None:
+    assert with_scale().stage1_key() != small(picture=64).stage1_key()
+    stage = {**small().stage3.model_dump(exclude_none=True), "decoded": "sandwich"}
+    with pytest.raises(RecipeError, match=r"codebook\.scale is for aligned codebooks"):
+        with_scale(stage3=stage)
+    with pytest.raises(RecipeError, match=r"codebook\.scale is for aligned codebooks"):
+        small(codebook={"family": "progressive", "d": 4, "scale": True})
+    with pytest.raises(RecipeError, match="give it another one at least"):
+        with_scale(network={**small().network.model_dump(exclude_none=True), "latent_channels": 4})
 
 
 @pytest.mark.training

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from training.recipe import Recipe
+    from training.recipe import CodebookRecipe, Recipe
 
 Sizes = tuple[int, ...]
 """A codebook size K for each segment of channel groups."""
@@ -34,6 +34,8 @@ class Codebook(nn.Module, ABC):
     """Whether sizes need not be powers of two."""
     most_levels = 8
     """The largest size is 2 to the power of this at most."""
+    takes_scale = False
+    """Whether the last channel group may be the token's scale."""
     takes_eta = False
     """Whether `moved` has a meaning: codewords of smaller sizes that may be held in place."""
 
@@ -85,7 +87,14 @@ class Codebook(nn.Module, ABC):
         """
 
     @classmethod
-    def projections(cls, width: int, channels: int) -> tuple[nn.Module, nn.Conv2d, nn.Conv2d] | None:
+    def around(cls, recipe: CodebookRecipe) -> str | None:
+        """A name for what `projections` gives, of which stage 1 depends; None where it gives nothing."""
+        return None
+
+    @classmethod
+    def projections(
+        cls, recipe: CodebookRecipe, width: int, channels: int
+    ) -> tuple[nn.Module, nn.Conv2d, nn.Conv2d] | None:
         """What stands around the quantiser in place of the network's own convolutions, where the family has such.
 
         A normalisation of the cut (B, width, H, W); a convolution to (B, channels, H, W); and one back to the cut.
@@ -99,5 +108,11 @@ class Codebook(nn.Module, ABC):
             raise ValueError(f"codebook.max_level is {cls.most_levels} at most for {recipe.codebook.family} codebooks")
         if recipe.stage3.decoded == "chain" and not (cls.refinable and recipe.stage3.order == "joint"):
             raise ValueError('stage3.decoded = "chain" is for refinable codebooks, all levels at once')
+        if recipe.codebook.scale and not (cls.takes_scale and recipe.stage3.decoded == "chain"):
+            raise ValueError('codebook.scale is for aligned codebooks with stage3.decoded = "chain"; remove it')
+        if recipe.codebook.scale and recipe.network.channels < 2 * recipe.codebook.d:
+            raise ValueError(
+                "codebook.scale takes the last of the latent's channel groups; give it another one at least"
+            )
         if recipe.codebook.eta and not (cls.takes_eta and recipe.stage3.order == "level by level"):
             raise ValueError("codebook.eta is for nested codebooks trained level by level; remove it")
