@@ -184,6 +184,18 @@ def questions(
 
 
 @app.command()
+def aligned() -> None:
+    """Aligned models by all bytes that cross, their bars, and what gates and channel groups are worth."""
+    from benchmarks.accuracy import aligned as of
+
+    manifests = [one for one in results.shipped("imagewoof112") if one.family == "aligned"]
+    print(of.models_table(manifests), of.ablations_table(results.read()), sep="\n\n")
+    found = [bar for one in manifests if one.name == of.VIT for bar in of.bars(one)]
+    print("", *found, sep="\n")
+    sys.exit(not all(bar.holds for bar in found))
+
+
+@app.command()
 def raq() -> None:
     """What RAQ's generators and ours are worth, in SQNR and in accuracy, and what is reconstructed: tables and bars."""
     from benchmarks.accuracy.markdown import generators_table, sqnr_table

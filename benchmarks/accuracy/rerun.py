@@ -10,14 +10,17 @@ import torch
 from torch import Tensor
 
 from benchmarks.accuracy.codecs import codec_row
-from benchmarks.accuracy.rows import ABLATIONS, CODECS, GENERATORS, PICTURED, SIZES, recipe_of, result_path
+from benchmarks.accuracy.rows import ABLATIONS, ALIGNED, CODECS, GENERATORS, PICTURED, SIZES, recipe_of, result_path
 from training.backbones import BACKBONES
 from training.codebooks import Codebook, Sizes
 from training.codebooks.ops import at_point
 from training.data import Split
 from training.export import hardware
+from training.loop import StageRun
+from training.losses import unquantised_loss
 from training.model import RateModel
 from training.prepare import make_views
+from training.recipe import Recipe
 from training.scores import perplexity, scores
 from training.stages import first_stage, latents_of, train_on, trained_model
 from training.views import Batch, Views, as_input
@@ -51,6 +54,8 @@ def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file:
             regroup(variant, model, views)
             result |= {"test": measure_sizes(model, batches)}
         else:
+            if variant in ALIGNED:
+                adopt_stage_1(recipe, recipe_of(f"{name.partition('/')[0]}/linear/0"), views, classes, runs, weights)
             model = train_on(recipe, views, classes, runs, weights)
             result |= {"held_out": measure(model, views.held_batches())}
             # An idea is judged on the held-out pictures; the test pictures are for what is kept.
@@ -61,6 +66,20 @@ def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file:
         path = result_path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def adopt_stage_1(
+    recipe: Recipe, of: Recipe, views: Views, classes: int, runs: Path, weights: dict[str, Tensor] | None
+) -> None:
+    """Has a recipe start from the stage 1 of another one, whose network has the same parameters."""
+    path, key = runs / f"stage1-{recipe.stage1_key()}.pt", recipe.stage1_key()
+    if path.exists() or key == of.stage1_key():
+        return
+    trained = first_stage(of, views, classes, runs, weights)
+    model = RateModel(recipe, classes, None).to(views.labels.device)
+    model.network.load_state_dict(trained.network.state_dict())
+    nothing = recipe.stage1.model_copy(update={"epochs": 0})
+    StageRun(path, key, nothing, model, model.network, [()], views).train(lambda batch: unquantised_loss(model, batch))
 
 
 def regroup(variant: str, model: RateModel, views: Views) -> None:

@@ -41,6 +41,22 @@ GENERATORS: dict[str, dict[str, dict[str, Any]]] = {
 """Ways to one model for any size (RAQ). The last two are models of one size: their other codebooks have no training."""
 SIZES = (2, 4, 8, 16, 37, 64, 100, 128, 256, 400, 1024)
 """Codebook sizes that those are measured at."""
+ALIGNED: dict[str, dict[str, dict[str, Any]]] = {
+    name: {"codebook": {"family": family, "d": d, "max_level": level}, "stage3": {"decoded": "chain"}}
+    for name, family, d, level in (
+        ("linear", "aligned-linear", 4, 8),
+        ("gates-in", "aligned-in", 4, 8),
+        ("gates-out", "aligned-out", 4, 8),
+        ("gates-both", "aligned-both", 4, 8),
+        ("groups-4", "aligned-both", 8, 8),
+        ("groups-16", "aligned-both", 2, 4),
+        ("groups-32", "aligned-both", 1, 2),
+    )
+}
+"""Of imagewoof112-aligned: which projections have gates; and how many channel groups share a token's bits.
+
+All start from the stage 1 of "linear"; "gates-both" is the one of 8 groups, and the recipe as it is shipped.
+"""
 FAMILIES = ("progressive", "nested", "mixed", "residual")
 CHAIN = "chain"
 """The progressive family, of whose chain of planes prefixes are trained."""
@@ -115,6 +131,10 @@ def _changes(variant: str, name: str, epochs: int) -> dict[str, dict[str, Any]]:
         from benchmarks.accuracy import generated  # noqa: F401  # has the families that only these rows have
 
         return GENERATORS[variant]
+    if variant in ALIGNED:
+        from benchmarks.accuracy import aligning  # noqa: F401  # has the families that only these rows have
+
+        return ALIGNED[variant]
     if variant in ABLATIONS:
         return ABLATIONS[variant]
     if variant in CODECS:
@@ -127,7 +147,7 @@ def _changes(variant: str, name: str, epochs: int) -> dict[str, dict[str, Any]]:
         one_rate = {"codebook": {"family": "fixed", "max_level": int(level), "eta": 0.0}}
         return one_rate if kind == "fixed" else {**one_rate, "stage3": {"epochs": 0}}
     by_level = ("fixed-LEVEL", "long-fixed-LEVEL", "lbg-LEVEL")
-    known = ", ".join((*FAMILIES, CHAIN, "long-FAMILY", *JOINT, *GENERATORS, *by_level, *CODECS, *ABLATIONS))
+    known = ", ".join((*FAMILIES, CHAIN, "long-FAMILY", *JOINT, *GENERATORS, *ALIGNED, *by_level, *CODECS, *ABLATIONS))
     raise RecipeError(f"There is no row {name!r}; its variant is one of {known}.")
 
 
