@@ -165,6 +165,14 @@ def replicas(model: Model = SHIPPED, other: Annotated[Path, typer.Option(help="A
 
 
 @app.command()
+def nodes(model: Model = SHIPPED) -> None:
+    """Ray Serve on two nodes in network namespaces: scale-out, streams that move, a node that dies. Root and Ray."""
+    from benchmarks.service.nodes import nodes as run
+
+    _tell("nodes", run(model))
+
+
+@app.command()
 def siege(
     model: Model = SHIPPED,
     minutes: Annotated[float, typer.Option(min=0.1)] = 60,
