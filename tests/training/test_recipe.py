@@ -5,7 +5,9 @@ import pytest
 from training.codebooks import build_codebook
 from training.network import SplitNetwork
 from training.recipe import read_recipe
+from training.tasks import TASKS
 from wire.exceptions import RecipeError
+from wire.manifest import Questions
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 SHIPPED = sorted(RECIPES.glob("*.toml"))
@@ -47,7 +49,7 @@ def test_recipes_that_differ_in_the_codebook_alone_share_stage_1() -> None:
         (
             "picture = 64",
             'picture = 64\ntask = "poetry"',
-            "task: .*one of classification, reconstruction, not 'poetry'",
+            "task: .*one of classification, question answering, reconstruction, not 'poetry'",
         ),
         (
             "[codebook]",
@@ -109,13 +111,16 @@ def test_a_missing_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
 def test_a_bit_of_each_sub_vector_takes_the_bytes_that_the_profile_promises(path: Path) -> None:
     recipe = read_recipe(path)
-    c, h, w = SplitNetwork(recipe, 10, None).latent_shape
+    questions = Questions(vocabulary=("what",), longest=1, answers=("yes",)) if TASKS[recipe.task].asks else None
+    c, h, w = SplitNetwork(recipe, 10, None, questions).latent_shape
     of_profile = {
         "vqvae": 8,
         "upsampled": 63,
         "aligned": (recipe.picture // (14 if recipe.network.backbone == "vit-small" else 16)) ** 2,
     }
-    promised = of_profile.get(recipe.network.profile) or {128: 64, 64: 64, 32: 32}[recipe.picture]
+    of_task = {"question answering": 8}
+    promised = of_task.get(recipe.task) or of_profile.get(recipe.network.profile)
+    promised = promised or {128: 64, 64: 64, 32: 32}[recipe.picture]
     assert c * h * w // recipe.codebook.d // 8 == promised
 
 
