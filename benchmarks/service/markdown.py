@@ -100,6 +100,16 @@ def _replicas(found: Mapping[str, Any]) -> str:
     )
 
 
+def _nodes(found: Mapping[str, Any]) -> str:
+    streams, left = (", ".join(map(number, found[key].values())) for key in ("streams", "streams_after_death"))
+    came, died = found["scale_out"], found["death"]
+    return (
+        f"a second replica after {found['second_replica_after_s']} s; streams by node {streams}, {left} after one "
+        f"died; {number(came['failed'])} of {number(came['pictures'])} pictures failed while it came, "
+        f"{number(died['failed'])} of {number(died['pictures'])} when it died, gap {died['longest_gap_s']} s"
+    )
+
+
 def _shutdown(found: Mapping[str, Any]) -> str:
     slowest = sorted(found["seconds_to_exit"].items(), key=lambda item: item[1], reverse=True)[:3]
     named = ", ".join(f"{kind.replace('_', ' ')} {seconds:.1f} s" for kind, seconds in slowest)
@@ -145,6 +155,11 @@ ROWS = {
         "three servers behind HAProxy with one Redis, 1,000 edges of which 64 are busy: scale-out from 1 to 3, a "
         "rolling update, kill -9 every 5 s for a minute, another version for a tenth of the edges, for all, for none",
         _replicas,
+    ),
+    "nodes": Row(
+        "Ray Serve on two nodes in network namespaces, 24 busy edges: a second replica on the second node, streams "
+        "that move to it, the death of that node",
+        _nodes,
     ),
     "siege": Row("an hour of honest pictures beside all floods in turn", _siege),
 }

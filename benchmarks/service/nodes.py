@@ -89,8 +89,8 @@ async def _within(model: Path, first: str, second: str, other: str) -> dict[str,
     return {
         "edges": EDGES,
         "second_replica_after_s": round(scaled_s, 1),
-        "streams_by_node": {"node 1": spread[first], "node 2": spread[second]},
-        "streams_by_node_after_death": {"node 1": left[first], "node 2": left[second]},
+        "streams": {"node 1": spread[first], "node 2": spread[second]},
+        "streams_after_death": {"node 1": left[first], "node 2": left[second]},
         "scale_out": grown.figures(),
         "death": died.figures(),
     }
@@ -148,7 +148,7 @@ def _streams() -> Counter[str]:
 
 def _bars(found: dict[str, Any]) -> list[Bar]:
     grown, died = found["scale_out"], found["death"]
-    least = min(found["streams_by_node"].values()) / max(1, sum(found["streams_by_node"].values()))
+    least = min(found["streams"].values()) / max(1, sum(found["streams"].values()))
     return [
         Bar("streams of the node that has fewer, of all", round(least, 3), 0.4, "at least"),
         Bar("pictures failed while a replica came", grown["failed"], 0, "at most"),
