@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+import benchmarks.accuracy.aligning  # noqa: F401 (registers the families of the rows)
 from benchmarks.accuracy.aligned import PROFILE, ablations_table, bars, beside_webp, models_table
 from benchmarks.accuracy.rerun import adopt_stage_1
 from benchmarks.accuracy.rows import ALIGNED, recipe_of
