@@ -23,6 +23,7 @@ from benchmarks.namespaces import PORT, SERVER, inside, namespaces
 from benchmarks.results import Bar
 from benchmarks.service.devices import Album, Books, Devices
 from edge_client.transport.security import Security
+from inference_server.ray_serve.serving import ENVIRONMENT
 from wire.exceptions import SettingsError
 
 EDGES, BUSY_S = 24, 0.05
@@ -32,12 +33,8 @@ AGE_S, STARTS_S, SCALES_S, SETTLE_S, ALONE_S = 10.0, 120.0, 120.0, 25.0, 30.0
 death of a node."""
 RAY_PORT, STATS_PORT = 6379, 8404
 """Of Ray's head, and of HAProxy's books."""
-ENVIRONMENT = {
-    "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
+
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def nodes(model: Path) -> tuple[dict[str, Any], list[Bar]]:
@@ -107,7 +104,7 @@ def _node(address: str, more: Sequence[str]) -> list[str]:
 def _running(command: Sequence[str], name: str, *, says: str) -> Iterator[subprocess.Popen[str]]:
     """With its children, until the block ends; begins once it has said so."""
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **ENVIRONMENT}, start_new_session=True
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **ENVIRONMENT, **QUIET}, start_new_session=True
     )
     try:
         assert process.stdout is not None
