@@ -28,9 +28,8 @@ from wire.exceptions import SettingsError
 
 EDGES, BUSY_S = 24, 0.05
 """Edges, all of them busy; between two pictures of one: more than a decoder on one core keeps up with."""
-AGE_S, STARTS_S, SCALES_S, SETTLE_S, ALONE_S = 10.0, 120.0, 120.0, 25.0, 30.0
-"""A stream's age; how long Ray may take to start, and to have a second replica; until streams are counted; after the
-death of a node."""
+AGE_S, SCALES_S, SETTLE_S, ALONE_S = 10.0, 120.0, 25.0, 30.0
+"""A stream's age; how long Ray may take to have a second replica; until streams are counted; after a node's death."""
 RAY_PORT, STATS_PORT = 6379, 8404
 """Of Ray's head, and of HAProxy's books."""
 
