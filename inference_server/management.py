@@ -107,8 +107,8 @@ class Management:
         await self._unload(model)
         return model
 
-    async def withdraw(self, fingerprint: str) -> None:
-        """As `remove`, also where edges get it: those that can go over to another version, others are ended.
+    async def withdraw(self, fingerprint: str) -> Model:
+        """As `remove`, also where edges get it: those that can go over to another version; `leave` is to follow.
 
         Raises:
             ModelMismatch: if it is not served.
@@ -116,6 +116,10 @@ class Management:
         async with self._lock, self._change() as models:
             model = models.withdraw(fingerprint)
         self._streams.follow()
+        return model
+
+    async def leave(self, model: Model) -> None:
+        """Unloads what was withdrawn, once its edges have gone over; the streams of others are ended."""
         await self._streams.gone_of(model, self._deployment.settings.drain_seconds)
         await self._unload(model)
 

@@ -35,6 +35,7 @@ class ModelsFolder:
         self._faults: dict[str, str] = {}
         """Why a folder's model could not be taken."""
         self._unreadable = False
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def look(self, now: float) -> None:
         """Serves what has come, and what has gone no longer. now: of the monotonic clock."""
@@ -90,4 +91,7 @@ class ModelsFolder:
     async def _withdraw(self, fingerprint: str) -> None:
         if fingerprint not in self._served.values():
             with contextlib.suppress(ModelMismatch):  # somebody has removed it already
-                await self._management.withdraw(fingerprint)
+                model = await self._management.withdraw(fingerprint)
+                # Beside what else changes: its edges may need just that to go over.
+                self._leaving.add(leaving := asyncio.create_task(self._management.leave(model)))
+                leaving.add_done_callback(self._leaving.discard)

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 import edge_client.client
-from edge_client import AsyncClient, OneShot
+from edge_client import AsyncClient, Client, OneShot
 from inference_server import folder_watch
 from inference_server.deployment import Deployment
 from inference_server.settings import read_settings
@@ -145,6 +145,25 @@ def test_edges_go_over_to_what_is_left_and_none_fails(
     asyncio.run(asyncio.wait_for(run(), 60))
     shutil.rmtree(folder / "other")
     until(watched, {})
+
+
+@pytest.mark.slow
+def test_an_edge_that_stays_holds_up_no_other_change(
+    watched: Running, folder: Path, made: list[Artifact], tmp_path: Path
+) -> None:
+    """It has pinned a version that is removed; its stream goes on for as long as the settings say."""
+    first, second = (one.manifest.fingerprint for one in made)
+    newest = tiny.nested(tmp_path / "newest" / "dogs")
+    shutil.copytree(made[0].folder, folder / "first")
+    until(watched, {first: True})
+    with Client(watched.address, fingerprint=first) as pinned:
+        shutil.copytree(made[1].folder, folder / "second")
+        until(watched, {first: True, second: False})
+        shutil.rmtree(folder / "first")
+        until(watched, {second: True})
+        shutil.copytree(newest.folder, folder / "third")
+        until(watched, {second: True, newest.manifest.fingerprint: False})
+        assert pinned.predict(RED, OneShot(point=4), budget=5.0).answers[-1].classes[0].name == "red"
 
 
 @pytest.mark.slow
