@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import grpc
 
 from edge_client.connection import Connection
 from edge_client.control import PROBE_BYTES, RateControl
-from edge_client.encoder import Encoder, warm_up
+from edge_client.encoder import Encoder, shared_encoder, warm_up
 from edge_client.moving import Moves
 from edge_client.provision import check_pin, provision, provisioned, remember
 from edge_client.transport.base import Metadata, OpenTransport
@@ -109,7 +108,7 @@ class Session:
             return Encoder(artifact)
         cached = provisioned(self.address) if self._offline and not self._fingerprint else None
         if cached is not None:
-            return Encoder(cached)
+            return await asyncio.to_thread(shared_encoder, cached)
         try:
             return await self._fetched()
         except ServerUnavailable as error:
@@ -123,15 +122,13 @@ class Session:
         """fingerprint: of one version; else the one that the client takes alone."""
         asked = self.channel, self.address, self._connect_timeout, self._security.metadata
         pinned = bool(self._fingerprint)
-        return Encoder(await provision(*asked, fingerprint or self._fingerprint, pinned=pinned))
+        artifact = await provision(*asked, fingerprint or self._fingerprint, pinned=pinned)
+        return await asyncio.to_thread(shared_encoder, artifact)  # pictures go on meanwhile
 
-    def _adopt(self, encoder: Encoder, encode_s: float | None = None) -> None:
-        """This is the model from now on, if it runs; what is known of the link stays.
-
-        encode_s: seconds that a picture takes, where that is known.
-        """
+    def _adopt(self, encoder: Encoder) -> None:
+        """This is the model from now on, if it runs; what is known of the link stays."""
         task, control = task_of(encoder.manifest), RateControl(encoder.codec, self._probe)
-        control.encode_s = warm_up(encoder, now) if encode_s is None else encode_s
+        control.encode_s = warm_up(encoder, now) if encoder.encode_s is None else encoder.encode_s
         if self._encoder is not None:
             control.estimator = self.control.estimator
         self._encoder, self.task, self.control = encoder, task, control
@@ -220,10 +217,9 @@ class Session:
 
         fingerprint: of the model that takes the place of the old one's; empty: that one stays.
         """
-        other, encode_s = None, 0.0
+        other = None
         if self._follows and fingerprint not in ("", self._greeted):
             other = await self._fetched(fingerprint)
-            encode_s = await asyncio.to_thread(warm_up, other, time.perf_counter)  # pictures go on meanwhile
         fingerprint = (other or self.encoder).manifest.fingerprint
         channel = self._security.open(self.address)
         try:
@@ -236,7 +232,7 @@ class Session:
                 left, self.channel = self.channel, channel
                 self._connection, self._greeted = new, fingerprint
                 if other is not None:
-                    self._adopt(other, encode_s)
+                    self._adopt(other)
                 return left
         await new.close()
         await channel.close()

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -59,11 +60,21 @@ def test_one_shot_and_progressive(server: ServerProcess) -> None:
         assert refined.best.name == "dingo" and refined.deadline_met
 
 
+def test_edges_of_one_process_share_the_encoder_that_they_fetched(server: ServerProcess) -> None:
+    with Client(server.address) as first, Client(server.address) as second:
+        assert first.encoder is second.encoder
+        with Client(server.address, MODEL) as third:
+            assert third.encoder is not first.encoder  # a folder may have changed since
+        with ThreadPoolExecutor(2) as threads:
+            asked = [threads.submit(one.predict, DINGO, at_level(4), budget=5) for one in (first, second)]
+            assert [one.result().best.name for one in asked] == ["dingo", "dingo"]
+
+
 def test_an_edge_without_the_coder_sends_packed_bits(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     with Client(server.address) as client:
         coded = client.predict(DINGO, at_level(4), budget=5)
     monkeypatch.setattr("wire.range_coder.available", lambda: False)
-    with Client(server.address) as client:
+    with Client(server.address, MODEL) as client:
         assert client.encoder.codec.coder is None
         packed = client.predict(DINGO, at_level(4), budget=5)
     assert coded.payload_bytes < packed.payload_bytes == 256
