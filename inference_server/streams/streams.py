@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 from inference_server import metrics
 from inference_server.access import Caller
-from inference_server.access.turns import Turns, timed
+from inference_server.access.turns import MESSAGE_S, Turns, timed
 from inference_server.caller_logs import edges
 from inference_server.deployment import Deployment
 from inference_server.greetings import UNREADABLE
@@ -152,6 +152,7 @@ async def _read(requests: AsyncIterator[pb.StreamRequest | None], stream: Stream
             if request is None:
                 raise ProtocolError(UNREADABLE)
             await turns.turn(stream.caller.name)
+            turns.worked(stream.caller.name, MESSAGE_S)
             await stream.receive(request)
 
     try:
