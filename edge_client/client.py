@@ -38,8 +38,9 @@ from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
 from wire.questions import check_question, question_of
 
-ATTEMPTS = 2
-"""A picture whose stream breaks is sent once more on a fresh one."""
+ATTEMPTS = 3
+"""A picture whose stream breaks is sent again on a fresh one: of several servers behind one address, one after the other
+may be stopping."""
 OnAnswer = Callable[[Answer], None]
 
 

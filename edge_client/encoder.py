@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from wire.artifact import Artifact
 from wire.entropy import open_coder
 from wire.local_head import local_head_of, local_outputs
-from wire.manifest import ENCODER, LOCAL_LOGITS, Manifest
+from wire.manifest import ENCODER, LOCAL_LOGITS
 from wire.payload import Indices, PayloadCodec
 from wire.pictures import Picture, fit_picture
 from wire.sessions import GraphSession
@@ -40,7 +40,7 @@ class Encoder:
     """Seconds that a picture takes, where that was measured for all who share this encoder."""
 
     def __init__(self, artifact: Artifact, *, threads: int = 0) -> None:
-        self.manifest: Manifest = artifact.manifest
+        self.artifact, self.manifest = artifact, artifact.manifest
         available = [p for p in PROVIDERS if p in ort.get_available_providers()]
         self._session = GraphSession(artifact, ENCODER, threads=threads, providers=available, bounded=True)
         self.codec = PayloadCodec(artifact.manifest, open_coder(artifact))
@@ -114,6 +114,11 @@ class Encoder:
 
 _shared: WeakValueDictionary[str, Encoder] = WeakValueDictionary()
 _opening = threading.Lock()
+
+
+def shared(fingerprint: str) -> Encoder | None:
+    """The encoder that clients of this process have of a model, if any has."""
+    return _shared.get(fingerprint)
 
 
 def shared_encoder(artifact: Artifact) -> Encoder:

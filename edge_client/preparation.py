@@ -86,7 +86,8 @@ class Preparation:
             if plan.file is not None:
                 return self._file(policy, plan, plan.file)
         indices = self._encode(self.encoder.finest)
-        points = self._offered(self.control.points_of(indices, self.ledger))
+        if not isinstance(policy, FixedPoint):
+            points = self._offered(self.control.points_of(indices, self.ledger))
         plan = self._plan(policy, points)
         if plan == NOTHING:
             return self._nothing(policy)

@@ -37,11 +37,12 @@ async def provision(
     fingerprint: str = "",
     *,
     pinned: bool = False,
+    loaded: Artifact | None = None,
 ) -> Artifact:
     """The edge's part of the model that the server serves, from the cache where it is whole there.
 
     fingerprint: of the one model that is wanted. pinned: it is the one that is taken, whoever has signed it or not, and
-    where the cache has it nobody is asked.
+    where the cache has it nobody is asked. loaded: that model, where this process has it already.
 
     Raises:
         ServerUnavailable: if nobody answers, or not fast enough.
@@ -50,7 +51,7 @@ async def provision(
         SignatureError: if it is not signed as the address's models were.
     """
     cache = _cache()
-    kept = cache.load(fingerprint) if fingerprint else None
+    kept = loaded or (cache.load(fingerprint) if fingerprint else None)
     if pinned and kept is not None:
         return kept
     stub = RemoteInferenceServiceStub(channel)  # type: ignore[no-untyped-call]

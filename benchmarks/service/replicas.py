@@ -45,7 +45,7 @@ class Scenario:
     edges: int = 1000
     busy: int = 64
     senders: int = 8
-    busy_s: float = 0.5
+    busy_s: float = 0.75
     slow_s: float = 30.0
     age_s: float = 20.0
     settle_s: float = 30.0
