@@ -39,7 +39,7 @@ from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
 from wire.questions import check_question, question_of
 
 ATTEMPTS = 3
-"""A picture whose stream breaks is sent again on a fresh one: of several servers behind one address, one after the other
+"""A picture whose stream breaks is sent again on a fresh one: of several servers behind an address, one after the other
 may be stopping."""
 OnAnswer = Callable[[Answer], None]
 

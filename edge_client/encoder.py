@@ -116,11 +116,6 @@ _shared: WeakValueDictionary[str, Encoder] = WeakValueDictionary()
 _opening = threading.Lock()
 
 
-def shared(fingerprint: str) -> Encoder | None:
-    """The encoder that clients of this process have of a model, if any has."""
-    return _shared.get(fingerprint)
-
-
 def shared_encoder(artifact: Artifact) -> Encoder:
     """The one encoder of this process for a model, opened and warmed up where nobody has it yet. Takes a while."""
     with _opening:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
+from weakref import WeakValueDictionary
 
 import grpc
 
@@ -28,6 +29,8 @@ FETCHED_BYTES = 1 << 28
 FETCH_S = 1800.0
 """How long a file may take: half a megabyte over a link of 2.4 kbit/s."""
 
+_used: WeakValueDictionary[str, Artifact] = WeakValueDictionary()
+
 
 async def provision(
     channel: grpc.aio.Channel,
@@ -37,12 +40,11 @@ async def provision(
     fingerprint: str = "",
     *,
     pinned: bool = False,
-    loaded: Artifact | None = None,
 ) -> Artifact:
     """The edge's part of the model that the server serves, from the cache where it is whole there.
 
     fingerprint: of the one model that is wanted. pinned: it is the one that is taken, whoever has signed it or not, and
-    where the cache has it nobody is asked. loaded: that model, where this process has it already.
+    where the cache has it nobody is asked.
 
     Raises:
         ServerUnavailable: if nobody answers, or not fast enough.
@@ -51,7 +53,7 @@ async def provision(
         SignatureError: if it is not signed as the address's models were.
     """
     cache = _cache()
-    kept = loaded or (cache.load(fingerprint) if fingerprint else None)
+    kept = _kept(cache, fingerprint) if fingerprint else None
     if pinned and kept is not None:
         return kept
     stub = RemoteInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
@@ -66,7 +68,7 @@ async def provision(
         fetched = partial(_fetch, stub, address, manifest.fingerprint, metadata=metadata)
         if not pinned:
             await Signers(cache.folder).check(address, raw, partial(_signature, fetched))
-        artifact = kept or cache.load(manifest.fingerprint)
+        artifact = kept or _kept(cache, manifest.fingerprint)
         if artifact is None:
             files = {name: check_file(manifest, name, await fetched(name)) for name in manifest.edge_files}
             artifact = cache.store(manifest.fingerprint, {MANIFEST: raw, **files})
@@ -74,6 +76,16 @@ async def provision(
         if isinstance(error, grpc.aio.AioRpcError) and error.code().value[0] == DEADLINE_EXCEEDED:
             raise ServerUnavailable(await why_silent(without_secrets(address), timeout)) from error
         raise translated(error, address) from error
+    return artifact
+
+
+def _kept(cache: ModelCache, fingerprint: str) -> Artifact | None:
+    """As the cache's; what this process has read, and still uses, is not read again."""
+    artifact = _used.get(fingerprint)
+    if artifact is None or artifact.folder.parent != cache.folder or not artifact.folder.exists():
+        artifact = cache.load(fingerprint)
+        if artifact is not None:
+            _used[fingerprint] = artifact
     return artifact
 
 

@@ -16,7 +16,7 @@ import grpc
 
 from edge_client.connection import Connection
 from edge_client.control import PROBE_BYTES, RateControl
-from edge_client.encoder import Encoder, shared, shared_encoder, warm_up
+from edge_client.encoder import Encoder, shared_encoder, warm_up
 from edge_client.moving import Moves
 from edge_client.provision import check_pin, provision, provisioned, remember
 from edge_client.transport.base import Metadata, OpenTransport
@@ -122,9 +122,7 @@ class Session:
         """fingerprint: of one version; else the one that the client takes alone."""
         asked = self.channel, self.address, self._connect_timeout, self._security.metadata
         pinned = bool(self._fingerprint)
-        wanted = fingerprint or self._fingerprint
-        known = shared(wanted)
-        artifact = await provision(*asked, wanted, pinned=pinned, loaded=known.artifact if known else None)
+        artifact = await provision(*asked, fingerprint or self._fingerprint, pinned=pinned)
         return await asyncio.to_thread(shared_encoder, artifact)  # pictures go on meanwhile
 
     def _adopt(self, encoder: Encoder) -> None:

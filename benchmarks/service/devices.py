@@ -7,6 +7,7 @@ import json
 import secrets
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ POINT = 4
 BUDGET_S = 1.0
 CONNECT_S = 30.0
 """They share a processor here, which edges do not."""
+BUSY_S = 5.0
+"""An edge that asks more often is busy."""
 AT_ONCE = 16
 """Edges that connect at a time."""
 AGAIN_S, AGAIN = 0.2, 300
@@ -77,6 +80,16 @@ class Books:
         }
 
 
+def merged(all_books: Iterable[Books]) -> Books:
+    """Of edges in several processes."""
+    whole = Books()
+    for books in all_books:
+        for name in ("asked", "answered", "failures", "twice", "wrong", "kept", "delivered"):
+            setattr(whole, name, getattr(whole, name) + getattr(books, name))
+        whole.longest_gap_s = max(whole.longest_gap_s, books.longest_gap_s)
+    return whole
+
+
 class Album:
     """Pictures, and the answers that are right, by any of some models."""
 
@@ -97,13 +110,13 @@ class Album:
 
 
 class Devices:
-    """Edges that have no model of their own: they fetch it, and follow its versions. The first ones are busy."""
+    """Edges that have no model of their own: they fetch it, and follow its versions."""
 
-    def __init__(self, address: str, security: Security, album: Album, count: int, busy: int) -> None:
-        self._album, self._busy = album, busy
+    def __init__(self, address: str, security: Security, album: Album, numbers: range) -> None:
+        self._album, self._numbers = album, numbers
         self._clients = [
             AsyncClient(address, name=f"edge {number}", security=security, connect_timeout=CONNECT_S)
-            for number in range(count)
+            for number in numbers
         ]
         self.books = Books()
         """Those that are open; whoever puts others here has closed them."""
@@ -120,16 +133,15 @@ class Devices:
 
         await asyncio.gather(*map(enter, self._clients))
 
-    def begin(self, busy_s: float, slow_s: float, senders: int) -> None:
+    def begin(self, every_s: float, senders: int) -> None:
         """They ask from now on.
 
-        busy_s, slow_s: between two pictures of a busy edge, and of another. senders: that also ask from a spool.
+        every_s: between two pictures of one. senders: the first of them, which also ask from a spool.
         """
-        for number, client in enumerate(self._clients):
-            every = busy_s if number < self._busy else slow_s
-            self._tasks.append(asyncio.create_task(self._ask(number, client, every)))
+        for number, client in zip(self._numbers, self._clients, strict=True):
+            self._tasks.append(asyncio.create_task(self._ask(number, client, every_s)))
         for client in self._clients[:senders]:
-            self._tasks.append(asyncio.create_task(self._deliver(client, busy_s)))
+            self._tasks.append(asyncio.create_task(self._deliver(client, every_s)))
 
     async def end(self) -> None:
         """What was asked comes to its end, and they leave."""
@@ -153,7 +165,7 @@ class Devices:
                 books.answered += 1
                 books.twice += len(delivered) != 1
                 books.wrong += not self._album.is_right(which, result.answers[-1])
-                if number < self._busy:
+                if every < BUSY_S:
                     self.books.longest_gap_s = max(self.books.longest_gap_s, now - last)
                 last = now
             due, turn = max(due + every, loop.time()), turn + 1

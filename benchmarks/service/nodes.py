@@ -70,9 +70,9 @@ async def _within(model: Path, first: str, second: str, other: str) -> dict[str,
         serving += ["--port", str(PORT), "--set", f"stream_age_seconds={AGE_S:g}"]
         os.environ["RAY_ADDRESS"] = f"{first}:{RAY_PORT}"
         stack.enter_context(_running(serving, "artoveq", says="Serving on Ray"))
-        devices = Devices(f"{first}:{PORT}", Security(), Album(model), EDGES, EDGES)
+        devices = Devices(f"{first}:{PORT}", Security(), Album(model), range(EDGES))
         await devices.open()
-        devices.begin(BUSY_S, BUSY_S, senders=0)
+        devices.begin(BUSY_S, senders=0)
         grown = devices.books
         scaled_s = await _until(lambda: len(_streams()) == 2)
         await asyncio.sleep(SETTLE_S)

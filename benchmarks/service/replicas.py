@@ -18,11 +18,10 @@ from typing import Any
 from artoveq.pages import asked
 from artoveq.processes import serve_command
 from benchmarks.results import Bar
-from benchmarks.service.devices import Album, Books, Devices, of_another_version
+from benchmarks.service.device_processes import DeviceProcesses, Group
+from benchmarks.service.devices import of_another_version
 from benchmarks.service.measure import variables
 from benchmarks.service.proxies import HOSTS, Certificates, free_port, haproxy, running
-from edge_client.transport.security import Security
-from inference_server.descriptors import raise_limit
 from inference_server.self_signed import self_signed
 from wire.exceptions import ServerError
 from wire.manifest import MANIFEST
@@ -36,7 +35,7 @@ SHARE = 0.1
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is done to how many edges. busy: of the edges; senders: edges that also ask again from a spool.
+    """What is done to how many edges. busy: of the edges; senders: of those, edges that also ask again from a spool.
 
     busy_s, slow_s: between two pictures of a busy edge, and of another. age_s: of a stream. settle_s: after which
     streams are counted. kills: one every kill_s. notice_s, drain_s: of a server that stops.
@@ -46,8 +45,8 @@ class Scenario:
     busy: int = 64
     senders: int = 8
     busy_s: float = 0.75
-    slow_s: float = 30.0
-    age_s: float = 20.0
+    slow_s: float = 60.0
+    age_s: float = 25.0
     settle_s: float = 30.0
     kills: int = 12
     kill_s: float = 5.0
@@ -93,17 +92,16 @@ class Replica:
 
 
 class Fleet:
-    """The replicas, what is done to them, and the books of each part."""
+    """The replicas, what is done to them, and what was found in each part."""
 
-    def __init__(self, replicas: Sequence[Replica], devices: Devices, scenario: Scenario) -> None:
+    def __init__(self, replicas: Sequence[Replica], devices: DeviceProcesses, scenario: Scenario) -> None:
         self._replicas, self._devices, self._scenario = replicas, devices, scenario
-        self.parts: dict[str, Books] = {}
         self.found: dict[str, dict[str, Any]] = {}
 
     @contextlib.contextmanager
     def _part(self, name: str) -> Iterator[dict[str, Any]]:
         """What is done inside has books of its own, and figures beside them."""
-        self._devices.books = self.parts[name] = Books()
+        self._devices.next_part()
         self.found[name] = {}
         yield self.found[name]
 
@@ -176,7 +174,6 @@ async def replicas(model: Path, other: Path, scenario: Scenario = Scenario()) ->
     Raises:
         SettingsError: if HAProxy or Redis is missing.
     """
-    raise_limit()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         version = of_another_version(model, other, folder / "version")
@@ -187,21 +184,24 @@ async def replicas(model: Path, other: Path, scenario: Scenario = Scenario()) ->
         proxy = stack.enter_context(haproxy(folder, ports, Certificates(certificate, key, certificate)))
         environment = _environment(folder, scenario, store)
         fleet = [await stack.enter_async_context(_replica(model, host, ports, environment)) for host in HOSTS]
-        devices = Devices(
-            f"localhost:{proxy}", Security(True, certificate), Album(model, version), scenario.edges, scenario.busy
-        )
+        of_all = f"localhost:{proxy}", certificate, (model, version)
+        busy, others = range(scenario.busy), range(scenario.busy, scenario.edges)
+        devices = DeviceProcesses([
+            Group(*of_all, busy, scenario.busy_s, scenario.senders),
+            Group(*of_all, others, scenario.slow_s, 0),
+        ])  # fmt: skip
+        stack.callback(devices.kill)
         await fleet[0].start()
         await _leads(f"https://localhost:{proxy}", certificate)
         await devices.open()
         acts = Fleet(fleet, devices, scenario)
-        devices.begin(scenario.busy_s, scenario.slow_s, scenario.senders)
         await acts.scale_out()
         await acts.update()
         await acts.kill()
         await acts.canary(version)
-        await devices.end()
+        books = await devices.end()
     figures = {"edges": scenario.edges, "busy": scenario.busy, "stream_age_s": scenario.age_s}
-    parts = {name: {**books.figures(), **acts.found[name]} for name, books in acts.parts.items()}
+    parts = {name: {**one.figures(), **found} for one, (name, found) in zip(books, acts.found.items(), strict=True)}
     return {**figures, "parts": parts}, _bars(parts)
 
 

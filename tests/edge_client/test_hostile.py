@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 import onnx
@@ -47,7 +46,6 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_client.encoder._shared", WeakValueDictionary())
     monkeypatch.setenv("ARTOVEQ_CACHE", str(tmp_path / "cache"))
 
 
