@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -33,7 +34,8 @@ AGE_S, SCALES_S, SETTLE_S, ALONE_S = 10.0, 120.0, 25.0, 30.0
 RAY_PORT, STATS_PORT = 6379, 8404
 """Of Ray's head, and of HAProxy's books."""
 
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+COMMON = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+"""Environment of all of Ray's processes, which want to know each other."""
 
 
 def nodes(model: Path) -> tuple[dict[str, Any], list[Bar]]:
@@ -103,7 +105,7 @@ def _node(address: str, more: Sequence[str]) -> list[str]:
 def _running(command: Sequence[str], name: str, *, says: str) -> Iterator[subprocess.Popen[str]]:
     """With its children, until the block ends; begins once it has said so."""
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **ENVIRONMENT, **QUIET}, start_new_session=True
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **ENVIRONMENT, **COMMON}, start_new_session=True
     )
     try:
         assert process.stdout is not None
