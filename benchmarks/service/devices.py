@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 import shutil
@@ -190,11 +191,9 @@ class Devices:
 
     async def _wait(self, until: float) -> bool:
         """Waits until a time of the loop; whether all is over."""
-        try:
+        with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._over.wait(), max(0.0, until - asyncio.get_running_loop().time()))
-        except asyncio.TimeoutError:
-            return False
-        return True
+        return self._over.is_set()  # who is late waits for nothing, and would not hear of it
 
 
 async def _until_answered(client: AsyncClient, kept: Kept) -> Answer | None:

@@ -101,10 +101,10 @@ def _replicas(found: Mapping[str, Any]) -> str:
 
 
 def _nodes(found: Mapping[str, Any]) -> str:
-    streams, left = (", ".join(map(number, found[key].values())) for key in ("streams", "streams_after_death"))
+    streams, left = (", ".join(map(number, found[key])) for key in ("streams", "streams_after_death"))
     came, died = found["scale_out"], found["death"]
     return (
-        f"a second replica after {found['second_replica_after_s']} s; streams by node {streams}, {left} after one "
+        f"a second replica after {found['second_replica_after_s']} s; streams by replica {streams}, {left} after one "
         f"died; {number(came['failed'])} of {number(came['pictures'])} pictures failed while it came, "
         f"{number(died['failed'])} of {number(died['pictures'])} when it died, gap {died['longest_gap_s']} s"
     )
