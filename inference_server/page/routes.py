@@ -106,10 +106,10 @@ def page_routes(deployment: Deployment) -> APIRouter:
         with contextlib.suppress(AccessDenied, ServerOverloaded), deployment.access.viewing(caller):
             while not deployment.draining:
                 await turns.turn(caller.name)
-                began = time.monotonic()
-                deployment.access.check(caller, began)
+                began = time.thread_time()
+                deployment.access.check(caller, time.monotonic())
                 own = view.news()
-                turns.worked(caller.name, time.monotonic() - began)
+                turns.worked(caller.name, time.thread_time() - began)
                 said = event(next(numbers), "edges", await deployment.alone.told(viewer, edge, own))
                 yield said
                 await asyncio.sleep(INTERVAL_S if edge is None else CLOSE_INTERVAL_S)
