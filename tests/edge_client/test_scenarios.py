@@ -6,6 +6,7 @@ just fits; at 10 kbit/s some 17 do.
 
 from __future__ import annotations
 
+import gc
 import time
 
 import pytest
@@ -173,9 +174,11 @@ def test_no_more_messages_go_than_with_eight_whole_levels() -> None:
     assert messages(64) <= messages(8)
 
 
-@pytest.mark.parametrize(("every", "limit_s"), [(1.0, 6.0), pytest.param(0.1, 60.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("every", "limit_s"), [(1.0, 3.0), pytest.param(0.1, 30.0, marks=pytest.mark.slow)])
 def test_an_hour_of_a_link_takes_seconds(every: float, limit_s: float) -> None:
     """In this process's own time, at best of two: whoever shares the machine's cores slows that, too."""
+    gc.collect()
+    gc.freeze()  # else what other tests have left is gone through again and again
     for _ in range(2):
         began = time.process_time()
         seen = run([Conditions(40_000), Pictures(every=every, budget=0.1), Run(3600)])
