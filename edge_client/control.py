@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.rate.estimator import LinkEstimator
-from edge_client.rate.points import RatedPoints
+from edge_client.rate.points import NO_POINTS, RatedPoints
 from edge_client.rate.policy import NOTHING, Completed, Plan
 from edge_client.request import Request
 from edge_client.stream import StreamLedger
@@ -95,15 +95,16 @@ class RateControl:
 
     def files(self, ledger: StreamLedger) -> RatedPoints:
         """The files that a picture could be sent as; none where the server or the manifest does not know them."""
-        count = len(self._files) if ledger.reads_bundles else 0
+        if not self._files or not ledger.reads_bundles:
+            return NO_POINTS
         encode_s = self.encode_s if self._file_encode_s is None else self._file_encode_s
         return RatedPoints(
-            np.zeros(count, np.intp),
-            8 * (self._file_bytes[:count] + ledger.around_bytes),
-            self._file_metric[:count],
-            np.full(count, encode_s),
-            np.zeros(count, np.intp),
-            self._files[:count],
+            np.zeros(len(self._files), np.intp),
+            8 * (self._file_bytes + ledger.around_bytes),
+            self._file_metric,
+            np.full(len(self._files), encode_s),
+            np.zeros(len(self._files), np.intp),
+            self._files,
         )
 
     def _rated(self, payload_bytes: NDArray[np.float64], encode_s: float, ledger: StreamLedger) -> RatedPoints:

@@ -2,7 +2,7 @@
 
 from edge_client.rate.adaptive import AdaptiveOneShot, AdaptiveProgressive
 from edge_client.rate.cascade import Cascade
-from edge_client.rate.estimator import DeliveryDistribution, LinkEstimator, Outcome
+from edge_client.rate.estimator import DeliveryDistribution, LinkEstimator
 from edge_client.rate.fixed import FixedFile, FixedPoint
 from edge_client.rate.metered import BytesPerDay
 from edge_client.rate.points import RatedPoint, RatedPoints
@@ -22,7 +22,6 @@ __all__ = [
     "FixedPoint",
     "Link",
     "LinkEstimator",
-    "Outcome",
     "Plan",
     "Progress",
     "RatePolicy",

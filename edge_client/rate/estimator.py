@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+import math
 from dataclasses import dataclass, field
-from statistics import median
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,16 +30,6 @@ PRIOR = np.array((0.25, 0.5, 0.8, 0.95, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0))
 NOTHING = np.empty(0)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a picture met. overhead_s: seconds on other things than sending. ratio: capacity, by the one that was
-    expected. expected: that one, in bits per second; None where nothing was known."""
-
-    overhead_s: float
-    ratio: float
-    expected: float | None
-
-
 @dataclass
 class LinkEstimator:
     """Whether so many bits will be there in time: as it went with each of the newest pictures.
@@ -57,19 +46,17 @@ class LinkEstimator:
     newest: float = 0.0
     filled: tuple[float, float] | None = None
     """The capacity at the newest sample that filled the link, and when that was."""
-    outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    """Of the newest pictures; `learn` adds to them."""
-    _table: Floats | None = field(default=None, repr=False)
-    """Outcomes as rows of (overhead_s, ratio, expected), until there is another one."""
-    _overhead_s: float = 0.0
+    outcomes: Floats = field(default_factory=lambda: np.empty((0, 3)))
+    """What the newest pictures met, the oldest first: rows of seconds on other things than sending, the capacity by the
+    one that was expected, and that one in bits per second, 0 where nothing was known. `learn` adds to them."""
 
     def learn(self, sample: Sample | None, overhead_s: float, expected: float | None, now: float) -> None:
         """One picture: its time on the link, its latency without that, and the capacity that was expected for it."""
         ratio = 1.0
         if sample is not None and expected and not (sample.app_limited and sample.capacity < expected):
             ratio = sample.capacity / expected
-        self.outcomes.append(Outcome(overhead_s, ratio, expected))
-        self._table = None
+        newest = np.array([[overhead_s, ratio, expected or 0.0]])
+        self.outcomes = np.concatenate([self.outcomes[1 - REMEMBERED :], newest])
         self.measured(sample, now)
 
     def measured(self, sample: Sample | None, now: float) -> None:
@@ -89,9 +76,9 @@ class LinkEstimator:
 
     def spread(self) -> tuple[float, float] | None:
         """Capacities between which four of five pictures are expected to find the link, as the newest ones found it."""
-        if self.capacity is None or not len(self._seen()):
+        if self.capacity is None or not len(self.outcomes):
             return None
-        _, ratio, expected = self._seen().T
+        _, ratio, expected = self.outcomes.T
         weight = self._weight(expected, self.capacity)
         order = ratio.argsort()
         share = weight[order].cumsum() / weight.sum()
@@ -105,14 +92,10 @@ class LinkEstimator:
 
     def overhead_s(self, unknown: float) -> float:
         """Seconds that a picture usually takes beside its bits; `unknown` before the first."""
-        return self._overhead_s if len(self._seen()) else unknown
-
-    def _seen(self) -> Floats:
-        if self._table is None:
-            rows = [(one.overhead_s, one.ratio, one.expected or 0.0) for one in self.outcomes]
-            self._table = np.array(rows).reshape(-1, 3)
-            self._overhead_s = median(row[0] for row in rows) if rows else 0.0
-        return self._table
+        if not len(self.outcomes):
+            return unknown
+        ordered, middle = np.sort(self.outcomes[:, 0]), (len(self.outcomes) - 1) / 2
+        return float(ordered[math.floor(middle)] + ordered[math.ceil(middle)]) / 2
 
     @staticmethod
     def _weight(expected: Floats, known: float) -> Floats:
@@ -127,8 +110,8 @@ class LinkEstimator:
         known = self.capacity
         if known is None:
             return DeliveryDistribution(NOTHING, np.zeros(1), NOTHING)
-        overhead, ratio, expected = self._seen().T
-        prior = known * PRIOR * (budget - (self._overhead_s if len(overhead) else overhead_s))
+        overhead, ratio, expected = self.outcomes.T
+        prior = known * PRIOR * (budget - self.overhead_s(overhead_s))
         weight = self._weight(expected, known)
         bits = known * ratio * (budget - overhead)
         order = bits.argsort()

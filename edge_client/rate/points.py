@@ -94,6 +94,9 @@ class RatedPoints(Sequence[RatedPoint]):
         return RatedPoints(number, bits, metric, encode_s, planes, self.files + other.files)
 
 
+NO_POINTS = RatedPoints.of(())
+
+
 def hull(bits: NDArray[np.float64], metric: NDArray[np.float64], most: int = MOST_CANDIDATES) -> NDArray[np.intp]:
     """At most so many points that are worth a look, by their bits; all of them, where they are no more.
 

@@ -8,7 +8,6 @@ import signal
 import socket
 import threading
 import time
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from artoveq.demo.relay import Relay
 from artoveq.processes import ServerProcess, server_process
 from edge_client import AsyncClient, Client, File, OneShot, Progressive
 from edge_client.modes import Mode, point_for
-from edge_client.rate import LinkEstimator, Outcome
+from edge_client.rate import LinkEstimator
 from edge_client.transport.emulated import CapacityTrace
 from tests.conftest import MODEL, NESTED, PICTURES
 from wire.artifact import Artifact, load_artifact
@@ -136,7 +135,7 @@ def test_planes_that_a_link_turns_out_too_slow_for_are_not_sent(server: ServerPr
             link.restart()
             await client.predict(DINGO, budget=0.5)
             await asyncio.sleep(1)
-            known = deque((Outcome(0.01, 1.0, 80_000) for _ in range(20)), maxlen=100)
+            known = np.tile((0.01, 1.0, 80_000), (20, 1))
             client.control.estimator = LinkEstimator(80_000, outcomes=known)
             result = await client.predict(DINGO, Progressive(), budget=0.58)
             assert result.deadline_met and result.payload_bytes < 512

@@ -33,10 +33,10 @@ def probability(estimator: LinkEstimator, budget: float, overhead_s: float, bits
     spent = estimator.overhead_s(overhead_s)
     seen = sorted(
         (
-            known * one.ratio * (budget - one.overhead_s),
-            1.0 if one.expected and 1 / ALIKE < one.expected / known < ALIKE else OTHERWISE,
+            known * ratio * (budget - overhead_s),
+            1.0 if expected and 1 / ALIKE < expected / known < ALIKE else OTHERWISE,
         )
-        for one in estimator.outcomes
+        for overhead_s, ratio, expected in estimator.outcomes
     )
     weights = list(accumulate((weight for _, weight in reversed(seen)), initial=0.0))[::-1]
     prior = sorted(known * ratio * (budget - spent) for ratio in PRIOR)
