@@ -155,6 +155,11 @@ class Task(BaseModel):
     questions: Questions | None = None
     """Where an answer is that to a question about the picture."""
 
+    @property
+    def names(self) -> tuple[Name, ...]:
+        """Of what each number of an output is the probability of; none where outputs are something else."""
+        return self.classes if self.questions is None else self.questions.answers
+
 
 class Base(_Strict):
     """Large weights that the server's half takes as inputs, from a file of a Python package (`wire.base`)."""

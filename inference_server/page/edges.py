@@ -92,8 +92,8 @@ class Edge:
 
     @property
     def _decoded(self) -> Decoded | None:
-        """The newest answer, where it names classes."""
-        named = self.newest is not None and self.newest.answers and self.manifest.task.classes
+        """The newest answer, where it is one of several that have names."""
+        named = self.newest is not None and self.newest.answers and self.manifest.task.names
         return self.newest.answers[-1][1] if self.newest is not None and named else None
 
 

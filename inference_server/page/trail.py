@@ -20,7 +20,7 @@ COLUMNS = (
 )  # fmt: skip
 """Of a sample. Means; but pictures, reported and missed are counts, class is the newest, latency_ms the longest."""
 Said = tuple[float, float]
-"""The index of a class, and how sure the answer is; NaN where answers are no classes."""
+"""The index of a class, or of an answer to a question, and how sure that is; NaN where there are no such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +65,14 @@ class Trail:
     _of_step: list[Reported] = field(default_factory=list)
 
     def pictured(self, now: float, payload_bytes: int, decoded: Decoded | None) -> None:
-        """A picture will probably have no further answer. decoded: the last one, where it names classes."""
+        """A picture will probably have no further answer. decoded: the last one, where it is one of several."""
         self._turn(step_of(now))
         self._pictures += 1
         self._payload_bytes += payload_bytes
         self._decoded = decoded
 
     def report(self, now: float, report: pb.Report, decoded: Decoded | None) -> None:
-        """What the edge says of its newest picture. decoded: what the server said last, where it names classes."""
+        """What the edge says of its newest picture. decoded: what the server said last, where it is one of several."""
         self._turn(step_of(now))
         parts = parts_of(report)
         late = report.latency_us > report.budget_us

@@ -104,11 +104,11 @@ def _answer(edge: Edge) -> dict[str, Any] | None:
     if edge.newest is None or not edge.newest.answers:
         return None
     payload_bytes, decoded = edge.newest.answers[-1]
-    if not edge.manifest.task.classes:
+    if not edge.manifest.task.names:
         said, confidence = edge.manifest.task.name, None
     else:
         best = int(decoded.output.argmax())
-        said, confidence = edge.manifest.task.classes[best], round(float(decoded.output[best]), 4)
+        said, confidence = edge.manifest.task.names[best], round(float(decoded.output[best]), 4)
     return {"point": decoded.point, "payload_bytes": payload_bytes, "said": said, "confidence": confidence}
 
 

@@ -18,7 +18,7 @@ export class EdgeView {
   }
 
   start() {
-    this.classes = new Map(); // by model
+    this.names = new Map(); // of classes, or of answers to questions, by model
   }
 
   open(number) {
@@ -222,11 +222,12 @@ export class EdgeView {
   }
 
   async answers(rows, edge) {
-    if (!this.classes.has(edge.model)) {
-      this.classes.set(edge.model, []);
-      this.classes.set(edge.model, (await manifest(edge.model))?.task.classes ?? []);
+    if (!this.names.has(edge.model)) {
+      this.names.set(edge.model, []);
+      const task = (await manifest(edge.model))?.task;
+      this.names.set(edge.model, task?.questions?.answers ?? task?.classes ?? []);
     }
-    const names = this.classes.get(edge.model);
+    const names = this.names.get(edge.model);
     const runs = [];
     for (const row of rows.filter((r) => r.class !== null && r.class !== undefined)) {
       const run = runs.at(-1);
@@ -241,7 +242,7 @@ export class EdgeView {
     this.stripKey = key;
     this.strip.replaceChildren(
       ...shown.map((run) => {
-        const name = names[run.class] ?? `class ${run.class}`;
+        const name = names[run.class] ?? `number ${run.class}`;
         const sure = percent(run.sum / run.count);
         const item = make("li", { title: `${name}, ${sure} on average` }, make("span", {}, name), make("span", { className: "quiet num" }, sure));
         item.style.flexGrow = run.count;

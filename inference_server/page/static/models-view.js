@@ -1,6 +1,6 @@
 // The models: which versions there are and how they do, what each is, and what its operating points cost and give.
 
-import { megabytes, metric, ms, perSecond, percent } from "./words.js";
+import { isShare, megabytes, metric, ms, perSecond, percent } from "./words.js";
 import { Chart } from "./chart.js";
 import { make, part } from "./dom.js";
 
@@ -34,12 +34,12 @@ export function frontier({ points, local_head: own }) {
   return found;
 }
 
-export const metricName = (task) => ({ top1: "right answers", psnr: "PSNR" })[task.metric] ?? task.metric;
+export const metricName = (task) => ({ top1: "right answers", accuracy: "right answers", psnr: "PSNR" })[task.metric] ?? task.metric;
 
 // Bytes to what answers are worth, with WebP beside it: for the eye; the table says the same.
 export function curve(parent, described, legend) {
   const name = described.task.metric;
-  const share = name === "top1";
+  const share = isShare(name);
   const points = frontier(described).filter((p) => p.number).map((p) => [bytesOf(p), p.metric, null, null]);
   const files = described.codec.map((file) => [file.payload_bytes, null, file.metric, null]);
   const rows = [...points, ...files].sort((a, b) => a[0] - b[0]);

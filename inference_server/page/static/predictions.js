@@ -1,10 +1,11 @@
 // The server's answers about a picture, each as soon as it is there.
 
-// One after the other, at these points, cheapest first.
-export async function* predictions(picture, model, points) {
+// One after the other, at these points, cheapest first; to a question, where the model answers such.
+export async function* predictions(picture, model, points, question) {
   const asked = new URLSearchParams({ model, top_k: 3 });
   for (const point of points) asked.append("points", point);
-  const answer = await fetch(`v1/predictions/stream?${asked}`, { method: "POST", body: picture });
+  if (question) asked.set("question", question);
+  const answer = await fetch(`v1/${question ? "answers" : "predictions"}/stream?${asked}`, { method: "POST", body: picture });
   if (!answer.ok) throw new Error((await answer.json()).detail);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";

@@ -10,6 +10,7 @@ const STEPS = 16; // of the slider; each is a point that the server answers at
 const LINES = 8;
 const LINKS = [2400, 9600, 24000, 64000, 256000, 1000000, 10000000]; // bits a second
 const JPEG_QUALITY = 0.5;
+const WORDS = 40; // of those that a model knows, as an example
 
 export class TryView {
   constructor() {
@@ -23,6 +24,10 @@ export class TryView {
     for (const bits of LINKS) part("link").append(make("option", { value: bits, selected: bits === 24000 }, rate(bits)));
     part("link").addEventListener("change", () => this.show());
     part("bytes").addEventListener("input", () => this.moved());
+    part("asking").addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (this.picture) this.ask(this.picture, !this.source.camera);
+    });
   }
 
   start(models) {
@@ -44,10 +49,20 @@ export class TryView {
     part("bytes").value = Math.floor(0.6 * (count - 1));
     this.curve = curve(part("curve"), described, part("curve-legend"));
     part("bytes").disabled = false;
-    this.verdict("Choose a sample, drop a picture, or use the camera.");
+    const { questions } = described.task;
+    if (questions) this.invite(questions);
+    this.verdict(`${questions ? "Ask a question, and choose" : "Choose"} a sample, drop a picture, or use the camera.`);
     this.buys();
     this.describe();
     await this.source.samples();
+  }
+
+  // To ask in the words that the model knows.
+  invite({ vocabulary, answers }) {
+    part("asking").hidden = false;
+    const more = vocabulary.length > WORDS ? ", …" : "";
+    const words = vocabulary.slice(0, WORDS).join(", ");
+    write(part("knows"), `In these ${vocabulary.length} words: ${words}${more}. It answers with one of ${answers.length}.`);
   }
 
   leave() {
@@ -88,6 +103,11 @@ export class TryView {
     if (number !== this.asked) return;
     this.picture = blob;
     this.fit = this.fitted(blob);
+    const question = part("question").value.trim();
+    if (this.model.task.questions && !question) {
+      if (still) this.verdict("Ask a question about this picture.");
+      return;
+    }
     if (still) {
       this.answers = new Map();
       part("answers").replaceChildren();
@@ -100,7 +120,7 @@ export class TryView {
     try {
       this.file(blob);
       let fresh = still;
-      for await (const answer of predictions(blob, this.model.name, points)) {
+      for await (const answer of predictions(blob, this.model.name, points, question)) {
         if (number !== this.asked) return; // a newer one is on its way
         if (!fresh) this.answers = new Map();
         fresh = true;

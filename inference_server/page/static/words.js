@@ -37,14 +37,18 @@ export function ago(seconds) {
   return seconds < 2 ? "now" : `${duration(seconds)} ago`;
 }
 
-// An accuracy from a manifest: a share, or of another metric its number.
+// Whether a metric is a share of the pictures.
+export const isShare = (name) => name === "top1" || name === "accuracy";
+
+// What a manifest says of accuracy: a share, or of another metric its number.
 export function metric(value, name) {
-  return name === "top1" ? `${(100 * value).toFixed(1)} %` : `${value.toFixed(1)} ${name === "psnr" ? "dB" : name}`;
+  return isShare(name) ? `${(100 * value).toFixed(1)} %` : `${value.toFixed(1)} ${name === "psnr" ? "dB" : name}`;
 }
 
-// What an answer says, the most probable first: of classes, or, of another task, each of its keys.
+// What an answer says, the most probable first: of classes, of answers to a question, or, of another task, each of its keys.
 export function said(answer) {
   if (answer.classes) return answer.classes.map((c) => `${c.name} ${percent(c.probability)}`);
+  if (answer.answers) return answer.answers.map((a) => `${a.text} ${percent(a.probability)}`);
   if (answer.png) return ["reconstructed"];
   const { point, payload_bytes, final, ...keys } = answer;
   return Object.entries(keys).map(([key, value]) => `${key} ${JSON.stringify(value)}`);
