@@ -103,28 +103,37 @@ class SplitNetwork(nn.Module):
         self.eval()
         unfold_batch_norms(nn.Sequential(self.trunk_edge, nn.Identity()), given)
         cut = self.trunk_edge(given)
+        self.fit_projections(cut, cut)
+        unfold_batch_norms(self.trunk_server, self.expand(self.encode(given, kept=True)))
+        self.train()
+
+    @torch.no_grad()
+    def fit_projections(self, cut: Tensor, target: Tensor) -> None:
+        """Makes what stands around the quantiser the best linear approximation of a target of the cut, (B, C, H, W).
+
+        Where the bottleneck is a convolution, by the cut's principal components; target: of each position.
+        """
         aligned = self.align(cut)
         if isinstance(self.bottleneck, nn.Conv2d):
             flat = _by_channel(aligned[:, : self.bottleneck.in_channels])
             components = torch.linalg.eigh(torch.cov(flat))[1].flip(1)[:, : self.bottleneck.out_channels]
             self.bottleneck.weight.copy_(components.T[..., None, None])
+        narrow = self.bottleneck(aligned)
         if isinstance(self.norm, nn.BatchNorm2d):
             assert self.norm.running_mean is not None and self.norm.running_var is not None
-            narrow = _by_channel(self.bottleneck(aligned))
-            self.norm.running_mean.copy_(narrow.mean(1))
-            self.norm.running_var.copy_(narrow.var(1))
-        target, latent = _by_channel(cut), _by_channel(self.norm(self.bottleneck(self.align(cut))))
-        mean, middle = target.mean(1), latent.mean(1)
+            statistics = _by_channel(narrow)
+            self.norm.running_mean.copy_(statistics.mean(1))
+            self.norm.running_var.copy_(statistics.var(1))
+        wanted, latent = _by_channel(target), _by_channel(self.norm(narrow))
+        mean, middle = wanted.mean(1), latent.mean(1)
         latent = latent - middle[:, None]
         squares = latent @ latent.T + 1e-6 * latent.shape[1] * torch.eye(len(latent)).to(latent)  # of deviations of 1
-        found = torch.linalg.solve(squares, latent @ (target - mean[:, None]).T).T
+        found = torch.linalg.solve(squares, latent @ (wanted - mean[:, None]).T).T
         self.expand.weight.zero_()
         centre = self.expand.kernel_size[0] // 2
         self.expand.weight[:, :, centre, centre] = found.float()
         assert self.expand.bias is not None
         self.expand.bias.copy_(mean - found @ middle)
-        unfold_batch_norms(self.trunk_server, self.expand(self.encode(given, kept=True)))
-        self.train()
 
     def _blank_picture(self) -> Tensor:
         return torch.zeros(1, 3, self.picture, self.picture)

@@ -103,14 +103,19 @@ def first_stage(
     model.to(device).to(memory_format=torch.channels_last)
     path, key = _first_checkpoint(recipe, runs)
     if weights is not None and not path.exists():
-        rows = torch.randperm(len(views.labels), device=device)[:CALIBRATION_PICTURES]
-        batch = views.batch(rows, 0, relit=model.task.relit)
-        with torch.no_grad():
-            given = batch.pictures if batch.kept else model.network.stem(batch.pictures)
-        model.network.initialise_from_pca(given)
+        model.network.initialise_from_pca(calibration(model, views))
     run = StageRun(path, key, recipe.stage1, model, model.network, [()], views)
     run.train(lambda batch: unquantised_loss(model, batch))
     return model
+
+
+@torch.no_grad()
+def calibration(model: RateModel, views: Views) -> Tensor:
+    """What the stem gives of some training pictures."""
+    rows = torch.randperm(len(views.labels), device=views.labels.device)[:CALIBRATION_PICTURES]
+    batch = views.batch(rows, 0, relit=model.task.relit)
+    given: Tensor = batch.pictures if batch.kept else model.network.stem(batch.pictures)
+    return given
 
 
 def fine_tune(model: RateModel, views: Views, runs: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.accuracy.rows import ALIGNED
+from benchmarks.accuracy.rows import ALIGNED, RESHAPED
 from benchmarks.markdown import table
 from benchmarks.results import Bar
 from wire.manifest import Manifest
@@ -50,9 +50,12 @@ def models_table(manifests: Sequence[Manifest]) -> str:
 
 
 def ablations_table(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Top-1 of the held-out training pictures and of the test pictures, at equal bytes; seed by seed."""
+    """Top-1 of the held-out training pictures and of the test pictures, at equal bytes; seed by seed.
+
+    Rows with "beside-x" are no system: more crosses than is counted.
+    """
     lines = []
-    for variant in ALIGNED:
+    for variant in (*ALIGNED, *RESHAPED):
         for name in sorted(one for one in results if one.startswith(f"{PROFILE}/{variant}/")):
             result = results[name]
             cells = [
@@ -65,6 +68,20 @@ def ablations_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     if not lines:
         return f"No row of {PROFILE} was trained yet: `python -m benchmarks.accuracy rerun {PROFILE}/linear/0`."
     return table(("row", "seed", *(f"{most} bytes" for most in BUDGETS), "minutes"), lines)
+
+
+def grid_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Top-1 of the test pictures from the first tokens of "prefix" alone, at every level, with the bytes of each."""
+    grid = results.get(f"{PROFILE}/prefix/0", {}).get("grid", [])
+    if not grid:
+        return f"Tokens by levels were not trained yet: `python -m benchmarks.accuracy rerun {PROFILE}/prefix/0`."
+    levels = sorted({row["allocation"][0] for row in grid if row["allocation"]})
+    lines = []
+    for tokens in sorted({row["tokens"] for row in grid}):
+        of = {row["allocation"][0]: row for row in grid if row["tokens"] == tokens and row["allocation"]}
+        cells = [f"{100 * of[level]['top1']:.1f} ({of[level]['payload_bytes']:.0f} B)" for level in levels]
+        lines.append([str(tokens), *cells])
+    return table(("tokens", *(f"level {level}" for level in levels)), lines)
 
 
 PARTS = ("held_out", "test")

@@ -10,7 +10,18 @@ import torch
 from torch import Tensor
 
 from benchmarks.accuracy.codecs import codec_row
-from benchmarks.accuracy.rows import ABLATIONS, ALIGNED, CODECS, GENERATORS, PICTURED, SIZES, recipe_of, result_path
+from benchmarks.accuracy.rows import (
+    ABLATIONS,
+    ALIGNED,
+    CODECS,
+    GENERATORS,
+    PICTURED,
+    RESHAPED,
+    RESHAPED_FAMILIES,
+    SIZES,
+    recipe_of,
+    result_path,
+)
 from training.backbones import BACKBONES
 from training.codebooks import Codebook, Sizes
 from training.codebooks.ops import at_point
@@ -22,7 +33,7 @@ from training.model import RateModel
 from training.prepare import make_views
 from training.recipe import Recipe
 from training.scores import perplexity, scores
-from training.stages import first_stage, latents_of, train_on, trained_model
+from training.stages import calibration, first_stage, latents_of, train_on, trained_model
 from training.views import Batch, Views, as_input
 from wire.manifest import block_bytes
 from wire.pictures import fit_picture
@@ -37,11 +48,14 @@ def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file:
     made: dict[str, tuple[Views, list[Batch]]] = {}
     for name in names:
         recipe, variant, classes = recipe_of(name), name.split("/")[1], len(train.classes)
-        backbone, key = recipe.network.backbone, recipe.views_key()
-        for needed in {backbone, recipe.teaches or backbone} - pretrained.keys():
+        aligned = variant in ALIGNED or variant in RESHAPED
+        begun = recipe_of(f"{name.partition('/')[0]}/linear/0") if aligned else recipe
+        """Whose views and stage 1 it has."""
+        backbone, key = begun.network.backbone, begun.views_key()
+        for needed in {backbone, begun.teaches or backbone} - pretrained.keys():
             pretrained[needed] = BACKBONES[needed].pretrained(weights_file)
         if key not in made:
-            views = make_views(recipe, train, runs, pretrained, device)
+            views = make_views(begun, train, runs, pretrained, device)
             made = {key: (views, test_batches(test, recipe.picture, device))}
         views, batches = made[key]
         weights = pretrained[backbone] if recipe.network.weights != "random" else None
@@ -54,10 +68,11 @@ def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file:
             regroup(variant, model, views)
             result |= {"test": measure_sizes(model, batches)}
         else:
-            if variant in ALIGNED:
-                adopt_stage_1(recipe, recipe_of(f"{name.partition('/')[0]}/linear/0"), views, classes, runs, weights)
+            if aligned:
+                adopt_stage_1(recipe, begun, views, classes, runs, weights)
             model = train_on(recipe, views, classes, runs, weights)
             result |= {"held_out": measure(model, views.held_batches())}
+            result |= {"grid": measure_prefixes(model, batches)} if variant == "prefix" else {}
             # An idea is judged on the held-out pictures; the test pictures are for what is kept.
             result |= {} if variant in ABLATIONS else {"test": measure(model, batches)}
             result |= {"codewords": codewords(model)} if variant in PICTURED else {}
@@ -71,13 +86,18 @@ def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file:
 def adopt_stage_1(
     recipe: Recipe, of: Recipe, views: Views, classes: int, runs: Path, weights: dict[str, Tensor] | None
 ) -> None:
-    """Has a recipe start from the stage 1 of another one, whose network has the same parameters."""
+    """Has a recipe start from the stage 1 of another one."""
     path, key = runs / f"stage1-{recipe.stage1_key()}.pt", recipe.stage1_key()
     if path.exists() or key == of.stage1_key():
         return
     trained = first_stage(of, views, classes, runs, weights)
     model = RateModel(recipe, classes, None).to(views.labels.device)
-    model.network.load_state_dict(trained.network.state_dict())
+    if recipe.codebook.family in RESHAPED_FAMILIES:
+        from benchmarks.accuracy.placing import adopt
+
+        adopt(model.network, trained.network, calibration(model, views))
+    else:
+        model.network.load_state_dict(trained.network.state_dict())
     nothing = recipe.stage1.model_copy(update={"epochs": 0})
     StageRun(path, key, nothing, model, model.network, [()], views).train(lambda batch: unquantised_loss(model, batch))
 
@@ -145,6 +165,21 @@ def measure(model: RateModel, batches: list[Batch]) -> list[dict[str, Any]]:
         figures = scores(torch.cat(outputs[point]).softmax(1).numpy(), labels).model_dump()
         usage = {"perplexity": _usage(model, torch.cat(sample), point[0])} if len(allocation) == 1 else {}
         rows.append({"allocation": allocation, "payload_bytes": payload_bytes(model, point), **figures, **usage})
+    return rows
+
+
+def measure_prefixes(model: RateModel, batches: list[Batch]) -> list[dict[str, Any]]:
+    """As `measure`, from the first of a picture's tokens alone, at whole levels."""
+    from benchmarks.accuracy.placing import SIDE, Unmixed
+
+    assert isinstance(model.network.expand, Unmixed)
+    rows = []
+    for tokens in (side * side for side in range(1, SIDE + 1)):
+        model.network.expand.tokens = tokens
+        share = tokens / SIDE**2
+        for row in measure(model, batches):
+            level, cost = row["allocation"], share * row["payload_bytes"]
+            rows.append({"tokens": tokens, "allocation": level, "payload_bytes": cost, "top1": row["top1"]})
     return rows
 
 

@@ -57,6 +57,31 @@ ALIGNED: dict[str, dict[str, dict[str, Any]]] = {
 
 All start from the stage 1 of "linear"; "gates-both" is the one of 8 groups, and the recipe as it is shipped.
 """
+PLACES, BESIDE = ("LN1", "LN2", "ATTN", "FFN"), ", x beside"
+_PLACED: dict[str, dict[str, Any]] = {
+    "codebook": {"family": "aligned-bare", "d": 4, "max_level": 8},
+    "stage3": {"decoded": "chain"},
+}
+RESHAPED: dict[str, dict[str, dict[str, Any]]] = {
+    "none": {
+        "network": {"latent_channels": 0},
+        "codebook": {"family": "aligned-none", "d": 12, "max_level": 8},
+        "stage3": {"decoded": "chain"},
+    },
+    "prefix": {**_PLACED, "codebook": {"family": "aligned-prefix", "d": 4, "max_level": 8}},
+    **{
+        f"after-{place.lower()}{'-beside-x' if beside else ''}": {
+            **_PLACED,
+            "network": {"backbone": f"mobilenet_v2-transformer after {place}{beside}"},
+        }
+        for place in PLACES
+        for beside in ("", BESIDE)
+    },
+}
+"""Of the same profile, from the same stage 1, with other shapes: no projections; tokens that are sent as a prefix; the
+quantiser in the first transformer block. "beside-x": the residual stream goes round it, and is not counted.
+"""
+RESHAPED_FAMILIES = {changes["codebook"]["family"] for changes in RESHAPED.values()}
 FAMILIES = ("progressive", "nested", "mixed", "residual")
 CHAIN = "chain"
 """The progressive family, of whose chain of planes prefixes are trained."""
@@ -135,6 +160,10 @@ def _changes(variant: str, name: str, epochs: int) -> dict[str, dict[str, Any]]:
         from benchmarks.accuracy import aligning  # noqa: F401  # has the families that only these rows have
 
         return ALIGNED[variant]
+    if variant in RESHAPED:
+        from benchmarks.accuracy import placing  # noqa: F401  # has the families and backbones of these rows
+
+        return RESHAPED[variant]
     if variant in ABLATIONS:
         return ABLATIONS[variant]
     if variant in CODECS:
@@ -147,7 +176,9 @@ def _changes(variant: str, name: str, epochs: int) -> dict[str, dict[str, Any]]:
         one_rate = {"codebook": {"family": "fixed", "max_level": int(level), "eta": 0.0}}
         return one_rate if kind == "fixed" else {**one_rate, "stage3": {"epochs": 0}}
     by_level = ("fixed-LEVEL", "long-fixed-LEVEL", "lbg-LEVEL")
-    known = ", ".join((*FAMILIES, CHAIN, "long-FAMILY", *JOINT, *GENERATORS, *ALIGNED, *by_level, *CODECS, *ABLATIONS))
+    known = ", ".join(
+        (*FAMILIES, CHAIN, "long-FAMILY", *JOINT, *GENERATORS, *ALIGNED, *RESHAPED, *by_level, *CODECS, *ABLATIONS)
+    )
     raise RecipeError(f"There is no row {name!r}; its variant is one of {known}.")
 
 

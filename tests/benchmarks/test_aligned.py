@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import benchmarks.accuracy.aligning  # noqa: F401 (registers the families of the rows)
-from benchmarks.accuracy.aligned import PROFILE, ablations_table, bars, beside_webp, models_table
+from benchmarks.accuracy.aligned import PROFILE, ablations_table, bars, beside_webp, grid_table, models_table
 from benchmarks.accuracy.rerun import adopt_stage_1
 from benchmarks.accuracy.rows import ALIGNED, recipe_of
 from tests.seams.toy_backbone import ThreeLayers
@@ -59,6 +59,23 @@ def test_rows_are_compared_at_equal_bytes() -> None:
         "| gates-both | 1 | 40.0 / 40.0 |"
     )
     assert lines[1].endswith("| 50.0 / 50.0 | 55.0 / 55.0 | 55.0 / 55.0 | 10 |")
+
+
+def test_tokens_are_crossed_with_levels() -> None:
+    assert "were not trained yet" in grid_table({})
+    grid = [
+        {
+            "tokens": tokens,
+            "allocation": [level] if level else [],
+            "payload_bytes": tokens * level,
+            "top1": tokens / 100,
+        }
+        for tokens in (1, 4)
+        for level in (0, 1, 2)
+    ]
+    heads, _, one, four = grid_table({f"{PROFILE}/prefix/0": {"grid": grid}}).splitlines()
+    assert heads == "| tokens | level 1 | level 2 |"
+    assert one == "| 1 | 1.0 (1 B) | 1.0 (2 B) |" and four == "| 4 | 4.0 (4 B) | 4.0 (8 B) |"
 
 
 def test_rows_differ_in_what_their_names_say() -> None:
