@@ -1,4 +1,7 @@
-"""Data sets: CIFAR-100, Imagewoof, easy-VQA, or any image folder, addressed as KIND:DIR; a folder needs no kind."""
+"""Data sets: CIFAR-100, Imagewoof, easy-VQA, or any image folder, addressed as KIND:DIR; a folder needs no kind.
+
+Before any with labels, questions: asks about them from templates, for example questions:imagewoof:DIR.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from training.questions import NO_ANSWER, packaged, read_questions
+from training.templates import templated
 from wire.exceptions import DataError, PictureError
 from wire.manifest import Questions
 from wire.pictures import FORMATS, Picture, pictures_in, read_picture
@@ -23,7 +27,7 @@ from wire.pictures import FORMATS, Picture, pictures_in, read_picture
 console = Console(stderr=True)
 MAX_PIXELS = 50_000_000
 """Of a picture: a data set is its owner's own."""
-KINDS = ("imagewoof", "cifar100", "folder", "easyvqa")
+KINDS = ("imagewoof", "cifar100", "folder", "easyvqa", "questions")
 
 IMAGEWOOF_BREEDS = {
     "n02086240": "Shih-Tzu",
@@ -83,7 +87,8 @@ def load_split(spec: str, split: str, *, strict: bool = False) -> Split:
 
     An image folder either has DIR/train and DIR/val (or test), or DIR/CLASS alone: then every
     fifth picture, by the hash of its name, is test. CIFAR-100 is fetched to DIR where it is missing.
-    "easyvqa" alone is that of the package easy-vqa, easyvqa:DIR a folder of its form.
+    "easyvqa" alone is that of the package easy-vqa, easyvqa:DIR a folder of its form; "questions:" before another data
+    set asks about its classes.
     Files that are no whole picture are named, counted and left out; `strict` refuses them.
 
     Raises:
@@ -93,6 +98,12 @@ def load_split(spec: str, split: str, *, strict: bool = False) -> Split:
     if kind == "easyvqa":
         asked = read_questions(Path(directory) if directory else packaged(), split)
         return _readable(Split(asked.known.answers, asked.pictures, asked.answers, asked.asked, asked.known), strict)
+    if kind == "questions" and directory:
+        labelled = load_split(directory, split, strict=strict)
+        if labelled.questions is not None:
+            raise DataError(f"{directory} has questions already; leave out the 'questions:' before it.")
+        known, numbers, answers = templated(labelled.classes, labelled.labels)
+        return Split(known.answers, labelled.sources, answers, numbers, known)
     if kind not in KINDS or not directory:
         raise DataError(
             f"The data set {spec!r} is no folder, and not of the form KIND:DIR with KIND one of {', '.join(KINDS)}."

@@ -45,7 +45,8 @@ def make_views(
         raise DataError("There is one training picture; two are needed at least, and hundreds to learn from.")
     if (split.questions is not None) != TASKS[recipe.task].asks:
         raise DataError(
-            f"The task {recipe.task} cannot be learnt from this data set; questions are asked about easyvqa alone."
+            f"The task {recipe.task} cannot be learnt from this data set; questions are asked by easyvqa, and by "
+            "questions: before another one."
         )
     kept, watched = hold_out(split, recipe.hold_out_every, recipe.seed)
     side = max(recipe.view, round(recipe.view / recipe.crop[0] * 0.75))

@@ -69,7 +69,11 @@ def parts(text: str) -> str:
 
 
 Data = Annotated[
-    str, typer.Option(help="A folder with one folder per class, or imagewoof:DIR, cifar100:DIR or easyvqa.")
+    str,
+    typer.Option(
+        help="A folder with one folder per class, or imagewoof:DIR, cifar100:DIR or easyvqa; questions:DATA asks about "
+        "the classes of one of these."
+    ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at a picture that cannot be read; else it is left out.")]
 Runs = Annotated[Path, typer.Option(help="Where checkpoints are kept.")]

@@ -26,6 +26,7 @@ from training.recipe import checked_recipe, read_recipe
 from training.stages import train, trained_model
 from training.tasks import TASKS
 from training.tasks.question_answering import QuestionDecoder
+from training.templates import templated
 from training.views import Batch, drawn_questions
 from wire.artifact import Artifact
 from wire.exceptions import DataError, RecipeError
@@ -79,6 +80,39 @@ def test_what_is_wrong_with_questions_is_said(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(DataError, match=r"pip install 'artoveq\[questions\]'"):
         load_split("easyvqa", "train")
+
+
+def test_any_classes_are_asked_about(tmp_path: Path) -> None:
+    for split, count in (("train", 40), ("val", 4)):
+        for n, name in enumerate(("beagle", "Shih-Tzu", "English_foxhound")):
+            (tmp_path / split / name).mkdir(parents=True)
+            for i in range(count):
+                Image.new("RGB", (8, 8), (80 * n, i, 0)).save(tmp_path / split / name / f"{i}.png")
+    found = load_split(f"questions:{tmp_path}", "train")
+    known, asked = found.questions, found.asked
+    assert known is not None and asked is not None
+    assert found.classes == known.answers == ("yes", "no", "English foxhound", "Shih-Tzu", "beagle")
+    assert known.vocabulary == (
+        "a", "an", "beagle", "english", "foxhound", "is", "or", "shih-tzu", "this", "what"
+    )  # fmt: skip
+    words = [[" ".join(known.vocabulary[n - 1] for n in one if n) for one in of_picture] for of_picture in asked]
+    orders = set()
+    for (what, right, wrong, which), (name, yes, no, same) in zip(words, found.labels, strict=True):
+        mine = f"{'an' if known.answers[name][0] == 'E' else 'a'} {known.answers[name].lower()}"
+        assert (what, right, yes, no, same) == ("what is this", f"is this {mine}", 0, 1, name)
+        theirs = wrong.removeprefix("is this ")
+        assert theirs != mine
+        pair = which.removeprefix("is this ").split(" or ")
+        assert sorted(pair) == sorted((mine, theirs))
+        orders.add(pair[0] == mine)
+    assert len(words) == 120 and orders == {True, False}
+    assert load_split(f"questions:{tmp_path}", "test").questions == known
+    with pytest.raises(DataError, match="questions already"):
+        load_split(f"questions:questions:{tmp_path}", "test")
+    with pytest.raises(DataError, match=r"about the class 'Yes'; give its folder a name"):
+        templated(["Yes", "other"], np.zeros(1, np.int64))
+    with pytest.raises(DataError, match="Nothing can be asked about these classes"):
+        templated(["собака", "кошка"], np.zeros(1, np.int64))
 
 
 def test_a_step_draws_some_of_each_pictures_questions() -> None:
