@@ -30,10 +30,16 @@ PROFILES: dict[int, dict[str, Any]] = {
 """By the side of the picture: strides that leave a latent of 8×8."""
 
 
-def recipe_for(split: Split, name: str, *, pretrained: bool) -> Recipe:
-    """A progressive recipe for the training pictures `split`. pretrained: whether ImageNet weights are at hand."""
+def recipe_for(
+    split: Split, name: str, *, pretrained: bool, epochs: int | None = None, minutes: float | None = None
+) -> Recipe:
+    """A progressive recipe for the training pictures `split`. pretrained: whether ImageNet weights are at hand.
+
+    epochs: of stage 1, stage 3 has half as many. minutes: of both together, at most.
+    """
     count, side = len(split), picture_side(split)
-    epochs = int(np.clip(SEEN // count, *EPOCHS))
+    epochs = epochs or int(np.clip(SEEN // count, *EPOCHS))
+    ends = {"minutes": minutes / 2} if minutes else {}
     rates = {"pretrained_rate": 6e-4 if pretrained else 3e-3, "new_rate": 2e-3 if pretrained else 3e-3}
     values: dict[str, Any] = {
         "name": _slug(name),
@@ -47,8 +53,8 @@ def recipe_for(split: Split, name: str, *, pretrained: bool) -> Recipe:
             **PROFILES[side],
         },
         "codebook": {"family": "progressive"},
-        "stage1": {"epochs": epochs, **rates},
-        "stage3": {"epochs": max(1, epochs // 2), **{k: v * 2 / 3 for k, v in rates.items()}},
+        "stage1": {"epochs": epochs, **rates, **ends},
+        "stage3": {"epochs": max(1, epochs // 2), **{k: v * 2 / 3 for k, v in rates.items()}, **ends},
         "local_head": {},
     }
     if pretrained and count >= WITH_TEACHER:

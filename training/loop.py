@@ -144,15 +144,20 @@ class StageRun:
                 self._save()
                 console.print(
                     f"{self.path.stem}: epoch {self.epoch}/{self.stage.epochs}, "
-                    f"loss {sum(losses) / max(1, len(losses)):.3f}, {self.minutes:.1f} min"
+                    f"loss {sum(losses) / max(1, len(losses)):.3f}, {self._held_out(self.shown[-1:])}"
+                    f"{self.minutes:.1f} min"
                 )
         self.trained.load_state_dict(self.average.module.state_dict())
-        if len(views.held_labels) and processes.is_first():
-            figures = held_out_metric(self.model, views, self.shown)
-            named = (
-                f"{'/'.join(map(str, p)) or 'unquantised'}: {self.model.task.shown(v)}" for p, v in figures.items()
-            )
-            console.print(f"{self.path.stem}: held out, {self.model.task.metric} {', '.join(named)}")
+        if held_out := self._held_out(self.shown):
+            console.print(f"{self.path.stem}: {held_out.removesuffix(', ')}")
+
+    def _held_out(self, points: list[Sizes]) -> str:
+        """How good the model is on the held-out pictures, with a comma behind it; nothing where there are none."""
+        if not len(self.views.held_labels) or not processes.is_first():
+            return ""
+        figures = held_out_metric(self.model, self.views, points)
+        named = (f"{'/'.join(map(str, p)) or 'unquantised'}: {self.model.task.shown(v)}" for p, v in figures.items())
+        return f"held out, {self.model.task.metric} {', '.join(named)}, "
 
     def _batch(self, rows: Tensor) -> Batch:
         recipe, batch = self.model.recipe, self.views.batch(rows, self.epoch, relit=self.model.task.relit)

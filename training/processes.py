@@ -34,16 +34,30 @@ def is_first() -> bool:
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
+def _device(wanted: str, gpus: int) -> torch.device:
+    if wanted == "auto":
+        return torch.device("cuda" if gpus else "cpu")
+    kind, _, number = wanted.partition(":")
+    if wanted == "cpu" or (kind == "cuda" and (number.isdecimal() or wanted == "cuda") and int(number or 0) < gpus):
+        return torch.device(wanted)
+    there = f"cpu, cuda, and cuda:0 to cuda:{gpus - 1}" if gpus else "cpu"
+    raise TrainingError(f"There is no device {wanted!r} here; name one of {there}, or auto.")
+
+
 @contextlib.contextmanager
-def joined() -> Iterator[torch.device]:
+def joined(wanted: str = "auto") -> Iterator[torch.device]:
     """The device of this process, which trains with the others that torchrun has started; only the first one prints.
 
+    wanted: cpu, cuda, or cuda:NUMBER; auto is a GPU where there is one. With torchrun each process has its own.
+
     Raises:
-        TrainingError: if there are fewer GPUs than processes.
+        TrainingError: if there are fewer GPUs than processes, or no such device.
     """
     gpus = torch.cuda.device_count()
+    if wanted != "auto" and dist.is_torchelastic_launched():
+        raise TrainingError("torchrun gives each process a device; leave --device out.")
     if not dist.is_torchelastic_launched():
-        yield torch.device("cuda" if gpus else "cpu")
+        yield _device(wanted, gpus)
         return
     local, beside = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     if 0 < gpus < beside:

@@ -32,31 +32,57 @@ def train(
     runs: of.Runs = Path("runs"),
     models: of.Models = Path("models"),
     strict: of.Strict = False,
+    name: Annotated[str | None, typer.Option(help="Of the model; the folder's if left out.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Of stage 1; stage 3 has half as many.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Of training, at most; measuring comes after it.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:NUMBER; auto is a GPU where there is one.")] = "auto",
 ) -> None:
     """Train, or go on where it stopped; then export the artifact, and measure what it delivers at every point.
 
-    With `torchrun --no-python` before it on several devices.
+    A report in HTML lies beside it. With `torchrun --no-python` before it on several devices.
     """
     from training import processes
     from training.data import load_split
     from training.export import check_exportable
+    from training.inspection import findings
     from training.recipe import read_recipe
     from training.stages import train as run
 
     file, wanted = str(weights) if weights else None, read_recipe(recipe) if recipe else None
     if wanted:
         check_exportable(wanted)
-    with processes.joined() as device:
+        if name or epochs or minutes:
+            raise typer.BadParameter("A recipe says its name, epochs and minutes; leave these out, or the recipe.")
+    with processes.joined(device) as place:
         with processes.first_before_others():
-            split = load_split(data, "train", strict=strict)
-            wanted = wanted or _picked(split, data, file)
-        run(wanted, split, runs, weights_file=file, device=device)
+            split, test = (load_split(data, part, strict=strict) for part in ("train", "test"))
+            for finding in findings(split, test):
+                errors.print(f"[yellow]warning:[/] {escape(finding)}", soft_wrap=True)
+            wanted = wanted or _picked(
+                split, name or Path(data.rpartition(":")[2]).resolve().name, file, epochs, minutes
+            )
+        run(wanted, split, runs, weights_file=file, device=place)
         exports = processes.is_first()
     if exports:
-        _export(wanted, data, runs, models, strict=strict)
+        from artoveq.exporting import export_measured
+        from artoveq.report import report
+
+        artifact = export_measured(wanted, runs, split, test, models / wanted.name)
+        page = models / f"{wanted.name}.html"
+        page.write_text(report(artifact, test))
+        console.print(f"What it does well, and what not: {page}", soft_wrap=True)
+        _show(artifact, len(test))
+        console.print(f"Then ask it with: artoveq {_verb(artifact)} PICTURE --server localhost:50051", soft_wrap=True)
 
 
-def _picked(split: Any, data: str, weights: str | None) -> Any:
+def _verb(artifact: Artifact) -> str:
+    """The command that asks a served model."""
+    return {"reconstruction": "reconstruct", "question answering": "ask"}.get(artifact.manifest.task.name, "classify")
+
+
+def _picked(split: Any, name: str, weights: str | None, epochs: int | None, minutes: float | None) -> Any:
     from training.automatic import recipe_for
     from training.backbones import BACKBONES
     from wire.exceptions import TrainingError
@@ -69,8 +95,7 @@ def _picked(split: Any, data: str, weights: str | None) -> Any:
             raise
         errors.print(f"[yellow]warning:[/] {escape(str(error))} Training starts from nothing.", soft_wrap=True)
         pretrained = False
-    folder = Path(data.rpartition(":")[2]).resolve()
-    wanted = recipe_for(split, folder.name, pretrained=pretrained)
+    wanted = recipe_for(split, name, pretrained=pretrained, epochs=epochs, minutes=minutes)
     errors.print(
         f"{len(split)} pictures of {len(split.classes)} classes to train on, at {wanted.picture}×{wanted.picture}; "
         f"{wanted.stage1.epochs} and {wanted.stage3.epochs} epochs."

@@ -52,6 +52,11 @@ def test_a_folder_of_pictures_becomes_a_served_model(tmp_path: Path) -> None:
     done = subprocess.run(training, cwd=tmp_path, env=single, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "120 pictures" not in done.stderr and "4 classes" in done.stderr  # some are kept for the test
+    said = " ".join(done.stderr.split())
+    assert "test pictures; figures from so few" in said and re.search(r"epoch 1/\d+, loss [\d.]+, held out, top1", said)
+    assert "Serve it with: artoveq serve --model models/shapes" in done.stdout
+    assert "Then ask it with: artoveq classify PICTURE --server localhost:50051" in done.stdout
+    assert "<title>shapes</title>" in (tmp_path / "models" / "shapes.html").read_text()
     assert re.search(r"│ 1 +│ [\d ]+│ \d+ +│ \d+\.\d% +│", done.stdout)
 
     model = tmp_path / "models" / "shapes"

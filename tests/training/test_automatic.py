@@ -29,6 +29,12 @@ def test_few_pictures_are_seen_more_often_and_many_classes_get_more_bits() -> No
     assert recipe_for(split_of(4000, 32), "own", pretrained=True).teacher is not None
 
 
+def test_epochs_and_minutes_are_what_was_asked_for() -> None:
+    found = recipe_for(split_of(100, 32), "own", pretrained=False, epochs=5, minutes=3)
+    assert (found.stage1.epochs, found.stage3.epochs) == (5, 2)
+    assert (found.stage1.minutes, found.stage3.minutes) == (1.5, 1.5)
+
+
 def test_another_picture_makes_another_recipe(tmp_path: Path) -> None:
     for i in range(40):
         path = tmp_path / "ab"[i % 2] / f"{i}.png"
