@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.accuracy.rows import ALIGNED, RESHAPED
+from benchmarks.accuracy.rows import ADAPTERS, ALIGNED, RESHAPED
 from benchmarks.markdown import table
 from benchmarks.results import Bar
 from wire.manifest import Manifest
 
-PROFILE = "imagewoof112-aligned"
+PROFILE, OF_VIT = "imagewoof112-aligned", "imagewoof112-vit"
 BUDGETS = (49, 98, 196, 392)
 """Bytes: 8, 16, 32 and 64 bits a token of 49."""
 VIT = "imagewoof112-vit-aligned"
@@ -55,8 +55,9 @@ def ablations_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     Rows with "beside-x" are no system: more crosses than is counted.
     """
     lines = []
-    for variant in (*ALIGNED, *RESHAPED):
-        for name in sorted(one for one in results if one.startswith(f"{PROFILE}/{variant}/")):
+    rows = [*((PROFILE, variant) for variant in (*ALIGNED, *RESHAPED)), *((OF_VIT, variant) for variant in ADAPTERS)]
+    for profile, variant in rows:
+        for name in sorted(one for one in results if one.startswith(f"{profile}/{variant}/")):
             result = results[name]
             cells = [
                 " / ".join(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from benchmarks.accuracy.rows import BESIDE, PLACES
 from training.backbones import BACKBONES
 from training.backbones.transformer import HEADS, WIDTH, Block, MobileNetV2Transformer, Tokens
+from training.backbones.vit import VisionTransformer
 from training.codebooks import CODEBOOKS
 from training.codebooks.aligned import AlignedCodebook, TokenNorm
 
@@ -104,6 +105,16 @@ class Placed(MobileNetV2Transformer):
         assert isinstance(server, nn.Sequential)
         edge = Edge(features, self.place, super().channels(network), network.channels)
         return edge, nn.Sequential(Rest(self.place, edge if self.beside else None), *server[2:])
+
+
+class AsItIs(VisionTransformer):
+    """Its server half stays as it is pretrained."""
+
+    def halves(
+        self, network: NetworkRecipe, picture: int, weights: dict[str, Tensor] | None
+    ) -> tuple[nn.Module, nn.Module]:
+        edge, server = super().halves(network, picture, weights)
+        return edge, server.requires_grad_(False)
 
 
 class Bare(AlignedCodebook):
@@ -230,4 +241,5 @@ for place in PLACES:
         f"mobilenet_v2-transformer after {place}{BESIDE if beside else ''}": Placed(place, beside=beside)
         for beside in (False, True)
     })  # fmt: skip
+BACKBONES["vit-small, as it is"] = AsItIs()
 CODEBOOKS.update({"aligned-bare": Bare, "aligned-none": Unaligned, "aligned-prefix": Prefixed})

@@ -81,6 +81,11 @@ RESHAPED: dict[str, dict[str, dict[str, Any]]] = {
 """Of the same profile, from the same stage 1, with other shapes: no projections; tokens that are sent as a prefix; the
 quantiser in the first transformer block. "beside-x": the residual stream goes round it, and is not counted.
 """
+ADAPTERS: dict[str, dict[str, dict[str, Any]]] = {
+    "adapters": {},
+    "no-adapters": {"network": {"backbone": "vit-small, as it is", "lora": None}},
+}
+"""Of imagewoof112-vit: the server half's pretrained blocks with adapters of low rank, and as they are."""
 RESHAPED_FAMILIES = {changes["codebook"]["family"] for changes in RESHAPED.values()}
 FAMILIES = ("progressive", "nested", "mixed", "residual")
 CHAIN = "chain"
@@ -161,9 +166,13 @@ def _changes(variant: str, name: str, epochs: int) -> dict[str, dict[str, Any]]:
 
         return ALIGNED[variant]
     if variant in RESHAPED:
-        from benchmarks.accuracy import placing  # noqa: F401  # has the families and backbones of these rows
+        from benchmarks.accuracy import placing  # has the families and backbones of these rows
 
         return RESHAPED[variant]
+    if variant in ADAPTERS:
+        from benchmarks.accuracy import placing  # noqa: F401  # has the backbone of one of these rows
+
+        return ADAPTERS[variant]
     if variant in ABLATIONS:
         return ABLATIONS[variant]
     if variant in CODECS:

@@ -70,6 +70,14 @@ def test_each_begins_as_what_was_trained_and_only_x_beside_goes_round_the_quanti
     torch.testing.assert_close(twice, found.repeat(2, 1), atol=1e-4, rtol=1e-4)
 
 
+def test_without_adapters_the_pretrained_half_learns_nothing() -> None:
+    for row, expected in (("adapters", {"down", "up"}), ("no-adapters", set())):
+        network = RateModel(recipe_of(f"imagewoof112-vit/{row}/0"), CLASSES, None).network
+        learns = {name.rpartition(".")[2] for name, p in network.trunk_server.named_parameters() if p.requires_grad}
+        assert learns == expected, row
+        assert all(p.requires_grad for p in [*network.head.parameters(), *network.trunk_edge.parameters()])
+
+
 def test_a_prefix_of_tokens_is_the_coarse_picture(trained: SplitNetwork, pictures: Tensor) -> None:
     model = adopted("prefix", WIDTH, trained, pictures)
     expand, x = model.network.expand, model.sub_vectors_of(pictures)
