@@ -62,9 +62,10 @@ def run(rows: Sequence[str], train: Split, test: Split, runs: Path, weights: str
             console.print(found[-1])
     if (largest := f"fixed-{FIXED_LEVELS[-1]}") in rows:
         model, _ = trained_model(recipe_of(largest), len(train.classes), runs)
+        words = model.to(device).codebook.table()[0][:, 1:]
         for size in trained_sizes():
-            shuffled = with_random_rows(model.to(device), size)
-            found.append({"row": RANDOM, "size": size, **measure(shuffled, size, batches, features, originals)})
+            model.codebook = random_rows(words, size)  # type: ignore[assignment]
+            found.append({"row": RANDOM, "size": size, **measure(model, size, batches, features, originals)})
     return {
         "pictures": len(test),
         "epochs": [base.stage1.epochs, base.stage3.epochs],
@@ -123,13 +124,10 @@ class Features:
         return torch.cat([self._network(one) for one in scaled])
 
 
-@torch.no_grad()
-def with_random_rows(model: RateModel, size: int) -> RateModel:
-    """The model, whose codebook of `size` are random ones of its codewords: RAQ's floor."""
-    words = model.codebook.table()[0][:, 1:]
+def random_rows(words: Tensor, size: int) -> _Rows:
+    """A codebook of `size` of these codewords (G, K, d), drawn at random: RAQ's floor."""
     chosen = torch.randperm(words.shape[1], generator=torch.Generator().manual_seed(0))[:size].to(words.device)
-    model.codebook = _Rows(words[:, chosen])  # type: ignore[assignment]
-    return model
+    return _Rows(words[:, chosen])
 
 
 class _Rows(nn.Module):

@@ -82,6 +82,7 @@ def test_rows_are_trained_and_measured(tmp_path: Path, monkeypatch: pytest.Monke
     few.write_text(re.sub(r"epochs = \d+", "epochs = 1", text.replace("batch = 128", "batch = 16")))
     monkeypatch.setattr(autoencoders, "RECIPE", few)
     monkeypatch.setattr(autoencoders, "Features", _Means)
+    monkeypatch.setattr(autoencoders, "FIXED_LEVELS", (4,))
     random = np.random.default_rng(0)
     pictures = [random.integers(0, 255, (32, 32, 3), np.uint8) for _ in range(48)]
     split = Split(("odd", "even"), pictures, np.arange(48) % 2)
@@ -90,7 +91,9 @@ def test_rows_are_trained_and_measured(tmp_path: Path, monkeypatch: pytest.Monke
     figures = autoencoders.run(["rate-adaptive", "fixed-4"], split, split, tmp_path, None)
     torch.set_num_threads(threads)
     found = {(row["row"], row["size"]): row for row in figures["rows"]}
-    assert sorted(found) == [("fixed-4", 16), *(("rate-adaptive", size) for size in autoencoders.trained_sizes())]
+    sizes = autoencoders.trained_sizes()
+    assert sorted(found) == [("fixed-4", 16), *((row, size) for row in ("random", "rate-adaptive") for size in sizes)]
+    assert found["random", 16]["psnr"] == pytest.approx(found["fixed-4", 16]["psnr"], abs=1e-3)  # all of its rows
     assert all(5 < row["psnr"] < 20 and -1 < row["ssim"] < 1 and row[FRECHET] >= 0 for row in found.values())
     assert all(1 <= row["perplexity"] <= size for (_, size), row in found.items())
     assert figures["epochs"] == [1, 1] and set(figures["trained"]) == {"rate-adaptive", "fixed-4"}
