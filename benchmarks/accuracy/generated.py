@@ -64,13 +64,16 @@ class RegroupedCodebook(nn.Module):
         self.segments = codebook.segments
         self._base = codebook.table()[0][:, 1:].detach()
         self._used = use(x, self._base)
+        self._found: dict[int, Tensor] = {}
 
     def quantise(self, x: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:
         """As a family does."""
         return {size: pick(words, distances(x, words).argmin(-1)) for size in sizes for words in [self._of(size)]}
 
     def _of(self, size: int) -> Tensor:
-        return (dkm if size <= self._base.shape[1] else ikm)(self._base, self._used, size)
+        if size not in self._found:
+            self._found[size] = (dkm if size <= self._base.shape[1] else ikm)(self._base, self._used, size)
+        return self._found[size]
 
 
 @torch.no_grad()
