@@ -136,7 +136,7 @@ def measure_sizes(model: RateModel, batches: list[Batch]) -> list[dict[str, Any]
 def test_batches(test: Split, size: int, device: torch.device) -> list[Batch]:
     """The test pictures as the network sees them."""
     pictures = torch.stack(
-        [torch.from_numpy(fit_picture(test.picture(i), size)).permute(2, 0, 1) for i in range(len(test))]
+        [torch.tensor(fit_picture(test.picture(i), size)).permute(2, 0, 1) for i in range(len(test))]
     ).to(device)
     labels = torch.from_numpy(test.labels).to(device)
     pairs = zip(pictures.split(128), labels.split(128), strict=True)
