@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from benchmarks.accuracy.reconstruction import ADAPTIVE, FIXED_LEVELS, FRECHET, NETWORK, RANDOM, ROWS
+from benchmarks.accuracy.reconstruction import ADAPTIVE, EQUAL, FIXED_LEVELS, FRECHET, NETWORK, RANDOM, ROWS
 from benchmarks.accuracy.rerun import test_batches
 from training.backbones import BACKBONES
 from training.codebooks.ops import distances, pick
@@ -25,6 +25,8 @@ from training.stages import train_on, trained_model
 from training.views import Batch
 
 RECIPE = Path(__file__).parent.parent.parent / "training" / "recipes" / "cifar100-vqvae-rate-adaptive.toml"
+SHARE = 3
+"""Of the recipe's epochs after stage 1, other rows have one in so many."""
 SIDE = 64
 """That pictures are scaled to before the network whose features are compared sees them."""
 console = Console(stderr=True)
@@ -37,6 +39,9 @@ def recipe_of(row: str) -> Recipe:
         return base
     values = base.model_dump(mode="json", exclude_none=True)
     values["name"] = f"{base.dataset}-vqvae-{row}"
+    values["stage3"]["epochs"] = max(1, base.stage3.epochs // SHARE)
+    if row == EQUAL:
+        return checked_recipe(values, row)
     values["codebook"] |= {"family": "fixed", "max_level": int(row.removeprefix("fixed-"))}
     values["stage3"]["decoded"] = "sandwich"
     return checked_recipe(values, row)
@@ -68,7 +73,6 @@ def run(rows: Sequence[str], train: Split, test: Split, runs: Path, weights: str
             found.append({"row": RANDOM, "size": size, **measure(model, size, batches, features, originals)})
     return {
         "pictures": len(test),
-        "epochs": [base.stage1.epochs, base.stage3.epochs],
         "trained": trained,
         "features": {"network": NETWORK, "side": SIDE},
         "rows": found,
