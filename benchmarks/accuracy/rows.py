@@ -81,9 +81,10 @@ RESHAPED: dict[str, dict[str, dict[str, Any]]] = {
 """Of the same profile, from the same stage 1, with other shapes: no projections; tokens that are sent as a prefix; the
 quantiser in the first transformer block. "beside-x": the residual stream goes round it, and is not counted.
 """
+_ON_VIT: dict[str, dict[str, Any]] = {"codebook": {"family": "aligned"}, "stage3": {"decoded": "chain"}}
 ADAPTERS: dict[str, dict[str, dict[str, Any]]] = {
-    "adapters": {},
-    "no-adapters": {"network": {"backbone": "vit-small, as it is", "lora": None}},
+    "adapters": _ON_VIT,
+    "no-adapters": {**_ON_VIT, "network": {"backbone": "vit-small, as it is", "lora": None}},
 }
 """Of imagewoof112-vit: the server half's pretrained blocks with adapters of low rank, and as they are."""
 RESHAPED_FAMILIES = {changes["codebook"]["family"] for changes in RESHAPED.values()}
