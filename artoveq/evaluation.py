@@ -81,7 +81,7 @@ class Figures:
     """How good a model's answers are, batch after batch: of probabilities all scores, else what the task measures."""
 
     def __init__(self, manifest: Manifest) -> None:
-        self._task, self._probable = TASKS[manifest.task.name], bool(possible_answers(manifest))
+        self._task, self._probable = TASKS[manifest.task.name], bool(manifest.task.names)
         self._outputs: list[Outputs] = []
         self._labels: list[NDArray[np.integer]] = []
         self._totals: Counter[str] = Counter()
@@ -147,12 +147,6 @@ def decoded(
     return decoder.decode(indices, np.tile(codec.sizes(point), (count, 1)), np.full(count, point), asked)
 
 
-def possible_answers(manifest: Manifest) -> tuple[str, ...]:
-    """Classes, or answers to questions; none where answers have no probabilities."""
-    questions = manifest.task.questions
-    return questions.answers if questions else manifest.task.classes
-
-
 def measured(manifest: Manifest) -> list[int]:
     """The points that are not interpolated."""
     return [number for number, point in enumerate(manifest.points, 1) if not point.interpolated]
@@ -175,7 +169,7 @@ def temperatures(artifact: Artifact, train: Split) -> dict[int, float]:
     They are of probabilities: 1, where answers have none.
     """
     held = held_out(artifact.manifest, train)
-    if not len(held) or not possible_answers(artifact.manifest):
+    if not len(held) or not artifact.manifest.task.names:
         return dict.fromkeys(measured(artifact.manifest), 1.0)
     return {point: fit_temperature(rows, held.answers) for point, rows in answered(artifact, held).items()}
 
@@ -319,7 +313,7 @@ async def _stream(address: str, artifact: Artifact, split: Split) -> list[dict[s
 
 def check_classes(artifact: Artifact, split: Split) -> None:
     """Raises DataError if the data set has other classes than the artifact, or other questions."""
-    classes = possible_answers(artifact.manifest)
+    classes = artifact.manifest.task.names
     if split.questions != artifact.manifest.task.questions:
         raise DataError(
             f"The data set has other questions than {artifact.manifest.name} was trained on, or none; use the data set "

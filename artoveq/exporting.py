@@ -23,7 +23,6 @@ from artoveq.evaluation import (
     local_figures,
     measured,
     parts,
-    possible_answers,
     temperatures,
 )
 from edge_client import Encoder
@@ -215,7 +214,7 @@ def ordered(artifact: Artifact, values: Mapping[str, Any], train: Split) -> dict
         given = (indices, sizes, points) if asked is None else (indices, sizes, points, asked)
         parts = zip(*(np.array_split(one, 1 + len(one) // BATCH) for one in given), strict=True)
         outputs = torch.from_numpy(np.concatenate([decoder.decode(*part) for part in parts]))
-        return outputs.clamp(min=1e-12).log() if possible_answers(manifest) else outputs
+        return outputs.clamp(min=1e-12).log() if manifest.task.names else outputs
 
     target = decode(finest, np.full((len(finest), len(manifest.segments)), manifest.largest_size, np.int32))
 

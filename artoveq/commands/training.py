@@ -58,7 +58,7 @@ def train(
     with processes.joined(device) as place:
         with processes.first_before_others():
             split, test = (load_split(data, part, strict=strict) for part in ("train", "test"))
-            for finding in findings(split, test):
+            for finding in findings(split, test) if processes.is_first() else ():
                 errors.print(f"[yellow]warning:[/] {escape(finding)}", soft_wrap=True)
             wanted = wanted or _picked(
                 split, name or Path(data.rpartition(":")[2]).resolve().name, file, epochs, minutes
