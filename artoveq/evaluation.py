@@ -295,7 +295,7 @@ async def _stream(address: str, artifact: Artifact, split: Split) -> list[dict[s
             async with slots:
                 picture = encoder.fit(await asyncio.to_thread(split.picture, i))
                 for point in points:
-                    if question := split.first_question(i):
+                    if question := split.question(i):
                         result = await client.ask(picture, question, OneShot(point=point))
                     else:
                         result = await client.predict(picture, OneShot(point=point))

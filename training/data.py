@@ -69,11 +69,11 @@ class Split:
         asked = None if self.asked is None else self.asked[keep]
         return Split(self.classes, [self.sources[i] for i in keep], self.labels[keep], asked, self.questions)
 
-    def first_question(self, i: int) -> str:
-        """About picture i, in words; empty where none is asked."""
+    def question(self, i: int, q: int = 0) -> str:
+        """The one numbered q about picture i, in words; empty where none is asked."""
         if self.questions is None or self.asked is None:
             return ""
-        return " ".join(self.questions.vocabulary[number - 1] for number in self.asked[i, 0] if number)
+        return " ".join(self.questions.vocabulary[number - 1] for number in self.asked[i, q] if number)
 
     @property
     def answers(self) -> np.ndarray:

@@ -16,6 +16,7 @@ from rich.table import Table
 from benchmarks.command import SHIPPED
 from benchmarks.command import run as run_command
 from benchmarks.link import traces
+from benchmarks.link.extremes import PICTURES
 from benchmarks.results import Bar, read_results, write_results
 from wire.exceptions import UsageError
 from wire.pictures import Picture
@@ -77,6 +78,20 @@ def families(
     rows = of.compare(of.families(models), *_pictures(data), trace or list(traces.ALL), budgets, pictures)
     _show(rows)
     sys.exit(write_results("link", "families", {"rows": rows, "means": of.by_family(rows)}, of.bars(rows)))
+
+
+@app.command()
+def extremes(
+    data: Annotated[str, typer.Option(help="Whose test pictures are sent, or asked about: imagewoof:DIR, easyvqa, …")],
+    model: Path = SHIPPED,
+    pictures: Annotated[int, typer.Option(min=2, help="Sent along each link.")] = PICTURES,
+) -> None:
+    """Links under 1 Mbit/s, more than half a second away, or interrupted: how long an answer takes, and its worth."""
+    from benchmarks.link import extremes as of
+    from training.data import load_split
+
+    rows = of.extremes(model, load_split(data, "test"), count=pictures)
+    sys.exit(write_results("link", f"extremes-{model.resolve().name}", {"rows": rows}, of.bars(rows)))
 
 
 @app.command()

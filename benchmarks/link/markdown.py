@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from benchmarks.markdown import Row, benchmarks_table, number, table
 from benchmarks.results import read_results
+
+EXTREMES = ("imagewoof112-vit-aligned", "imagewoof112-transformer-aligned", "easyvqa64-transformer-aligned")
+"""Models whose answers are waited for over slow, far and broken links."""
 
 
 def _rows(found: Mapping[str, Any]) -> str:
@@ -37,10 +41,20 @@ def _rules(found: Mapping[str, Any]) -> str:
     return f"{_rows(found)}; two averages with hysteresis lie up to {behind:.1f} points behind"
 
 
+def _extremes(found: Mapping[str, Any]) -> str:
+    served = [row for row in found["rows"] if "WebP" not in row["method"]]
+    share = 100 * sum(row["served"] for row in served) / sum(row["pictures"] for row in served)
+    return f"{len({row['link'] for row in served})} links; the server answered {share:.1f} % of the pictures"
+
+
 ROWS = {
     "deadlines": Row("pictures over a relay on loopback, in seven ways and as well as can be", _rows),
     "kernel": Row("the same between network namespaces, shaped by the kernel", _rows),
     "families": Row("codebook families at the same time on the same links", _rows),
+    **{
+        f"extremes-{model}": Row(f"slow, far and broken links, with {model}", lambda found: _extremes(found))
+        for model in EXTREMES
+    },
     "rules": Row("the choice of the point alone, in simulated time", _rules),
 }
 
@@ -69,10 +83,22 @@ def families() -> str:
     return table(heads, [[number(value) for value in row.values()] for row in result["figures"]["means"]])
 
 
+def extremes(model: str) -> str:
+    """How long answers take, and their worth, by link and method."""
+    result = read_results("link", f"extremes-{model}")
+    if result is None:
+        return f"`python -m benchmarks.link extremes --model models/{model}` was not run yet."
+    heads = ("link", "method", "first answer, ms", "last, ms", "longest wait, ms", "within 1 s, %", "right, %", "bytes")
+    keys = ("link", "method", "first_ms", "last_ms", "longest_ms", "in_time", "right", "bytes")
+    rows = result["figures"]["rows"]
+    return table(heads, [["" if row[key] is None else number(row[key]) for key in keys] for row in rows])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "link": lambda: benchmarks_table("link", ROWS),
     "link two ways": rules,
     "link by family": families,
     "link by deadline": lambda: cells("deadlines"),
     "link by kernel": lambda: cells("kernel"),
+    **{f"link extremes {model}": partial(extremes, model) for model in EXTREMES},
 }

@@ -48,7 +48,7 @@ def test_a_folder_of_pictures_becomes_a_served_model(tmp_path: Path) -> None:
     artoveq = [sys.executable, "-m", "artoveq"]
     # One thread: two of them crawl where another process wants a core.
     single = {**os.environ, "OMP_NUM_THREADS": "1"}
-    training = [*artoveq, "train", "--data", "shapes"]
+    training = [*artoveq, "train", "--data", "shapes", "--epochs", "16"]
     done = subprocess.run(training, cwd=tmp_path, env=single, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "120 pictures" not in done.stderr and "4 classes" in done.stderr  # some are kept for the test

@@ -16,6 +16,7 @@ from benchmarks.link.bound import ALL, bound_row, known
 from benchmarks.link.clairvoyant import Clairvoyant
 from benchmarks.link.deadlines import Run, bars, deadlines, plan
 from benchmarks.link.drive import AROUND_BYTES, METHODS, Tick, method_of, period_of, summary
+from benchmarks.link.extremes import Link, extremes, figures, interrupted
 from benchmarks.link.families import Sent, by_family, compare, unused_share
 from benchmarks.link.kernel import kernel
 from benchmarks.link.rules import rules
@@ -24,6 +25,7 @@ from benchmarks.service.load import sample_crops
 from edge_client import Answer, Result
 from edge_client.transport.emulated import CapacityTrace
 from tests.conftest import MODEL
+from training.data import Split
 from wire.artifact import Artifact
 from wire.pictures import fit_picture
 from wire.tasks.classification import Classification, ClassProbability
@@ -211,3 +213,32 @@ def test_the_plot_shows_every_method_on_every_link(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(figures, "FIGURES", tmp_path)
     for drawn in (committed, figures.draw(rows).read_text()):
         assert all(f"<!-- {words} -->" in drawn for words in said)
+
+
+def test_an_interrupted_link_carries_nothing_for_its_outages() -> None:
+    link = CapacityTrace([(0.0, 1e5), *interrupted(1e5, 20.0)])
+    assert [link.capacity(at) for at in (0.0, 3.4, 3.6, 6.4, 6.6, 13.4, 13.6, 16.6, 1e4)] == [
+        1e5, 1e5, 1.0, 1.0, 1e5, 1e5, 1.0, 1e5, 1e5
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_extreme_links_answer_every_picture(artifact: Artifact) -> None:
+    split = Split(artifact.manifest.task.classes, sample_crops(64, 3), np.zeros(3, np.int64))
+    links = [Link("quick", [(0.0, 1e6)]), Link("slow and far", [(0.0, 1e4)], 0.3)]
+    rows = extremes(MODEL, split, links, 3)
+    assert [(row["link"], row["method"]) for row in rows] == [
+        (link, method)
+        for link in ("quick", "slow and far")
+        for method in ("one-shot", "progressive", "WebP, quality 50", "WebP, adapted")
+    ]
+    assert all(row["pictures"] == 3 and row["lost"] == 0 for row in rows)
+    of = {(row["link"], row["method"]): row for row in rows if row["served"]}
+    assert all(of["slow and far", method]["first_ms"] > 600 for method in ("one-shot", "progressive"))
+    assert of["quick", "one-shot"]["first_ms"] < 500
+    assert of["slow and far", "one-shot"]["bytes"] < of["quick", "one-shot"]["bytes"]
+
+
+def test_a_picture_without_an_answer_is_lost_and_wrong() -> None:
+    found = figures([(None, 0.0), (None, 0.0)])
+    assert found["lost"] == 2 and found["served"] == 0 and found["right"] == 0 and found["in_time"] == 0

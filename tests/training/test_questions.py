@@ -52,7 +52,7 @@ def test_questions_are_read_in_the_words_and_answers_of_the_training_set(data: s
     assert split.classes == ("yes", "no", "red", "blue") and split.questions is not None and split.asked is not None
     assert split.questions.vocabulary == ("blue", "color", "is", "it", "red", "what") and split.questions.longest == 4
     assert split.asked.shape == (32, 3, 4) and split.labels.shape == (32, 3)
-    assert split.first_question(5) == "what color is it" and len(split.answers) == 32 + 16 + 32
+    assert split.question(5) == "what color is it" and len(split.answers) == 32 + 16 + 32
     assert ((split.labels == NO_ANSWER) == ~split.asked.any(2)).all()
     few = split.subset(np.array([3, 4]))
     assert few.asked is not None and few.asked.shape == (2, 3, 4) and few.questions is split.questions
