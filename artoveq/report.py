@@ -20,11 +20,11 @@ from artoveq.evaluation import decoded, fitted, locally_answered, parts
 from edge_client import Encoder
 from inference_server.decoder import OnnxDecoder
 from training.data import Split
-from training.scores import scores
+from training.scores import reliability, scores
 from wire.artifact import Artifact
 from wire.manifest import Manifest
 
-SHOWN_CLASSES, SHOWN_PAIRS, SHOWN_MISSES, SHOWN_POINTS, BINS = 30, 10, 12, 12, 10
+SHOWN_CLASSES, SHOWN_PAIRS, SHOWN_MISSES, SHOWN_POINTS = 30, 10, 12, 12
 """Classes in the matrix of confusions, beyond which pairs alone are shown; and so on."""
 THUMBNAIL, QUALITY = 128, 80
 STYLE: Any = {"svg.hashsalt": "artoveq", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
@@ -55,7 +55,7 @@ def report(artifact: Artifact, test: Split) -> str:
             "scores": scores(probabilities, labels),
             "pairs": confused(counts, classes),
             "confusions": drawn(lambda f: _confusions(f, counts, classes)) if len(classes) <= SHOWN_CLASSES else "",
-            "calibration": drawn(lambda f: _calibration(f, *reliability(probabilities, labels))),
+            "calibration": drawn(lambda f: _calibration(f, *reliability(probabilities.max(1), said == labels))),
             "misses": misses(probabilities, test),
         }
         if manifest.local_head is not None:
@@ -100,18 +100,6 @@ def confused(counts: NDArray[np.int64], classes: tuple[str, ...]) -> list[tuple[
     order = wrong.ravel().argsort(kind="stable")[::-1][:SHOWN_PAIRS]
     pairs = [divmod(int(at), len(classes)) for at in order]
     return [(classes[i], classes[j], int(wrong[i, j]), int(counts[i].sum())) for i, j in pairs if wrong[i, j]]
-
-
-def reliability(
-    probabilities: NDArray[np.floating], labels: NDArray[np.integer]
-) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.integer]]:
-    """Of answers in bins of confidence: its mean, the share that is right, how many they are; no empty ones."""
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    count = np.bincount(bins, minlength=BINS)
-    there = count > 0
-    means = [np.bincount(bins, values, BINS)[there] / count[there] for values in (confidence, right.astype(float))]
-    return means[0], means[1], count[there]
 
 
 def misses(probabilities: NDArray[np.floating], test: Split) -> list[Miss]:

@@ -30,14 +30,27 @@ def scores(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> 
     first = np.arange(probabilities.shape[1]) < labels[:, None]
     ahead = ((probabilities > own) | ((probabilities == own) & first)).sum(1)
     confidence, right = probabilities.max(1), ahead == 0
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    gap = np.bincount(bins, right - confidence.astype(np.float64), CALIBRATION_BINS)
+    said, kept, count = reliability(confidence, right)
     return Scores(
         top1=round(float(right.mean()), 6),
         top5=round(float((ahead < 5).mean()), 6),
         nll=round(float(-np.log(np.maximum(own.astype(np.float64), 1e-12)).mean()), 6),
-        ece=round(float(np.abs(gap).sum() / len(labels)), 6),
+        ece=round(float((np.abs(kept - said) * count).sum() / len(labels)), 6),
     )
+
+
+def reliability(
+    confidence: NDArray[np.floating], right: NDArray[np.bool_]
+) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.integer]]:
+    """Answers in bins of equal width of confidence, the empty ones left out.
+
+    Returns their mean confidence, the share that is right, and how many they are.
+    """
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    count = np.bincount(bins, minlength=CALIBRATION_BINS)
+    there = count > 0
+    said, kept = (np.bincount(bins, values, CALIBRATION_BINS)[there] / count[there] for values in (confidence, right))
+    return said, kept, count[there]
 
 
 def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artoveq.report import confused, misses, reliability, report
+from artoveq.report import confused, misses, report
 from tests import tiny
 from training.data import Split
 from wire.artifact import Artifact
@@ -64,10 +64,3 @@ def test_an_answer_of_another_kind_has_its_curve(tmp_path: Path) -> None:
 def test_confusions_are_counted_and_the_likeliest_come_first() -> None:
     counts = np.array([[5, 1, 0], [4, 3, 0], [0, 2, 9]])
     assert confused(counts, ("a", "b", "c")) == [("b", "a", 4, 7), ("c", "b", 2, 11), ("a", "b", 1, 6)]
-
-
-def test_reliability_is_the_share_that_is_right_by_how_sure_it_is() -> None:
-    probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.42, 0.58], [1.0, 0.0]])
-    confidence, right, count = reliability(probabilities, np.array([0, 1, 1, 0]))
-    assert count.tolist() == [1, 3]
-    assert confidence == pytest.approx([0.58, 2.9 / 3]) and right == pytest.approx([1.0, 2 / 3])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.scores import fit_temperature, perplexity, scores
+from training.scores import fit_temperature, perplexity, reliability, scores
 
 
 def test_scores_of_a_small_table() -> None:
@@ -44,3 +44,10 @@ def test_the_temperature_that_made_answers_too_sure_is_found() -> None:
     assert fit_temperature(sharpened, labels) == pytest.approx(2, rel=0.05)
     assert fit_temperature(honest, labels) == pytest.approx(1, rel=0.05)
     assert 1 < fit_temperature(sharpened[:5], labels[:5]) < 2  # few pictures say little
+
+
+def test_reliability_is_the_share_that_is_right_by_how_sure_it_is() -> None:
+    confidence = np.array([0.95, 0.95, 0.58, 1.0])
+    said, kept, count = reliability(confidence, np.array([True, False, True, True]))
+    assert count.tolist() == [1, 3]
+    assert said == pytest.approx([0.58, 2.9 / 3]) and kept == pytest.approx([1.0, 2 / 3])
