@@ -19,7 +19,8 @@ from wire.cache import cache_bytes, cache_folder
 from wire.exceptions import ArtifactError, ModelMismatch, ServerUnavailable
 from wire.generated import remote_inference_pb2 as pb
 from wire.generated.remote_inference_pb2_grpc import RemoteInferenceServiceStub
-from wire.manifest import MANIFEST, Manifest, parse_manifest
+from wire.manifest import MANIFEST, Manifest
+from wire.manifest_json import parse_manifest
 from wire.shown import without_secrets
 
 log = logging.getLogger(__name__)

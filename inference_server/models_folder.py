@@ -13,7 +13,8 @@ from inference_server.folder_watch import Drop, Known, Take, Tell, decide
 from inference_server.management import Management
 from wire.artifact import read_file
 from wire.exceptions import ArtoveqError, ModelMismatch, ServerOverloaded
-from wire.manifest import MANIFEST, parse_manifest
+from wire.manifest import MANIFEST
+from wire.manifest_json import parse_manifest
 
 log = logging.getLogger(__name__)
 

@@ -19,19 +19,8 @@ from typing import Any
 from wire.exceptions import ArtifactError
 from wire.files import plain_file
 from wire.graphs import check_graph
-from wire.manifest import (
-    DECODER,
-    FORMAT_VERSION,
-    INT8_DECODER,
-    MANIFEST,
-    MANIFEST_BYTES,
-    TABLES,
-    TORCH_DECODER,
-    Manifest,
-    fingerprint_of,
-    parse_manifest,
-    sha256,
-)
+from wire.manifest import DECODER, FORMAT_VERSION, INT8_DECODER, MANIFEST, TABLES, TORCH_DECODER, Manifest
+from wire.manifest_json import MANIFEST_BYTES, fingerprint_of, parse_manifest, sha256
 from wire.programs import clean_program
 
 FILE_BYTES = (1 << 31) - 1

@@ -13,7 +13,8 @@ from pathlib import Path
 from wire.artifact import SIGNATURE, SIGNER, Artifact, read_file
 from wire.exceptions import ArtifactError, SignatureError
 from wire.files import replace_synced
-from wire.manifest import MANIFEST, parse_manifest, sha256
+from wire.manifest import MANIFEST
+from wire.manifest_json import parse_manifest, sha256
 
 MISSING = "Signatures want a package more; run `pip install 'artoveq[signing]'`."
 CURVES = "an elliptic curve (P-256, P-384 or P-521)"

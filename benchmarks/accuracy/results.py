@@ -11,7 +11,8 @@ from typing import Any
 
 from artoveq.scenarios import KAPPA, MAX_LEVEL, best_single, delivered, points_by_rate
 from benchmarks.accuracy.rows import ALIGNED, CODECS, GENERATORS, IDEAS, RESULTS
-from wire.manifest import MANIFEST, Manifest, parse_manifest
+from wire.manifest import MANIFEST, Manifest
+from wire.manifest_json import parse_manifest
 
 MODELS = Path(__file__).parent.parent.parent / "models"
 

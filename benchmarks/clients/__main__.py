@@ -15,7 +15,8 @@ from benchmarks.clients.foreign import COMMANDS, build, classify
 from benchmarks.command import SHIPPED
 from benchmarks.command import run as run_command
 from benchmarks.results import Bar, write_results
-from wire.manifest import MANIFEST, parse_manifest
+from wire.manifest import MANIFEST
+from wire.manifest_json import parse_manifest
 
 MOST_APART = 0.001
 RUNS = 8

@@ -23,7 +23,8 @@ from edge_client.transport.security import Security
 from inference_server.decoder import OnnxDecoder
 from wire.artifact import load_artifact
 from wire.exceptions import ArtoveqError, ServerOverloaded, ServerUnavailable
-from wire.manifest import MANIFEST, fingerprint_of
+from wire.manifest import MANIFEST
+from wire.manifest_json import fingerprint_of
 from wire.payload import PayloadCodec
 from wire.pictures import Picture
 

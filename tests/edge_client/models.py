@@ -13,7 +13,8 @@ from edge_client import Encoder
 from tests.wire.manifests import signed, values_of
 from wire.entropy import EntropyCoder
 from wire.local_head import local_head_of
-from wire.manifest import Manifest, parse_manifest
+from wire.manifest import Manifest
+from wire.manifest_json import parse_manifest
 from wire.payload import Indices, PayloadCodec
 from wire.pictures import Picture
 

@@ -29,7 +29,8 @@ from wire.artifact import Artifact, load_artifact
 from wire.cache import cache_folder
 from wire.exceptions import ArtifactError, ArtoveqError, ModelMismatch, ProtocolError, ServerOverloaded, UsageError
 from wire.generated import remote_inference_pb2 as pb
-from wire.manifest import ENCODER, MANIFEST, sha256
+from wire.manifest import ENCODER, MANIFEST
+from wire.manifest_json import sha256
 
 SECRET = b"the edge's own: 0123456789abcdef"
 POINT = len(tiny.PROGRESSIVE)

@@ -8,7 +8,8 @@ import numpy as np
 
 from tests.wire.manifests import signed
 from wire.exceptions import ArtifactError
-from wire.manifest import Manifest, parse_manifest
+from wire.manifest import Manifest
+from wire.manifest_json import parse_manifest
 from wire.payload import PayloadCodec
 
 

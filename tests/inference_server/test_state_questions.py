@@ -17,7 +17,7 @@ from wire.exceptions import (
     PictureNotKept,
     QuestionError,
 )
-from wire.manifest import parse_manifest
+from wire.manifest_json import parse_manifest
 
 ASKED = parse_manifest(
     json.dumps(

@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from training.chain import coarser, greedy_chain, order_of, with_chain
-from wire.manifest import Manifest, fingerprint_of
+from wire.manifest import Manifest
+from wire.manifest_json import fingerprint_of
 
 SEGMENTS, LARGEST, POSITIONS = (1, 1, 2), 8, 4
 

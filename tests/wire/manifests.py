@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from wire.manifest import TABLES, Manifest, block_bytes, fingerprint_of, parse_manifest
+from wire.manifest import TABLES, Manifest, block_bytes
+from wire.manifest_json import fingerprint_of, parse_manifest
 
 
 def values_of(

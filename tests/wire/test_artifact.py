@@ -10,7 +10,8 @@ from benchmarks.service.measure import disk_of
 from tests.conftest import MODEL
 from wire.artifact import load_artifact, write_artifact
 from wire.exceptions import ArtifactError
-from wire.manifest import DECODER, ENCODER, MANIFEST, TABLES, TORCH_DECODER, fingerprint_of, sha256
+from wire.manifest import DECODER, ENCODER, MANIFEST, TABLES, TORCH_DECODER
+from wire.manifest_json import fingerprint_of, sha256
 
 
 @pytest.fixture

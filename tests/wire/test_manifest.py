@@ -9,7 +9,7 @@ import pytest
 
 from tests.wire.manifests import chained, manifest_of, signed, values_of
 from wire.exceptions import ArtifactError, PointError
-from wire.manifest import parse_manifest
+from wire.manifest_json import parse_manifest
 
 
 def test_points_chain_and_levels() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.wire.manifests import manifest_of, signed, values_of
 from wire.exceptions import ProtocolError, QuestionError
 from wire.generated import remote_inference_pb2 as pb
-from wire.manifest import parse_manifest
+from wire.manifest_json import parse_manifest
 from wire.questions import NO_QUESTION, question_of
 from wire.tasks import task_of
 from wire.tasks.question_answering import PossibleAnswer, QuestionAnswer

@@ -11,7 +11,8 @@ import numpy as np
 from tests.wire.manifests import chained, manifest_of, values_of
 from wire.entropy import EntropyCoder
 from wire.folded import FoldedCoder
-from wire.manifest import Manifest, parse_manifest
+from wire.manifest import Manifest
+from wire.manifest_json import parse_manifest
 from wire.payload import PayloadCodec
 
 VECTORS = Path(__file__).parent.parent.parent / "proto" / "vectors"

@@ -19,7 +19,8 @@ from wire.distribution.document import File, check_files, files_in
 from wire.distribution.registry import ON_THE_WAY, PAUSES_S, Registry, sentences
 from wire.exceptions import ArtifactError, RegistryError, RegistryUnavailable, UsageError
 from wire.files import sync_folder
-from wire.manifest import MANIFEST, parse_manifest, sha256
+from wire.manifest import MANIFEST
+from wire.manifest_json import parse_manifest, sha256
 
 log = logging.getLogger(__name__)
 

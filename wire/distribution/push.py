@@ -12,7 +12,8 @@ from wire.distribution.address import Address
 from wire.distribution.document import CONFIG, MEDIA_TYPE, File, document
 from wire.distribution.registry import Registry, again, sentences
 from wire.exceptions import RegistryError, UsageError
-from wire.manifest import MANIFEST, Manifest, sha256
+from wire.manifest import MANIFEST, Manifest
+from wire.manifest_json import sha256
 
 PUSH_S = 1800.0
 """How long a model may take."""

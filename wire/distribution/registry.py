@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 from wire.distribution.address import Address
 from wire.distribution.document import DOCUMENT_BYTES, MEDIA_TYPE
 from wire.exceptions import RegistryError, RegistryUnavailable
-from wire.manifest import sha256
+from wire.manifest_json import sha256
 
 SILENCE_S = 20.0
 """How long a registry may say nothing."""

@@ -26,7 +26,8 @@ from onnx import TensorProto, helper
 from benchmarks.service.attacks.hostile_server import CHUNK_BYTES, Hostile, Offer, real_offer, serving, values_of
 from benchmarks.service.load import PICTURES
 from wire.generated import remote_inference_pb2 as pb
-from wire.manifest import ENCODER, fingerprint_of
+from wire.manifest import ENCODER
+from wire.manifest_json import fingerprint_of
 
 PICTURE = PICTURES / "dingo.png"
 OPSET = [helper.make_opsetid("", 18)]

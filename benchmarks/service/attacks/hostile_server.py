@@ -19,7 +19,8 @@ from wire.generated.remote_inference_pb2_grpc import (
     RemoteInferenceServiceServicer,
     add_RemoteInferenceServiceServicer_to_server,
 )
-from wire.manifest import ENCODER, MANIFEST, fingerprint_of
+from wire.manifest import ENCODER, MANIFEST
+from wire.manifest_json import fingerprint_of
 
 CHUNK_BYTES = 2**18
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from wire.artifact import Artifact
 from wire.distribution.document import File, document
-from wire.manifest import MANIFEST, sha256
+from wire.manifest import MANIFEST
+from wire.manifest_json import sha256
 
 USER, PASSWORD = "farm", "s3cret-of-the-farm"
 HASHED = "farm:$2b$04$RYPNLvAPDHaTwNLIMIMSsuhLvOToDTrAGBUV/uoJ4zsk7tW0c.bpS"

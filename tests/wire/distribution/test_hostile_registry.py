@@ -18,7 +18,8 @@ from wire.distribution import pull, registry
 from wire.distribution.address import Address
 from wire.distribution.pull import pull_into, pulled
 from wire.exceptions import ArtifactError, RegistryError, RegistryUnavailable, UsageError
-from wire.manifest import DECODER, ENCODER, MANIFEST, fingerprint_of, sha256
+from wire.manifest import DECODER, ENCODER, MANIFEST
+from wire.manifest_json import fingerprint_of, sha256
 
 
 @pytest.fixture(autouse=True)
