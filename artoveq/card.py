@@ -19,7 +19,7 @@ MOST_CLASSES = 100
 """That are named."""
 TASKS = {"classification": "image-classification", "reconstruction": "image-to-image"}
 """As hubs call them."""
-PART_OF_IMAGENET = ("imagewoof",)
+PART_OF_IMAGENET = ("imagewoof", "imagewoof-questions")
 """Data sets whose test pictures ImageNet's weights may have seen."""
 
 
