@@ -46,12 +46,20 @@ class RateModel(nn.Module):
         latent = from_sub_vectors(vectors, self.network.latent_shape)
         return self._decode(latent.contiguous(memory_format=torch.channels_last), *further)
 
+    def features(self, vectors: Tensor) -> Tensor:
+        """Sub-vectors (N, G, d), quantised or not, to what the task's head is given of them."""
+        return self.network.features(from_sub_vectors(vectors, self.network.latent_shape).contiguous())
+
     def forward(self, pictures: Tensor, point: Sizes, *further: Tensor) -> Tensor:
         """The task's output (B, …) at the sizes of a point, or unquantised where it is empty."""
         return self.decode_at(self.sub_vectors_of(pictures), point, *further)
 
     def decode_at(self, x: Tensor, point: Sizes, *further: Tensor) -> Tensor:
         """Sub-vectors (N, G, d) to the task's output at the sizes of a point, as `forward` has it."""
-        if point:
-            x = at_point(self.codebook.quantise(x, sorted(set(point))), point, self.codebook.segments)
-        return self.decode(x, *further)
+        return self.decode(self.at(x, point), *further)
+
+    def at(self, x: Tensor, point: Sizes) -> Tensor:
+        """Sub-vectors (N, G, d) at the sizes of a point, as `forward` has it."""
+        if not point:
+            return x
+        return at_point(self.codebook.quantise(x, sorted(set(point))), point, self.codebook.segments)

@@ -71,8 +71,13 @@ class SplitNetwork(nn.Module):
 
     def decode(self, latent: Tensor, *further: Tensor) -> Tensor:
         """The latent (B, C, H, W), quantised or not, and the task's further inputs to its output (B, …)."""
-        output: Tensor = self.head(self.trunk_server(self.expand(latent)), *further)
+        output: Tensor = self.head(self.features(latent), *further)
         return output
+
+    def features(self, latent: Tensor) -> Tensor:
+        """What the task's head is given of the latent (B, C, H, W): (B, F), or tokens (B, N, F)."""
+        found: Tensor = self.trunk_server(self.expand(latent))
+        return found
 
     def operations(self) -> dict[str, int]:
         """Multiply-accumulates of a picture, in millions, in each half."""

@@ -8,7 +8,7 @@ import operator
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -23,7 +23,7 @@ else:
     import tomli as tomllib
 
 
-def _member_of(registry: Mapping[str, Any]) -> AfterValidator:
+def member_of(registry: Mapping[str, Any]) -> AfterValidator:
     def check(name: str) -> str:
         if name not in registry:
             raise ValueError(f"should be one of {', '.join(registry)}, not {name!r}")
@@ -37,14 +37,19 @@ def _left_out(value: object) -> bool:
     return not value
 
 
-class _Strict(BaseModel):
+T = TypeVar("T", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """A part of a recipe: what it does not know is a fault."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class NetworkRecipe(_Strict):
+class NetworkRecipe(Strict):
     """Which backbone, where it is cut and how narrow the latent is."""
 
-    backbone: Annotated[str, _member_of(BACKBONES)] = "mobilenet_v2"
+    backbone: Annotated[str, member_of(BACKBONES)] = "mobilenet_v2"
     profile: str = "compact"
     strides: tuple[int, ...] = (2, 1, 2, 1, 2, 1)
     """Of the backbone's stages, where they are free to choose; fewer halvings suit small pictures."""
@@ -71,10 +76,10 @@ class NetworkRecipe(_Strict):
         return self.latent_channels or BACKBONES[self.backbone].channels(self)
 
 
-class CodebookRecipe(_Strict):
+class CodebookRecipe(Strict):
     """The quantiser: codewords of dimension d, codebooks of up to 2^max_level of them."""
 
-    family: Annotated[str, _member_of(CODEBOOKS)]
+    family: Annotated[str, member_of(CODEBOOKS)]
     d: int = Field(2, ge=1)
     max_level: int = Field(8, ge=1, le=10)
     beta: float = Field(0.25, ge=0)
@@ -93,17 +98,17 @@ class CodebookRecipe(_Strict):
     """Mixed resolution: sum of the segments' levels at the cheapest point; if left out, one a segment."""
 
 
-class TeacherRecipe(_Strict):
+class TeacherRecipe(Strict):
     """A larger view of the same crop, through an uncut pretrained network with a fitted linear head."""
 
-    network: Annotated[str, _member_of(BACKBONES)] | None = Field(None, exclude_if=_left_out)
+    network: Annotated[str, member_of(BACKBONES)] | None = Field(None, exclude_if=_left_out)
     """A backbone's name; the recipe's own if left out."""
     view: int = Field(160, ge=32)
     weight: float = Field(0.7, ge=0, le=1)
     temperature: float = Field(2.0, gt=0)
 
 
-class StageRecipe(_Strict):
+class StageRecipe(Strict):
     """One run of the training loop: AdamW, one cosine cycle."""
 
     epochs: int = Field(ge=0)
@@ -134,7 +139,7 @@ class QuantisedStageRecipe(StageRecipe):
     """Share of the stage in which codewords take the place of the latent little by little, as (1 − r) x + r z."""
 
 
-class LocalHeadRecipe(_Strict):
+class LocalHeadRecipe(Strict):
     """The edge's own answer (`training.local_head`), trained once all the rest is: AdamW, one cosine cycle."""
 
     epochs: int = Field(15, ge=1)
@@ -147,12 +152,12 @@ class LocalHeadRecipe(_Strict):
     seed: int = 0
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """One artifact. Every default is visible in this file."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     dataset: str
-    task: Annotated[str, _member_of(TASKS)] = "classification"
+    task: Annotated[str, member_of(TASKS)] = "classification"
     picture: int = Field(ge=32)
     seed: int = 0
     batch: int = Field(64, ge=2)
@@ -233,7 +238,7 @@ class Recipe(_Strict):
         if self.network.frozen:  # then features are what is kept of them
             network = self.network.model_dump(mode="json", include={"backbone", "strides", "upsampled", "frozen"})
             values["kept"] = network | self.model_dump(mode="json", include={"camera"})
-        return _digest(values)
+        return digest(values)
 
     def stage1_key(self) -> str:
         """What stage 1 depends on; recipes share it that differ in the codebook alone, and not in what is around it."""
@@ -241,14 +246,15 @@ class Recipe(_Strict):
         around = CODEBOOKS[self.codebook.family].around(self.codebook)
         if around is not None:
             values["around"] = around
-        return _digest(values)
+        return digest(values)
 
     def key(self) -> str:
         """Identifies the recipe of what stages 1 to 3 make; a checkpoint of another recipe is refused by it."""
-        return _digest(self.model_dump(mode="json", exclude={"local_head"}))
+        return digest(self.model_dump(mode="json", exclude={"local_head"}))
 
 
-def _digest(values: dict[str, Any]) -> str:
+def digest(values: dict[str, Any]) -> str:
+    """Tells recipes apart."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -258,13 +264,21 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         RecipeError: naming the key, and what it may be.
     """
+    return checked_recipe(values_of(path), path.name)
+
+
+def values_of(path: Path) -> dict[str, Any]:
+    """Those of a recipe file, unchecked.
+
+    Raises:
+        RecipeError: if there is none, or it is no TOML.
+    """
     try:
-        values = tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text())
     except OSError as error:
         raise RecipeError(f"The recipe {path} cannot be read ({error.strerror}).") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"The recipe {path} is not valid TOML: {error}.") from error
-    return checked_recipe(values, path.name)
 
 
 def checked_recipe(values: dict[str, Any], name: str) -> Recipe:
@@ -273,8 +287,13 @@ def checked_recipe(values: dict[str, Any], name: str) -> Recipe:
     Raises:
         RecipeError: naming the key, and what it may be.
     """
+    return checked(Recipe, values, name)
+
+
+def checked(kind: type[T], values: dict[str, Any], name: str) -> T:
+    """As `checked_recipe`, of any kind of recipe."""
     try:
-        return Recipe.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         faults = "; ".join(_fault(e["loc"], e["type"], e["msg"]) for e in error.errors())
         raise RecipeError(f"The recipe {name} cannot be used: {faults}.") from error

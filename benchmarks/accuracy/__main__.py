@@ -157,7 +157,7 @@ def reconstruction(
 
 @app.command()
 def questions(
-    rows: Annotated[list[str] | None, typer.Argument(help="aligned, unquantised; both if left out.")] = None,
+    rows: Annotated[list[str] | None, typer.Argument(help="aligned, unquantised, smollm2; all if left out.")] = None,
     data: Annotated[str, typer.Option(help="easyvqa, or easyvqa:DIR; the committed table if left out.")] = "",
     weights: Annotated[Path | None, typer.Option(help="ImageNet weights; fetched if left out.")] = None,
     runs: Annotated[Path, typer.Option(help="Where checkpoints are kept.")] = Path("runs"),
@@ -169,17 +169,21 @@ def questions(
     if not data:
         print(of.questions_table())
         sys.exit(not all(bar.holds for bar in committed_bars("accuracy", "questions")))
-    from benchmarks.accuracy import answering
+    from benchmarks.accuracy import answering, speaking
     from training.data import load_split
 
     wanted = rows or list(of.ROWS)
     if unknown := [row for row in wanted if row not in of.ROWS]:
         raise UsageError(f"There is no row {unknown[0]!r}; rows are {', '.join(of.ROWS)}.")
-    found = answering.run(
-        wanted, load_split(data, "train"), load_split(data, "test"), runs, str(weights) if weights else None
-    )
+    split, test = load_split(data, "train"), load_split(data, "test")
+    chosen = [row for row in wanted if row in of.CHOSEN]
+    found = answering.run(chosen, split, test, runs, str(weights) if weights else None)
+    if of.SPOKEN in wanted:
+        found["trained"][of.SPOKEN], spoken = speaking.run(split, test, runs)
+        found["rows"] += spoken
     earlier = read_results("accuracy", "questions")
-    figures = of.merged(found, earlier and earlier["figures"], answering.recipe_keys())
+    keys = {**answering.recipe_keys(), of.SPOKEN: speaking.recipe().key()}
+    figures = of.merged(found, earlier and earlier["figures"], keys)
     sys.exit(write_results("accuracy", "questions", figures, of.bars(figures)))
 
 

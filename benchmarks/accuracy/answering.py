@@ -1,4 +1,4 @@
-"""Trains and measures the rows of `questions.py`."""
+"""Trains and measures the rows of `questions.py` whose answers are chosen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from benchmarks.accuracy.questions import ALIGNED, ALONE, ROWS, SHUFFLED
+from benchmarks.accuracy.questions import ALIGNED, ALONE, CHOSEN, SHUFFLED
 from training.backbones import BACKBONES
 from training.codebooks import Sizes
 from training.data import Split
@@ -41,20 +41,19 @@ def recipe_of(row: str) -> Recipe:
 
 def recipe_keys() -> dict[str, str]:
     """Of every row that is trained: what tells its recipe as it is now from one that has changed since."""
-    return {row: recipe_of(row).key() for row in ROWS}
+    return {row: recipe_of(row).key() for row in CHOSEN}
 
 
 def run(rows: Sequence[str], train: Split, test: Split, runs: Path, weights_file: str | None) -> dict[str, Any]:
     """Trains the rows, or goes on where they stopped, and measures each on the test pictures."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     base, classes = read_recipe(RECIPE), len(train.classes)
-    views = make_views(base, train, runs, {}, device)
     pretrained = base.network.weights != "random"
-    weights = BACKBONES[base.network.backbone].pretrained(weights_file) if pretrained else None
     found: list[dict[str, Any]] = [{"row": ALONE, "bits": "–", "payload_bytes": 0, **question_alone(train, test)}]
     trained = {}
     for row in rows:
-        recipe = recipe_of(row)
+        recipe, views = recipe_of(row), make_views(base, train, runs, {}, device)
+        weights = BACKBONES[base.network.backbone].pretrained(weights_file) if pretrained else None
         if row == ALIGNED:
             model = train_on(recipe, views, classes, runs, weights, train.questions)
             points: list[Sizes] = measured_points(model)
@@ -93,12 +92,17 @@ def measure(model: RateModel, point: Sizes, batches: Sequence[Batch]) -> dict[st
         asked = batch.labels != NO_ANSWER
         probabilities.append(model(batch.pictures, point, *batch.further).softmax(-1)[asked])
         labels.append(batch.labels[asked])
+    found = scores(torch.cat(probabilities).numpy(), torch.cat(labels).numpy()).model_dump()
+    return {**bits_and_bytes(model, point), **_named(found)}
+
+
+def bits_and_bytes(model: RateModel, point: Sizes) -> dict[str, Any]:
+    """Of a point: bits of each segment, and what they take."""
     positions = model.sub_vectors // sum(model.codebook.segments)
     sub_vectors = [groups * positions for groups in model.codebook.segments]
     return {
         "bits": " ".join(str(size.bit_length() - 1) for size in point) or "–",
         "payload_bytes": block_bytes(sub_vectors, list(point)) if point else "–",
-        **_named(scores(torch.cat(probabilities).numpy(), torch.cat(labels).numpy()).model_dump()),
     }
 
 

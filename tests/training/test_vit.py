@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,7 @@ class Installed:
         digest = hashlib.sha256(self.file.read_bytes()).hexdigest()
         self.base = Base(package="tiny-base", version="1.0", file="tiny_base/weights.npz", sha256=digest)
         patch.syspath_prepend(str(folder))
-        patch.setitem(wire_base.READERS, self.base, lambda data: dict(np.load(io.BytesIO(data))))
+        patch.setitem(wire_base.READERS, self.base, lambda file: dict(np.load(file)))
         vit = VisionTransformer(WIDTH, HEADS, DEPTH)
         patch.setattr(vit, "base", self.base)
         patch.setitem(BACKBONES, "tiny", vit)
