@@ -82,7 +82,7 @@ class ServerHalfOnBase(ServerHalf):
 
     def answer(self, latent: Tensor, weights: list[Tensor], *further: Tensor) -> Tensor:
         network, given = self.network, dict(zip(self.tensors, weights, strict=True))
-        features = functional_call(network.trunk_server, given, (network.expand(latent),))
+        features = functional_call(network.trunk_server, given, (network.given(latent),))
         output: Tensor = network.head(features, *further)
         return output
 

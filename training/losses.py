@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.codebooks import Sizes
-from training.codebooks.ops import at_point
+from training.codebooks.ops import at_point, from_sub_vectors
 from training.model import RateModel
 from training.views import Batch
 
@@ -29,9 +29,18 @@ def task_loss(model: RateModel, output: Tensor, batch: Batch) -> Tensor:
 
 
 def unquantised_loss(model: RateModel, batch: Batch) -> Tensor:
-    """Stage 1: the task alone."""
+    """Stage 1: the task, and what the teacher has at the cut, where that is learnt from."""
     x = model.sub_vectors_of(batch.pictures, kept=batch.kept)
-    return task_loss(model, model.decode(x, *batch.further).float(), batch)
+    loss = task_loss(model, model.decode(x, *batch.further).float(), batch)
+    if batch.teacher_middle is None:
+        return loss
+    given = model.network.given(from_sub_vectors(x, model.network.latent_shape))
+    return loss + model.recipe.features * unexplained(given.float(), batch.teacher_middle)
+
+
+def unexplained(given: Tensor, target: Tensor) -> Tensor:
+    """Share of the variance of a target (B, C, H, W), each channel about its mean, that is not met; 0 where all is."""
+    return F.mse_loss(given, target) / target.var((0, 2, 3), unbiased=False).mean()
 
 
 def quantised_loss(model: RateModel, batch: Batch, largest: int, replaced: float = 1.0) -> Tensor:

@@ -24,9 +24,8 @@ def cut_mixed(batch: Batch, classes: int) -> Batch:
     pictures, labels = batch.pictures.clone(), F.one_hot(batch.labels, classes).float()
     pictures[:, :, rows, columns] = batch.pictures.roll(1, 0)[:, :, rows, columns]
     taken = (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
-    return replace(
-        batch, pictures=pictures, labels=(1 - taken) * labels + taken * labels.roll(1, 0), teacher_logits=None
-    )
+    shares = (1 - taken) * labels + taken * labels.roll(1, 0)
+    return replace(batch, pictures=pictures, labels=shares, teacher_logits=None, teacher_middle=None)
 
 
 def _span(length: int, share: float) -> slice:

@@ -7,6 +7,7 @@ picture ─ edge half ─ 1×1 conv ─ BatchNorm ─▶ latent ─ 3×3 conv �
 └─────────────── encoder f_e ──────────────┘          └────────── decoder f_d ──────────┘
 
 The stem is what of the edge half is not trained: nothing, enlarging the picture, blocks that are frozen.
+Where the teacher's features at the cut are learnt from, the latent is enlarged to their grid, before it is expanded.
 """
 
 from __future__ import annotations
@@ -57,7 +58,11 @@ class SplitNetwork(nn.Module):
         self.head = task.head(backbone.features, classes, questions)
         with torch.no_grad():
             shape = self.eval().encode(self._blank_picture()).shape
-        self.latent_shape: tuple[int, int, int] = (shape[1], shape[2], shape[3])
+            self.latent_shape: tuple[int, int, int] = (shape[1], shape[2], shape[3])
+            self.enlarge: nn.Module = nn.Identity()
+            if recipe.features and recipe.view != recipe.picture:
+                grid = self.trunk_edge(self.stem(torch.zeros(1, 3, recipe.view, recipe.view))).shape[2:]
+                self.enlarge = nn.Upsample(tuple(grid), mode="bilinear")
         self.train()
 
     def encode(self, pictures: Tensor, *, kept: bool = False) -> Tensor:
@@ -76,7 +81,12 @@ class SplitNetwork(nn.Module):
 
     def features(self, latent: Tensor) -> Tensor:
         """What the task's head is given of the latent (B, C, H, W): (B, F), or tokens (B, N, F)."""
-        found: Tensor = self.trunk_server(self.expand(latent))
+        found: Tensor = self.trunk_server(self.given(latent))
+        return found
+
+    def given(self, latent: Tensor) -> Tensor:
+        """The latent (B, C, H, W) to what the server half is given, of the cut's channels."""
+        found: Tensor = self.expand(self.enlarge(latent))
         return found
 
     def operations(self) -> dict[str, int]:
@@ -98,18 +108,19 @@ class SplitNetwork(nn.Module):
         return new + (list(self.trunk_server.parameters()) if self.server_is_new else [])
 
     @torch.no_grad()
-    def initialise_from_pca(self, given: Tensor) -> None:
+    def initialise_from_pca(self, given: Tensor, target: Tensor | None = None) -> None:
         """Makes the pretrained network a good start, from what the stem gives of a few hundred training pictures.
 
         Each BatchNorm gets the statistics of its input without changing the function; then the
         bottleneck starts as the principal components of the cut's output, so that decode(encode(x))
-        starts as the best linear approximation of the uncut network.
+        starts as the best linear approximation of the uncut network. target: what the server half
+        is to be given in place of the cut's output, (B, C, H, W).
         """
         self.eval()
         unfold_batch_norms(nn.Sequential(self.trunk_edge, nn.Identity()), given)
         cut = self.trunk_edge(given)
-        self.fit_projections(cut, cut)
-        unfold_batch_norms(self.trunk_server, self.expand(self.encode(given, kept=True)))
+        self.fit_projections(cut, cut if target is None else target)
+        unfold_batch_norms(self.trunk_server, self.given(self.encode(given, kept=True)))
         self.train()
 
     @torch.no_grad()
@@ -129,7 +140,7 @@ class SplitNetwork(nn.Module):
             statistics = _by_channel(narrow)
             self.norm.running_mean.copy_(statistics.mean(1))
             self.norm.running_var.copy_(statistics.var(1))
-        wanted, latent = _by_channel(target), _by_channel(self.norm(narrow))
+        wanted, latent = _by_channel(target), _by_channel(self.enlarge(self.norm(narrow)))
         mean, middle = wanted.mean(1), latent.mean(1)
         latent = latent - middle[:, None]
         squares = latent @ latent.T + 1e-6 * latent.shape[1] * torch.eye(len(latent)).to(latent)  # of deviations of 1

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from training.backbones import BACKBONES
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data import Resident, Split, hold_out
 from training.kept import KeptViews, keep_features, kept_features
@@ -39,8 +38,10 @@ def make_views(
     if state is not None:
         if state.pop("classes") != list(split.classes) or state.pop("count") != len(split):
             raise CheckpointError(f"The views {path} were made of other pictures; delete the file to make new ones.")
-        views = KeptViews(**state, features=kept_features(recipe, runs)) if recipe.network.frozen else Views(**state)
-        return views.to(device)
+        if not recipe.network.frozen:
+            return Views(**state).to(device)
+        features, middles = kept_features(recipe, runs)
+        return KeptViews(**state, features=features, middles=middles).to(device)
     if len(split) < 2:
         raise DataError("There is one training picture; two are needed at least, and hundreds to learn from.")
     if (split.questions is not None) != TASKS[recipe.task].asks:
@@ -55,16 +56,17 @@ def make_views(
     data, held = Resident.load(kept, side, device), Resident.load(watched, side, device)
     teacher = None
     if recipe.teaches is not None:
-        teacher = Teacher(BACKBONES[recipe.teaches], pretrained[recipe.teaches], device)
+        teacher = Teacher(recipe, pretrained[recipe.teaches], device)
     plain, plain_features = _views(held, recipe, None, teacher, "held-out pictures")
     if recipe.network.frozen:
-        features, taught = keep_features(recipe, data, runs, pretrained, teacher)
-        views = KeptViews(torch.empty(0), data.labels, None, plain, held.labels, features=features)
+        features, middles, taught = keep_features(recipe, data, runs, pretrained, teacher)
+        nothing = torch.empty(0)
+        views: Views = KeptViews(nothing, data.labels, None, plain, held.labels, features=features, middles=middles)
     else:
         every = range(1, recipe.views + 1)
         made = [_views(data, recipe, recipe.crop, teacher, f"views {k} of {recipe.views}") for k in every]
         views = Views(torch.stack([view for view, _ in made]), data.labels, None, plain, held.labels)
-        taught = [features for _, features in made]
+        taught = tuple(features for _, features in made)
     if teacher is not None:
         head = fit_head(torch.cat(taught).float(), data.labels.repeat(recipe.views), len(split.classes))
         views.teacher_logits = torch.stack([head(features.float()) for features in taught]).half()

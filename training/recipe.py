@@ -67,6 +67,8 @@ class NetworkRecipe(Strict):
     """The edge half enlarges the picture to this side first, bilinearly; as it is, if left out."""
     frozen: int | None = Field(None, ge=1, exclude_if=_left_out)
     """So many of the backbone's first blocks stay as they are pretrained: their features are kept (`training.kept`)."""
+    skipped: tuple[int, ...] = Field((), exclude_if=_left_out)
+    """The edge half does without these of the backbone's blocks, residual ones in front of the cut."""
     lora: int | None = Field(None, ge=1, exclude_if=_left_out)
     """The rank of adapters of the server half's attention (`training.lora`); then its pretrained weights stay."""
 
@@ -106,6 +108,10 @@ class TeacherRecipe(Strict):
     view: int = Field(160, ge=32)
     weight: float = Field(0.7, ge=0, le=1)
     temperature: float = Field(2.0, gt=0)
+    features: float = Field(0.0, ge=0, exclude_if=_left_out)
+    """Weight, in stage 1, of how far what the server half is given is from the teacher's own features at the cut.
+
+    The server half then goes on where the teacher's would: the latent is enlarged to the grid of its view."""
 
 
 class StageRecipe(Strict):
@@ -189,6 +195,7 @@ class Recipe(Strict):
         backbone, task = BACKBONES[self.network.backbone], TASKS[self.task]
         backbone.check(self.network, self.network.upsampled or self.picture)
         self._check_views(backbone, task)
+        self._check_features(backbone)
         if self.network.lora and (not backbone.attends or self.network.weights == "random"):
             raise ValueError("network.lora adapts the attention of a pretrained transformer behind the cut; remove it")
         if self.teacher and not task.has_classes:
@@ -221,6 +228,25 @@ class Recipe(Strict):
         if (network.frozen or self.cutmix or self.camera) and task.takes != "features":
             raise ValueError(f"network.frozen, cutmix and camera are for tasks with classes; {self.task} has none")
 
+    def _check_features(self, backbone: Backbone) -> None:
+        network = self.network
+        for block in network.skipped:
+            if block not in backbone.residual or not (network.frozen or 0) < block <= network.cut:
+                raise ValueError(
+                    f"network.skipped has {block}; of {network.backbone} only residual blocks can be left out, "
+                    "behind those that are frozen and in front of the cut"
+                )
+        if self.features and (self.teaches != network.backbone or not network.frozen or network.upsampled):
+            raise ValueError(
+                "teacher.features are those of the recipe's own backbone, and kept beside those of frozen blocks; "
+                "set network.frozen, and remove teacher.network and network.upsampled"
+            )
+
+    @property
+    def features(self) -> float:
+        """Weight of the teacher's features at the cut; 0 where none are learnt from."""
+        return self.teacher.features if self.teacher else 0.0
+
     @property
     def teaches(self) -> str | None:
         """The backbone that the teacher is, uncut."""
@@ -238,6 +264,8 @@ class Recipe(Strict):
         if self.network.frozen:  # then features are what is kept of them
             network = self.network.model_dump(mode="json", include={"backbone", "strides", "upsampled", "frozen"})
             values["kept"] = network | self.model_dump(mode="json", include={"camera"})
+            if self.features:
+                values["kept"]["cut"] = self.network.cut
         return digest(values)
 
     def stage1_key(self) -> str:

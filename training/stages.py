@@ -103,19 +103,19 @@ def first_stage(
     model.to(device).to(memory_format=torch.channels_last)
     path, key = _first_checkpoint(recipe, runs)
     if weights is not None and not path.exists():
-        model.network.initialise_from_pca(calibration(model, views))
+        model.network.initialise_from_pca(*calibration(model, views))
     run = StageRun(path, key, recipe.stage1, model, model.network, [()], views)
     run.train(lambda batch: unquantised_loss(model, batch))
     return model
 
 
 @torch.no_grad()
-def calibration(model: RateModel, views: Views) -> Tensor:
-    """What the stem gives of some training pictures."""
+def calibration(model: RateModel, views: Views) -> tuple[Tensor, Tensor | None]:
+    """What the stem gives of some training pictures, and the teacher's features at the cut where they are kept."""
     rows = torch.randperm(len(views.labels), device=views.labels.device)[:CALIBRATION_PICTURES]
     batch = views.batch(rows, 0, relit=model.task.relit)
     given: Tensor = batch.pictures if batch.kept else model.network.stem(batch.pictures)
-    return given
+    return given, batch.teacher_middle
 
 
 def fine_tune(model: RateModel, views: Views, runs: Path) -> None:

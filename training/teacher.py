@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.backbones import Backbone
+from training.backbones import BACKBONES
+from training.recipe import Recipe
 
 BATCH = 64
 FIT_STEPS = 100
@@ -14,17 +15,37 @@ RIDGE = 1e-3
 
 
 class Teacher:
-    """Features that never change, and a linear head on them. Compiled: it sees every view of every picture."""
+    """Features that never change, and a linear head on them. Compiled: it sees every view of every picture.
 
-    def __init__(self, backbone: Backbone, weights: dict[str, Tensor], device: torch.device) -> None:
-        features = backbone.uncut(weights)
-        features.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
-        self._features = torch.compile(features, dynamic=False)
+    weights: of its backbone, pretrained.
+    """
+
+    def __init__(self, recipe: Recipe, weights: dict[str, Tensor], device: torch.device) -> None:
+        assert recipe.teaches is not None
+        backbone = BACKBONES[recipe.teaches]
+        halves: tuple[nn.Module, nn.Module] = nn.Identity(), backbone.uncut(weights)
+        if recipe.features:  # then what it has at the cut is wanted, too
+            whole = recipe.network.model_copy(update={"skipped": ()})
+            halves = backbone.halves(whole, recipe.view, weights)
+        for half in halves:
+            half.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+        self._middle, self._features = (torch.compile(half, dynamic=False) for half in halves)
+
+    @torch.inference_mode()
+    def middle(self, views: Tensor) -> Tensor:
+        """Views in 0..1, (B, 3, S, S), to what it has of them at the cut, (B, C, H, W), or to themselves."""
+        found: Tensor = self._middle(views.contiguous(memory_format=torch.channels_last))
+        return found
 
     @torch.inference_mode()
     def features(self, views: Tensor) -> Tensor:
         """Views in 0..1, (B, 3, S, S), to (B, F); always of one B, for which it is compiled."""
-        found: Tensor = self._features(views.contiguous(memory_format=torch.channels_last))
+        return self.of_middle(self.middle(views))
+
+    @torch.inference_mode()
+    def of_middle(self, middle: Tensor) -> Tensor:
+        """What `middle` found to (B, F)."""
+        found: Tensor = self._features(middle)
         return found.float()
 
 

@@ -22,6 +22,8 @@ QUESTIONS = 6
 class Batch:
     """Pictures (B, 3, S, S) in 0..1, their labels, and the teacher's logits where there is one.
 
+    teacher_middle: its features at the cut, (B, C, h, w), where they are learnt from.
+
     Labels are classes (B,) or, of mixed pictures, shares of all classes (B, classes). kept: the pictures are what
     the stem gave of them, (B, C, H, W).
     Where the task asks: questions (B, Q, longest) about each, whose answers the labels (B, Q) are.
@@ -32,6 +34,7 @@ class Batch:
     teacher_logits: Tensor | None = None
     kept: bool = False
     questions: Tensor | None = None
+    teacher_middle: Tensor | None = None
 
     def part(self, rows: slice) -> Batch:
         """Some of the pictures."""

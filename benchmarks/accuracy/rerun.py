@@ -95,7 +95,7 @@ def adopt_stage_1(
     if recipe.codebook.family in RESHAPED_FAMILIES:
         from benchmarks.accuracy.placing import adopt
 
-        adopt(model.network, trained.network, calibration(model, views))
+        adopt(model.network, trained.network, calibration(model, views)[0])
     else:
         model.network.load_state_dict(trained.network.state_dict())
     nothing = recipe.stage1.model_copy(update={"epochs": 0})

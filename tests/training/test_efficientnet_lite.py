@@ -8,6 +8,7 @@ from training.backbones import BACKBONES
 from training.backbones.efficientnet_lite import BLOCKS, CUTS, SameConv
 from training.network import SplitNetwork
 from training.recipe import Recipe, checked_recipe
+from wire.exceptions import RecipeError
 
 LITE = BACKBONES["efficientnet-lite2"]
 STAGE = {"epochs": 1, "pretrained_rate": 1e-3, "new_rate": 1e-3}
@@ -71,3 +72,23 @@ def test_a_teacher_of_another_network_is_other_views_and_an_unnamed_one_has_the_
     }
     assert len(keys) == 3
     assert "network" not in checked_recipe({**values, "teacher": {}}, "lite").model_dump()["teacher"]
+
+
+def test_residual_blocks_can_be_left_out_of_the_edge_half() -> None:
+    weights, pictures = LITE.pretrained(None), torch.rand(1, 3, 64, 64)
+    edge, server = LITE.halves(recipe(cut=8, skipped=(4, 6, 7)).network, 64, weights)
+    whole, same = LITE.halves(recipe(cut=8).network, 64, weights)
+    assert isinstance(edge, torch.nn.Sequential) and isinstance(whole, torch.nn.Sequential)
+    with torch.no_grad():
+        wanted = pictures
+        for n, layer in enumerate(whole.eval()):
+            wanted = wanted if n in (7, 9, 10) else layer(wanted)
+        assert torch.equal(edge.eval()(pictures), wanted)
+    assert len(list(server.parameters())) == len(list(same.parameters()))
+    assert LITE.residual == {3, 4, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18, 19, 20}
+
+
+@pytest.mark.parametrize("network", [{"skipped": (5,)}, {"skipped": (9,)}, {"skipped": (3,), "frozen": 3}])
+def test_only_residual_blocks_that_are_trained_on_the_edge_can_be_left_out(network: dict[str, object]) -> None:
+    with pytest.raises(RecipeError, match=r"network\.skipped has .* only residual blocks can be left out"):
+        recipe(cut=8, **network)

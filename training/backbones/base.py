@@ -35,6 +35,8 @@ class Backbone(ABC):
     """Whether its server half is made of `transformer.Attention`, which `training.lora` adapts."""
     base: Base | None = None
     """Where its pretrained weights lie, if artifacts name that in place of holding them."""
+    residual: frozenset[int] = frozenset()
+    """Blocks that add to what they are given, and leave its shape: an edge half may do without them."""
     before_blocks: int | None = None
     """Layers of the edge half before its first block, where that is a sequence whose first blocks can be frozen."""
     dense = False

@@ -36,6 +36,7 @@ CUTS = range(1, len(BLOCKS))
 class EfficientNetLite2(Backbone):
     features = FEATURES
     before_blocks = 4
+    residual = frozenset(n + 1 for n, block in enumerate(BLOCKS) if n and block[2:] == (BLOCKS[n - 1][2], 1))
 
     def channels(self, network: NetworkRecipe) -> int:
         return BLOCKS[network.cut - 1][2]
@@ -45,7 +46,9 @@ class EfficientNetLite2(Backbone):
     ) -> tuple[nn.Module, nn.Module]:
         layers = list(_whole(weights))
         first = len(layers) - len(BLOCKS) - 1 + network.cut  # the last layer follows the blocks
-        return nn.Sequential(*layers[:first]), nn.Sequential(*layers[first:], *_pool(), nn.Dropout(network.dropout))
+        skipped = {self.before_blocks + n - 1 for n in network.skipped}
+        edge = [layer for n, layer in enumerate(layers[:first]) if n not in skipped]
+        return nn.Sequential(*edge), nn.Sequential(*layers[first:], *_pool(), nn.Dropout(network.dropout))
 
     def check(self, network: NetworkRecipe, picture: int) -> None:
         if network.cut not in CUTS:
