@@ -10,9 +10,9 @@ import pytest
 import readme_renderer.markdown
 import yaml
 
-from artoveq.card import card, read_results
+from artoveq.card import PART_OF_IMAGENET, card, read_results
 from tests import tiny
-from tests.conftest import MODEL, ROOT
+from tests.conftest import MODEL, NESTED, ROOT
 from wire.artifact import load_artifact
 from wire.exceptions import DataError
 
@@ -26,11 +26,13 @@ def test_a_shipped_model_s_card_has_its_head_its_figures_and_its_leak(folder: Pa
     _, head, body = text.split("---\n", 2)
     values = yaml.safe_load(head)
     assert values["license"] == "apache-2.0" and values["library_name"] == "artoveq"
-    assert values["datasets"] == ["imagewoof"] and manifest.family in values["tags"]
+    assert values["datasets"] == [manifest.dataset] and manifest.family in values["tags"]
     (index,) = values["model-index"]
     assert index["name"] == manifest.name
     assert index["results"][0]["metrics"][0]["value"] == manifest.points[-1].metric
-    assert manifest.fingerprint in body and "imagewoof is a part of ImageNet" in body
+    leaks = manifest.dataset in PART_OF_IMAGENET
+    assert manifest.fingerprint in body and ("is a part of ImageNet" in body) == leaks
+    assert leaks == manifest.dataset.startswith("imagewoof")
     assert f"| {len(manifest.points)} | {manifest.points[-1].mean_bytes:.0f} |" in body
     recipe = re.search(r"```json\n(.*?)\n```", body, re.DOTALL)
     assert recipe and json.loads(recipe[1]) == manifest.recipe
@@ -43,7 +45,7 @@ def test_results_of_the_model_are_shown_and_no_others(tmp_path: Path) -> None:
     results = read_results(ROOT / "benchmarks" / "accuracy" / "results")
     text = card(manifest, results=results)
     assert "## Curve" in text and "## Cascade" in text and "`python -m benchmarks.accuracy curve`" in text
-    assert "## Curve" not in card(load_artifact(SHIPPED[0], edge=True).manifest, results=results)
+    assert "## Curve" not in card(load_artifact(NESTED, edge=True).manifest, results=results)
     robust = {"name": "robustness", "command": "python -m x", "commit": "1", "date": "2026-01-01"}
     figures = {"model": manifest.name, "rows": [{"noise": 1, "top1": 0.5}]}
     (tmp_path / "robustness.json").write_text(json.dumps({**robust, "figures": figures}))
