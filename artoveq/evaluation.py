@@ -152,6 +152,12 @@ def measured(manifest: Manifest) -> list[int]:
     return [number for number, point in enumerate(manifest.points, 1) if not point.interpolated]
 
 
+def streamed(manifest: Manifest) -> list[int]:
+    """The points that a server is asked at: of any size, which are hundreds, those of one size for all segments."""
+    points = measured(manifest)
+    return [n for n in points if len({*manifest.point(n).sizes}) == 1] if manifest.any_size else points
+
+
 def answered(artifact: Artifact, split: Split) -> dict[int, Outputs]:
     """Per point that is not interpolated, the answers (A, classes) for all pictures of the split, in this process."""
     encoder, decoder = Encoder(artifact), OnnxDecoder(artifact)
@@ -253,7 +259,7 @@ def _few(train: Split) -> Split:
 
 
 def evaluate_through_server(artifact: Artifact, split: Split) -> list[dict[str, Any]]:
-    """`point`, the mean of `sent_bytes` and of the task's metric of every picture streamed at every point to a server.
+    """`point`, the mean of `sent_bytes` and of the task's metric of all pictures sent to a server, by `streamed` point.
 
     Of the questions about a picture the first one is asked.
 
@@ -285,7 +291,7 @@ class _EncodesOnce(Encoder):
 
 
 async def _stream(address: str, artifact: Artifact, split: Split) -> list[dict[str, Any]]:
-    points, metric = measured(artifact.manifest), artifact.manifest.task.metric
+    points, metric = streamed(artifact.manifest), artifact.manifest.task.metric
     task, good, sent = TASKS[artifact.manifest.task.name], dict.fromkeys(points, 0.0), dict.fromkeys(points, 0)
     slots = asyncio.Semaphore(IN_FLIGHT)
     encoder = _EncodesOnce(artifact)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from artoveq.evaluation import streamed
 from artoveq.sizes import at_sizes, drawn_sizes, sizes_of
 from edge_client import Encoder
 from tests import tiny
@@ -87,3 +88,9 @@ def test_a_refinable_models_levels_are_blocks(tmp_path: Path, coded: bool) -> No
     encoder, picture = Encoder(found), tiny.noise(0)
     assert not found.manifest.refinable
     assert np.array_equal(encoder.encode(picture, 1), tiny.indices_of(picture, (4, 4)))
+
+
+def test_of_hundreds_of_points_those_of_one_size_are_streamed() -> None:
+    points = [(2, 1), (2, 2), (3, 2), (37, 37)]
+    assert streamed(manifest_of([1, 1], points, largest=1024, any_size=True)) == [2, 4]
+    assert streamed(manifest_of([1, 1], points[:2])) == [1, 2]
