@@ -1,18 +1,24 @@
-"""The table of what the edge costs."""
+"""The tables of what an edge costs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.markdown import Row, benchmarks_table, number
+from benchmarks.markdown import Row, benchmarks_table, number, table
 from benchmarks.results import read_results
+
+NOT_RUN = "`python -m benchmarks.edge cost` was not run yet."
+MADE = {"encode": "indices", "edge": "indices, and their payload", "whole": "the answer, with the whole network"}
+CODECS = {"webp": "a WebP file", "jpeg": "a JPEG file", "avif": "an AVIF file"}
 
 
 def _cost(found: Mapping[str, Any]) -> str:
+    row = found["rows"][0]
+    ms, mib, macs = row["ms"], row["mib"], row["million_macs"]
     return (
-        f"{found['encoder_ms']} of {found['whole_ms']} ms, {found['encoder_mib']} of {found['whole_mib']} MiB "
-        f"a picture of {found['picture']}×{found['picture']}"
+        f"{macs['edge']} of {macs['whole']} million multiply-adds, {ms['encode']} of {ms['whole']} ms, {mib['encode']} "
+        f"of {mib['whole']} MiB a picture of {row['picture']}×{row['picture']}"
     )
 
 
@@ -33,13 +39,33 @@ def encoder() -> str:
     """What the encoder costs, in a sentence."""
     result = read_results("edge", "cost")
     if result is None:
-        return "`python -m benchmarks.edge cost` was not run yet."
-    found, side = result["figures"], result["figures"]["picture"]
+        return NOT_RUN
+    row = result["figures"]["rows"][0]
+    ms, mib, side = row["ms"], row["mib"], row["picture"]
     return (
-        f"One picture of {side}×{side} takes {found['encoder_ms']} ms of one core ({result['cpu']}), the whole network "
-        f"{found['whole_ms']} ms; the encoder adds {found['encoder_mib']} MiB of memory, the whole network "
-        f"{found['whole_mib']} MiB."
+        f"One picture of {side}×{side} takes {ms['encode']} ms of one core ({result['cpu']}), the whole network "
+        f"{ms['whole']} ms; the encoder adds {mib['encode']} MiB of memory, the whole network {mib['whole']} MiB."
     )
 
 
-TABLES: dict[str, Callable[[], str]] = {"edge": lambda: benchmarks_table("edge", ROWS), "edge encoder": encoder}
+def parts() -> str:
+    """What each part costs, model by model."""
+    result = read_results("edge", "cost")
+    if result is None:
+        return NOT_RUN
+    heads = ("model", "what the edge makes", "million multiply-adds", "ms of a core", "of the whole network's", "MiB")
+    rows: list[Sequence[object]] = []
+    for row in result["figures"]["rows"]:
+        macs, ms, mib = (row[key] for key in ("million_macs", "ms", "mib"))
+        for part in mib:
+            counted = macs["whole" if part == "whole" else "edge"] if part in MADE else "–"
+            made = MADE.get(part) or f"{CODECS[part]}, quality {result['figures']['quality'][part]}"
+            rows.append((row["model"], made, counted, ms[part], f"{ms[part] / ms['whole']:.2f}", mib[part]))
+    return table(heads, rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "edge": lambda: benchmarks_table("edge", ROWS),
+    "edge encoder": encoder,
+    "edge parts": parts,
+}
