@@ -34,5 +34,14 @@ def watch(model: Model = SHIPPED, seconds: float = 60, kbit: float = 64) -> None
     sys.exit(write_results("edge", "watch", *asyncio.run(watching(model, seconds, kbit))))
 
 
+@app.command()
+def figures() -> None:
+    """Draw figures/worth.svg: who answers soonest."""
+    from benchmarks.edge.beside import measured
+    from benchmarks.edge.figures import draw
+
+    print(draw(measured()))
+
+
 if __name__ == "__main__":
     run_command(app)

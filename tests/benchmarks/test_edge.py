@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from benchmarks.edge import figures
+from benchmarks.edge.beside import measured
 from benchmarks.edge.graphs import half, million_macs, whole_network
 from benchmarks.edge.parts import SERVER, opened, samples
 from edge_client import Encoder
 from inference_server.decoder import OnnxDecoder
 from tests.conftest import MODEL, ROOT
 from wire.artifact import Artifact, load_artifact
+from wire.exceptions import UsageError
 from wire.manifest import DECODER, ENCODER
 
 
@@ -62,6 +66,30 @@ def test_the_whole_network_answers_as_both_halves_do(name: str, tmp_path: Path) 
         (logits,) = np.array(whole(picture))
         alone = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
         assert alone.argmax() == halves.argmax() and np.abs(alone - halves).max() < 0.2
+
+
+def test_what_is_compared_is_as_often_right_as_the_file() -> None:
+    """The tables' point: the cheapest of these. The edge alone comes first, and sends nothing."""
+    for one in measured():
+        points = one.manifest.points
+        assert one.as_right.metric >= one.file.metric
+        assert all(p.metric < one.file.metric for p in points if p.mean_bytes < one.as_right.mean_bytes)
+        assert one.costs.payload_bytes == one.as_right.mean_bytes < one.costs.file_bytes == one.file.payload_bytes
+        (_, sent, metric, part), *others = one.rows()
+        assert (sent, metric, part) == (0, one.manifest.unquantised_metric, "whole")
+        assert {"edge", "webp"} <= {part for *_, part in others}
+
+
+def test_a_model_without_files_is_a_sentence() -> None:
+    (one, *_) = measured()
+    with pytest.raises(UsageError, match="has no figures of WebP files of quality 90; give it some"):
+        _ = replace(one, manifest=one.manifest.model_copy(update={"codec": ()})).file
+
+
+def test_the_plot_is_that_of_the_committed_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    committed = (figures.FIGURES / "worth.svg").read_text()
+    monkeypatch.setattr(figures, "FIGURES", tmp_path)
+    assert figures.draw(measured()).read_text().count("<path") == committed.count("<path")
 
 
 def test_every_part_takes_a_picture(artifact: Artifact, tmp_path: Path) -> None:
