@@ -38,26 +38,11 @@ def models_table() -> str:
         tops = [percent(point.metric) if point else "–" for point in found]
         head = manifest.local_head
         without = [percent(manifest.unquantised_metric), percent(head.metric if head else None)]
+        sent = [f"{point.mean_bytes:.0f}" if point else "–" for point in found]
         rows.append([manifest.name, minutes, *without, *tops, average])
-        rows.append(
-            [
-                "*bytes*",
-                "",
-                "0",
-                "0" if head else "",
-                *(f"{point.mean_bytes:.0f}" if point else "–" for point in found),
-                "",
-            ]
-        )
-    heads = [
-        "model",
-        "minutes",
-        "whole network on the edge",
-        "point 0",
-        "level 1",
-        *(f"{level}" for level in LEVELS[1:]),
-        "mean",
-    ]
+        rows.append(["*bytes*", "", "0", "0" if head else "", *sent, ""])
+    alone, levels = ["whole network on the edge", "point 0"], ["level 1", *map(str, LEVELS[1:])]
+    heads = ["model", "minutes", *alone, *levels, "mean"]
     return table(heads, rows)
 
 
