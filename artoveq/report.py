@@ -26,6 +26,7 @@ from wire.manifest import Manifest
 
 SHOWN_CLASSES, SHOWN_PAIRS, SHOWN_MISSES, SHOWN_POINTS = 30, 10, 12, 12
 """Classes in the matrix of confusions, beyond which pairs alone are shown; and so on."""
+WHOLE, LOCAL = "the whole network on the edge", "point 0, the edge alone"
 THUMBNAIL, QUALITY = 128, 80
 STYLE: Any = {"svg.hashsalt": "artoveq", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
@@ -90,8 +91,8 @@ def _rows(manifest: Manifest) -> list[tuple[str, str, float]]:
         if not worth or point.metric > worth[-1][2]:
             worth.append((f"point {number}", f"{point.mean_bytes:.0f}", point.metric))
     chosen = np.unique(np.linspace(0, len(worth) - 1, SHOWN_POINTS).round().astype(int))
-    own = [] if manifest.local_head is None else [("the edge alone", "0", manifest.local_head.metric)]
-    return [*own, *(worth[i] for i in chosen), ("nothing lost", "–", manifest.unquantised_metric)]
+    own = [] if manifest.local_head is None else [(LOCAL, "0", manifest.local_head.metric)]
+    return [*own, *(worth[i] for i in chosen), (WHOLE, "0", manifest.unquantised_metric)]
 
 
 def confused(counts: NDArray[np.int64], classes: tuple[str, ...]) -> list[tuple[str, str, int, int]]:
@@ -144,11 +145,9 @@ def _curve(figure: Figure, manifest: Manifest) -> None:
     if manifest.codec:
         files = sorted((file.payload_bytes, file.metric) for file in manifest.codec)
         axes.plot(*zip(*files, strict=True), "s--", markersize=3, color="C1", label="WebP files, all on the server")
-    axes.axhline(manifest.unquantised_metric, color="0.6", linewidth=1, label="nothing lost")
+    axes.axhline(manifest.unquantised_metric, color="0.6", linewidth=1, label=f"{WHOLE}, no byte")
     if manifest.local_head is not None:
-        axes.axhline(
-            manifest.local_head.metric, color="C2", linewidth=1, linestyle=":", label="the edge alone, no byte"
-        )
+        axes.axhline(manifest.local_head.metric, color="C2", linewidth=1, linestyle=":", label=f"{LOCAL}, no byte")
     axes.set(xscale="log", xlabel="bytes a picture", ylabel=manifest.task.metric)
     axes.legend(frameon=False)
 

@@ -29,6 +29,9 @@ STYLE = {
 }
 SHIPPED = {"progressive": "C9", "nested": "C7", "mixed": "C8", "rate-adaptive": "m"}
 SHOWN_LEVELS = (1, 2, 4, 6, 8)
+WHOLE, LOCAL = "the whole network on the edge, 0 bytes", "point 0, the edge alone, 0 bytes"
+NO_BYTE = {WHOLE: "<", LOCAL: "X"}
+"""What stands at the left edge of a plot, since its bytes have no logarithm."""
 
 plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "artoveq"})
 
@@ -53,7 +56,7 @@ def _save(figure: Any, name: str) -> Path:
 
 
 def _rate_accuracy(results: dict[str, dict[str, Any]], profile: str) -> Any:
-    """Bytes a picture on a log axis: our families, codecs as they are and fine-tuned for, the paper's mean."""
+    """Bytes a picture on a log axis: our families, codecs as they are and fine-tuned for, the paper's mean; no byte."""
     figure, axes = plt.subplots(figsize=(8.5, 4.5))
     for family in families(results):
         if family.profile != profile or family.family not in STYLE:
@@ -66,6 +69,7 @@ def _rate_accuracy(results: dict[str, dict[str, Any]], profile: str) -> Any:
         axes.plot([one_level * r for r in rates], tops, color=colour, marker=marker, markersize=4, label=label)
     for manifest in shipped(profile):
         _draw_shipped(axes, manifest)
+    _draw_without_a_byte(axes, results, profile)
     for colour, codec in zip(("C3", "C5", "C6"), CODECS, strict=True):
         if (result := results.get(f"{profile}/{codec}/0")) is None:
             continue
@@ -103,6 +107,23 @@ def _draw_shipped(axes: Any, manifest: Manifest) -> None:
             label=f"{manifest.name}, {what}",
             **style,
         )
+
+
+def _draw_without_a_byte(axes: Any, results: dict[str, dict[str, Any]], profile: str) -> None:
+    """Shipped models, in their colours, and rows whose unquantised network was measured, in their families'."""
+    found = []
+    for manifest in shipped(profile):
+        found.append((WHOLE, SHIPPED[manifest.family], manifest.unquantised_metric))
+        if manifest.local_head is not None:
+            found.append((LOCAL, SHIPPED[manifest.family], manifest.local_head.metric))
+    for family in STYLE:
+        rows = results.get(f"{profile}/{family}/0", {}).get("test", ())
+        found += [(WHOLE, STYLE[family][0], row["top1"]) for row in rows if not row["allocation"]]
+    place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "clip_on": False, "linestyle": "none"}
+    for what, marker in NO_BYTE.items():
+        for nth, (colour, top1) in enumerate((colour, top1) for kind, colour, top1 in found if kind == what):
+            label = None if nth else what
+            axes.plot(0, 100 * top1, marker=marker, markersize=6, color=colour, alpha=0.8, label=label, **place)
 
 
 def _bytes_of_a_level(results: dict[str, dict[str, Any]], profile: str) -> float:

@@ -28,7 +28,7 @@ ANY_SIZE, SEEDS = "imagewoof64-compact", 2
 
 
 def models_table() -> str:
-    """Every shipped artifact at 1 to 8 bits a sub-vector, with the mean of what is sent for a picture."""
+    """Every shipped artifact on the edge alone and at 1 to 8 bits a sub-vector, with the mean of what is sent."""
     rows: list[list[str]] = []
     for manifest in shipped():
         points = points_by_rate(manifest)
@@ -36,9 +36,13 @@ def models_table() -> str:
         average = percent(mean(point.metric for point in found if point)) if any(found) else ""
         minutes = f"{manifest.recipe['minutes']:.0f}"
         tops = [percent(point.metric) if point else "–" for point in found]
-        rows.append([manifest.name, minutes, percent(manifest.unquantised_metric), *tops, average])
-        rows.append(["*bytes*", "", "", *(f"{point.mean_bytes:.0f}" if point else "–" for point in found), ""])
-    heads = ["model", "minutes", "unquantised", "level 1", *(f"{level}" for level in LEVELS[1:]), "mean"]
+        head = manifest.local_head
+        without = [percent(manifest.unquantised_metric), percent(head.metric if head else None)]
+        sent = [f"{point.mean_bytes:.0f}" if point else "–" for point in found]
+        rows.append([manifest.name, minutes, *without, *tops, average])
+        rows.append(["*bytes*", "", "0", "0" if head else "", *sent, ""])
+    alone, levels = ["whole network on the edge", "point 0"], ["level 1", *map(str, LEVELS[1:])]
+    heads = ["model", "minutes", *alone, *levels, "mean"]
     return table(heads, rows)
 
 

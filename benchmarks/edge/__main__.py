@@ -14,12 +14,13 @@ from benchmarks.command import run as run_command
 from benchmarks.results import write_results
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
+MEASURED = [SHIPPED, *map(Path, ("models/imagewoof128-compact-progressive", "models/easyvqa64-transformer-aligned"))]
 Model = Annotated[Path, typer.Option(help="Folder of the artifact.")]
 
 
 @app.command()
-def cost(model: Model = SHIPPED) -> None:
-    """Encoder time and memory on one core, beside the whole network's."""
+def cost(model: Annotated[list[Path], typer.Option(help="Folder of an artifact; again for more.")] = MEASURED) -> None:
+    """Multiply-adds, time and memory on one core: the edge's half, the whole network, and files of the picture."""
     from benchmarks.edge.cost import cost as measure
 
     sys.exit(write_results("edge", "cost", *measure(model)))
@@ -31,6 +32,15 @@ def watch(model: Model = SHIPPED, seconds: float = 60, kbit: float = 64) -> None
     from benchmarks.edge.watching import watching
 
     sys.exit(write_results("edge", "watch", *asyncio.run(watching(model, seconds, kbit))))
+
+
+@app.command()
+def figures() -> None:
+    """Draw figures/worth.svg: who answers soonest."""
+    from benchmarks.edge.beside import measured
+    from benchmarks.edge.figures import draw
+
+    print(draw(measured()))
 
 
 if __name__ == "__main__":

@@ -1,93 +1,106 @@
-"""Time and memory of the encoder on one core, beside the whole network's on the same core."""
+"""What an edge pays for an answer on one core: its half, the whole network, or a file of the picture for a server."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
+from benchmarks.edge.graphs import half, million_macs, whole_network
+from benchmarks.edge.parts import ON_THE_EDGE, QUALITY, SERVER, opened, samples
 from benchmarks.results import Bar
+from wire.artifact import Artifact, load_artifact
+from wire.manifest import DECODER, ENCODER
 
-ROUNDS, PICTURES = 7, 60
+ROUNDS, PICTURES = 7, 30
 MOST = 0.5
 """Of the whole network's time and of its memory."""
 
 
-def cost(model: Path) -> tuple[dict[str, Any], list[Bar]]:
-    """Milliseconds a picture, interleaved in one process; memory of each in a process of its own."""
-    from edge_client import Encoder
-    from inference_server.decoder import OnnxDecoder
-    from wire.artifact import load_artifact
+def cost(models: Sequence[Path]) -> tuple[dict[str, Any], list[Bar]]:
+    """A row for each model; the bars are the first one's.
 
-    artifact = load_artifact(model)
-    encoder, decoder = Encoder(artifact, threads=1), OnnxDecoder(artifact, threads=1)
-    size, point = artifact.manifest.preprocessing.size, len(artifact.manifest.points)
-    sizes = np.array([artifact.manifest.point(point).sizes], np.int32)
-    picture = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
-    edge: list[float] = []
-    whole: list[float] = []
-    for _ in range(ROUNDS):
-        for times, decode in ((edge, False), (whole, True)):
-            began = time.perf_counter()
-            for _ in range(PICTURES):
-                indices = encoder.encode_batch(picture[None], point)
-                if decode:
-                    decoder.decode(indices, sizes, np.array([point]))
-            times.append(1000 * (time.perf_counter() - began) / PICTURES)
-    memory = {part: _memory(model, part) for part in ("encoder", "whole")}
-    time_ratio = round(median(e / w for e, w in zip(edge, whole, strict=True)), 3)
-    memory_ratio = round(memory["encoder"] / memory["whole"], 3)
-    figures = {
-        "model": artifact.manifest.name,
-        "picture": size,
-        "encoder_ms": round(median(edge), 3),
-        "whole_ms": round(median(whole), 3),
-        "time_ratio": time_ratio,
-        "encoder_mib": memory["encoder"],
-        "whole_mib": memory["whole"],
-        "memory_ratio": memory_ratio,
-        "encoder_file_mib": round(artifact.path("encoder.onnx").stat().st_size / 2**20, 2),
-        "decoder_file_mib": round(artifact.path("decoder.onnx").stat().st_size / 2**20, 2),
-    }
+    Raises:
+        ArtifactError: if a folder is no artifact.
+    """
+    rows = [row_of(load_artifact(model)) for model in models]
     bars = [
-        Bar("encoder's time over the whole network's", time_ratio, MOST, "at most"),
-        Bar("encoder's memory over the whole network's", memory_ratio, MOST, "at most"),
+        Bar(f"encoder's {what} over the whole network's", rows[0][f"{what}_ratio"], MOST, "at most")
+        for what in ("time", "memory")
     ]
-    return figures, bars
+    return {"quality": QUALITY, "rows": rows}, bars
 
 
-def _memory(model: Path, part: str) -> float:
-    """MiB that loading and running it adds to a process that has imported ONNX Runtime."""
-    command = [sys.executable, "-c", MEMORY, str(model), part]
+def row_of(artifact: Artifact) -> dict[str, Any]:
+    """Of a model: millions of multiply-adds, milliseconds of a core for a picture, and MiB of memory, by part.
+
+    Ratios are of what gives the indices to the whole network.
+    """
+    whole = whole_network(artifact)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "whole.onnx"
+        file.write_bytes(whole.SerializeToString())
+        times = _times(artifact, file)
+        memory = {part: _memory(artifact.folder, part, file) for part in ON_THE_EDGE}
+    by_round = [e / w for e, w in zip(times["encode"], times["whole"], strict=True)]
+    return {
+        "model": artifact.manifest.name,
+        "picture": artifact.manifest.preprocessing.size,
+        "million_macs": {
+            "edge": round(million_macs(half(artifact, ENCODER)), 1),
+            "server": round(million_macs(half(artifact, DECODER)), 1),
+            "whole": round(million_macs(whole), 1),
+        },
+        "ms": {part: round(median(found), 3) for part, found in times.items()},
+        "mib": memory,
+        "time_ratio": round(median(by_round), 3),
+        "memory_ratio": round(memory["encode"] / memory["whole"], 3),
+    }
+
+
+def _times(artifact: Artifact, whole: Path) -> dict[str, list[float]]:
+    """Milliseconds a picture, round by round, the parts in turns: of this process's own time, whatever else runs."""
+    parts = {part: opened(part, artifact, whole) for part in (*ON_THE_EDGE, SERVER)}
+    given = samples(artifact.manifest.preprocessing.size)
+    pictures = [given[i % len(given)] for i in range(PICTURES)]
+    times: dict[str, list[float]] = {part: [] for part in parts}
+    for _ in range(ROUNDS):
+        for part, do in parts.items():
+            began = time.process_time()
+            for picture in pictures:
+                do(picture)
+            times[part].append(1000 * (time.process_time() - began) / PICTURES)
+    return times
+
+
+def _memory(model: Path, part: str, whole: Path) -> float:
+    """MiB that opening and doing it adds to a process that has imported what all parts need."""
+    command = [sys.executable, "-c", MEMORY, str(model), part, str(whole)]
     return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
 MEMORY = """
 import sys
-import numpy as np
-from edge_client import Encoder
-from inference_server.decoder import OnnxDecoder
+from pathlib import Path
+from benchmarks.edge.parts import opened, samples
 from wire.artifact import load_artifact
 
 def resident():
     pages = int(open("/proc/self/statm").read().split()[1])
     return pages * 4096 / 2**20
 
-artifact = load_artifact(sys.argv[1])
-before, point = resident(), len(artifact.manifest.points)
-sizes = np.array([artifact.manifest.point(point).sizes], np.int32)
-encoder = Encoder(artifact, threads=1)
-decoder = OnnxDecoder(artifact, threads=1) if sys.argv[2] == "whole" else None
-size = artifact.manifest.preprocessing.size
+model, part, whole = sys.argv[1:]
+artifact = load_artifact(model)
+picture = samples(artifact.manifest.preprocessing.size)[0]
+before = resident()
+do = opened(part, artifact, Path(whole))
 for _ in range(20):
-    indices = encoder.encode_batch(np.zeros((1, size, size, 3), np.uint8), point)
-    if decoder:
-        decoder.decode(indices, sizes, np.array([point]))
+    do(picture)
 print(round(resident() - before, 1))
 """

@@ -40,7 +40,8 @@ def test_all_that_matters_is_on_one_page(artifact: Artifact) -> None:
     drawn = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
     assert len(drawn) == 3 and all(b"<svg" in base64.b64decode(one) for one in drawn)
     assert not re.search(r'(src|href)="(?!data:)', page)
-    assert page.count("<h2>") == 5 and "<td>the edge alone</td>" in page and "<td>nothing lost</td>" in page
+    assert page.count("<h2>") == 5 and "<td>point 0, the edge alone</td>" in page
+    assert "<td>the whole network on the edge</td>" in page
 
 
 def test_a_model_that_is_always_right_has_no_misses(artifact: Artifact) -> None:
