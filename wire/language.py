@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from wire.exceptions import ArtifactError
 
+ASKED = "\n"
+"""Stands between a question and its answer."""
+
 
 class Vocabulary:
     """GPT-2's byte pairs (Radford et al. 2019), so that any text has tokens; digits stand alone, as SmolLM2 has them.
