@@ -23,10 +23,10 @@ from torch.func import functional_call
 
 from training.codebooks.ops import Dequantiser, from_sub_vectors
 from training.data import Split
-from training.export import fitted_batches, hardware
+from training.export import hardware
 from training.language.model import HEADS, SHARED, LanguageModel, placed
 from training.language.recipe import LANGUAGE_MODELS, LanguageRecipe
-from training.language.training import Pair, trained
+from training.language.training import Pair, asked_of, trained
 from training.lora import LowRank
 from training.model import RateModel
 from training.program import save_program
@@ -40,8 +40,8 @@ FIRST = "blk.0."
 """How the names of the first layer's tensors begin."""
 LONGEST = 48
 """Tokens of an answer: three times as many as the longest of those that are trained."""
-PICTURES, TOGETHER = 100, 8
-"""Test pictures that are asked about to measure a point, drawn with seed 0, and how many a batch has."""
+PICTURES = 100
+"""Test pictures that are asked about to measure a point."""
 LENGTH = torch.export.Dim.DYNAMIC
 console = Console(stderr=True)
 
@@ -164,12 +164,7 @@ def figures(pair: Pair, picture: Artifact, test: Split) -> dict[str, Any]:
     """The manifest's points, as often right word for word as on some test pictures: the levels and the first are
     measured, and all others lie between those."""
     manifest = picture.manifest
-    few = test.subset(np.sort(np.random.default_rng(0).permutation(len(test))[:PICTURES]))
-    batches = [
-        batch.part(slice(start, start + TOGETHER))
-        for batch in fitted_batches(pair.picture, few)
-        for start in range(0, len(batch.labels), TOGETHER)
-    ]
+    few, batches = asked_of(pair, test, PICTURES)
 
     def right(sizes: tuple[int, ...]) -> float:
         found = round(float(torch.cat([pair.scores(batch, sizes)[0] for batch in batches]).mean()), 6)
