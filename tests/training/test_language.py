@@ -98,6 +98,10 @@ def test_a_missing_library_is_said_with_what_installs_it(base: Base, monkeypatch
                 vocabulary_of(base_file(base))
 
 
+def test_tensors_may_be_given_to_torch(base: Base) -> None:
+    assert all(tensor.flags.writeable and tensor.dtype == np.float32 for tensor in read_base(base).values())
+
+
 def test_tokens_one_by_one_are_as_all_at_once(weights: dict[str, torch.Tensor]) -> None:
     model, tokens = LanguageModel(weights), torch.randint(3, 200, (2, 7))
     assert len(model.blk) == LAYERS and model.width == WIDTH and model.blk[0].ffn_up.out_features == HIDDEN  # type: ignore[union-attr]
