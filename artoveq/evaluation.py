@@ -24,7 +24,7 @@ from training.tasks import TASKS
 from training.views import Batch, as_input
 from wire.artifact import Artifact
 from wire.entropy import count_tables
-from wire.exceptions import DataError
+from wire.exceptions import DataError, UsageError
 from wire.folded import as_rows, count_rows, folded_bytes
 from wire.manifest import Manifest
 from wire.payload import Indices, PayloadCodec
@@ -318,7 +318,12 @@ async def _stream(address: str, artifact: Artifact, split: Split) -> list[dict[s
 
 
 def check_classes(artifact: Artifact, split: Split) -> None:
-    """Raises DataError if the data set has other classes than the artifact, or other questions."""
+    """Raises DataError if the data set has other classes than the artifact, or other questions; UsageError if answers
+    are free text."""
+    if artifact.manifest.task.free_text is not None:
+        raise UsageError(
+            f"{artifact.manifest.name} answers in free text, which its export alone measures; read its manifest."
+        )
     classes = artifact.manifest.task.names
     if split.questions != artifact.manifest.task.questions:
         raise DataError(

@@ -169,9 +169,10 @@ class AsyncClient:
         Its bytes count among `Result.payload_bytes`.
 
         Args:
-            question: in words that the model knows, at most 500 characters.
+            question: in words that the model knows, or in any where it answers in free text; at most 500 characters.
             picture, mode, budget, top_k, on_answer: as of `predict`; a point that is named, other than the one that
-                the server has, sends the picture anew.
+                the server has, sends the picture anew. An answer in free text is heard in parts, with `Answer.partial`
+                and all of the text so far, and then whole; the budget is that of the whole.
 
         Raises:
             QuestionError: if the model cannot answer the question, or answers none.

@@ -63,7 +63,8 @@ class Request:
         self.picture_id, self.ledger, self.result, self.began = picture_id, ledger, result, began
         self.policy, self.plan = policy, plan
         self._task, self._part = task, part
-        self._before, self._answer_bytes = len(result.answers), 0
+        self._before, self._answer_bytes = self._whole, 0
+        del result.answers[self._before :]
         self._deadline = began + result.budget
         self.complete = False
         """Whether the final answer is there."""
@@ -91,7 +92,7 @@ class Request:
         if self.complete:
             return None
         if self._before and now >= self._deadline:  # else the final answer is waited for
-            self._count_overdue(now)
+            self._over(now)
             return None
         if self._part is not None:
             self._spent(len(self.payload) + len(self._part.question.encode()), self.ledger.around_bytes)
@@ -119,6 +120,7 @@ class Request:
         known = self.result.answers
         if self._before and answer.point <= known[self._before - 1].point:
             return None
+        del known[self._whole :]  # a part of this answer, or of one that a newer state of the picture ended
         known.append(answer)
         if self.result.file is not None:
             self.result.point = answer.point
@@ -128,8 +130,15 @@ class Request:
         self.result.payload_bytes += payload_bytes
         self.sent_bytes += payload_bytes + around_bytes
 
-    def _count_overdue(self, now: float) -> None:
-        """What has not arrived by now says something about the link, too."""
+    @property
+    def _whole(self) -> int:
+        """How many answers are there that are not still being said: all, but for the newest perhaps."""
+        answers = self.result.answers
+        return len(answers) - bool(answers and answers[-1].partial)
+
+    def _over(self, now: float) -> None:
+        """No more is waited for. What has not arrived by now says something about the link, too."""
+        del self.result.answers[self._whole :]
         overdue = self._overdue(now)
         if overdue is not None and (self.sample is None or overdue.capacity < self.sample.capacity):
             self._count(overdue)
@@ -144,7 +153,7 @@ class Request:
 
     def _wait(self, now: float) -> Wait:
         """For an answer: until the deadline where one is there, else with patience."""
-        if self.result.answers:
+        if self._whole:
             return Wait(self._deadline)
         until = self.began + max(PATIENCE_S, self.result.budget)
         if now >= until:
@@ -198,10 +207,10 @@ class ProgressiveRequest(Request):
 
     def step(self, now: float) -> Send | Wait | None:
         """What to do now; None once it is over. Without any answer the first run goes however late it is."""
-        answers = self.result.answers
+        answers = self.result.answers[: self._whole]
         sure = bool(answers) and answers[-1].confidence >= self._refinement.min_confidence
         if self.complete or sure or (answers and now >= self._deadline):
-            self._count_overdue(now)
+            self._over(now)
             return None
         until = self._next(now)
         return self._wait(now) if until is None else self._send(until)

@@ -27,7 +27,7 @@ class Answer:
         queue: seconds on the server.
         decode: seconds on the server.
         payload_bytes: sent for the picture until then.
-        partial: further parts of this same answer will come.
+        partial: more of it is being said, in free text; a result has whole answers alone.
         local: the edge itself gave it (point 0): no byte was sent for it.
     """
 

@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from wire.generated import remote_inference_pb2 as pb
 from wire.manifest import Manifest
 from wire.tasks import Output, Task
+from wire.tasks.free_text import Said
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One picture's output at one operating point. queue and decode in seconds."""
+    """One picture's output at one operating point. queue and decode in seconds.
+
+    said: where answers are free text, the answer so far. partial: more of it will be said.
+    """
 
     point: int
     output: Output
     queue: float
     decode: float
+    said: Said | None = None
+    partial: bool = False
 
 
 def answer_message(
@@ -26,9 +32,10 @@ def answer_message(
     answer = pb.Answer(
         picture_id=picture_id,
         point=decoded.point,
-        final=final,
+        partial=decoded.partial,
+        final=final and not decoded.partial,
         queue_us=round(decoded.queue * 1e6),
         decode_us=round(decoded.decode * 1e6),
     )
-    task.fill(answer, decoded.output, manifest, top_k)
+    task.fill(answer, decoded.output if decoded.said is None else decoded.said, manifest, top_k)
     return answer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -12,9 +11,10 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from inference_server.programs import cuda_devices, open_program, torch_device
 from wire.artifact import Artifact
 from wire.base import base_tensors
-from wire.exceptions import ArtifactError, SettingsError
+from wire.exceptions import SettingsError
 from wire.manifest import DECODER, INT8_DECODER, TORCH_DECODER, Manifest
 from wire.payload import Indices
 from wire.questions import Question
@@ -73,20 +73,15 @@ class TorchDecoder:
     """
 
     def __init__(self, artifact: Artifact, device: str = "cuda") -> None:
-        import torch
-        from torch.export.passes import move_to_device_pass
+        self._module = open_program(artifact, TORCH_DECODER, device)
+        import torch  # behind the sentence that says how to install it
 
         self.device = device
         self._torch = torch
-        named = f"{TORCH_DECODER} of the model {artifact.manifest.name}"
-        program = io.BytesIO(artifact.read(TORCH_DECODER))
-        try:
-            self._module = move_to_device_pass(torch.export.load(program), device).module()
-        except Exception as error:  # whatever torch makes of a program that no exporter wrote
-            raise ArtifactError(f"{named} cannot be opened ({type(error).__name__}); export it again.") from error
         self._task, self._temperatures = task_of(artifact.manifest), temperatures(artifact.manifest)
         self._asks = artifact.manifest.task.questions is not None
-        base = base_tensors(artifact.manifest)
+        speaks = artifact.manifest.task.free_text is not None  # then the base is that of its language model
+        base = {} if speaks else base_tensors(artifact.manifest)
         self._base = [[torch.from_numpy(tensor).to(device) for tensor in base.values()]] if base else []
         self._graphs: dict[int, Replay] = {}
 
@@ -152,7 +147,7 @@ def open_decoder(artifact: Artifact, threads: int = 0, kind: str = "auto", preci
     """
     makers: dict[str, Callable[[], Decoder]] = {
         "onnx": lambda: _of_precision(artifact, threads, precision),
-        "torch": lambda: TorchDecoder(artifact, "cuda" if cuda_devices() else "cpu"),
+        "torch": lambda: TorchDecoder(artifact, torch_device()),
     }
     files = {"onnx": DECODER, "torch": TORCH_DECODER}
     there = [runtime for runtime, file in files.items() if artifact.has(file)]
@@ -220,12 +215,3 @@ def trial(decoder: Decoder, manifest: Manifest, pictures: int = TRIAL_PICTURES) 
         decoder.decode(indices, sizes, points, questions)
         times.append(time.perf_counter() - began)
     return min(times[1:])
-
-
-def cuda_devices() -> int:
-    """How many GPUs there are for torch."""
-    try:
-        import torch
-    except ImportError:
-        return 0
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0

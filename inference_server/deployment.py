@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from inference_server.access import Access, Caller
@@ -137,9 +137,17 @@ class Deployment:
         self.access.spend(caller, time.monotonic() if now is None else now)
 
     async def decode(
-        self, model: Model, caller: Caller, point: int, newest: Indices | Unread, question: str = ""
+        self,
+        model: Model,
+        caller: Caller,
+        point: int,
+        newest: Indices | Unread,
+        question: str = "",
+        on_part: Callable[[Decoded], None] = lambda part: None,
     ) -> Decoded:
         """What the decoder makes of a picture at a point; it counts for the caller's share of the time.
+
+        on_part: is called with each part of an answer that comes in parts, before it is whole.
 
         Raises:
             QuestionError: if the model cannot answer the question, or wants one.
@@ -147,7 +155,7 @@ class Deployment:
         """
         asked = question_of(model.manifest, question)
         self.access.turns.decodes(caller.name)
-        return await model.decoder.decode(caller.name, point, newest, asked)
+        return await model.decoder.decode(caller.name, point, newest, asked, on_part)
 
     def refuse_when_draining(self) -> None:
         """Raises ServerUnavailable once the server is stopping."""

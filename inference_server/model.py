@@ -23,8 +23,10 @@ from inference_server.memory import MemoryBudget
 from inference_server.runner import DecoderRunner
 from inference_server.scheduler import Scheduler
 from inference_server.settings import Settings
+from inference_server.speaking.language import Language
 from inference_server.streams.status import UnknownFile
 from wire.artifact import SIGNATURE, SIGNER, Artifact, load_artifact, read_file
+from wire.base import base_file
 from wire.entropy import open_coder
 from wire.exceptions import PictureError
 from wire.generated import remote_inference_pb2 as pb
@@ -84,6 +86,8 @@ class Model:
         sizes = {name: self.artifact.path(name).stat().st_size for name in FILES if self.artifact.has(name)}
         self.memory_bytes = LOADED_TIMES * (sizes.pop(ENCODER) + max(sizes.values(), default=0))
         """What it takes while it is loaded, about."""
+        if self.manifest.base is not None and self.manifest.task.free_text is not None:
+            self.memory_bytes += LOADED_TIMES * base_file(self.manifest.base).stat().st_size
         self._scheduler, self._measured = scheduler, False
         self._loading = loading or Loading()
         self.decoder = DecoderRunner(self.manifest, None, scheduler, lambda: self._loading.ask(self))
@@ -130,11 +134,15 @@ class Model:
         if not self._measured:
             self._scheduler.caller_pictures = self._alone.caller_pictures(decoder, self.manifest, settings)
             self._measured = True
+        if self.decoder.speech is not None and self.decoder.speech.language is None:
+            self.decoder.speech.language = Language(self.artifact)
         self.decoder.decoder, self._encoder = decoder, encoder
 
     def close(self) -> None:
         """Unloads them; nothing may wait for it, or be under way."""
         self.decoder.decoder = self._encoder = None
+        if self.decoder.speech is not None:
+            self.decoder.speech.language = None
 
     def edge_file(self, name: str) -> bytes:
         """A file that an edge needs, or the manifest; read once, however many fetch it.

@@ -16,6 +16,7 @@ from inference_server.answers import Decoded
 from inference_server.decoder import Decoder, sizes_of
 from inference_server.load import Load
 from inference_server.scheduler import Scheduler, Work
+from inference_server.speaking.speech import Speech
 from inference_server.streams.status import STOPPING
 from inference_server.unread import Unread, read
 from wire.exceptions import ArtoveqError, ProtocolError, ServerError, ServerUnavailable
@@ -48,6 +49,8 @@ class DecoderRunner:
         self.decoder, self._scheduler = decoder, scheduler
         self.asked = -math.inf
         """When something was submitted last."""
+        self.speech = Speech() if manifest.task.free_text is not None else None
+        """What answers in free text, once a picture is decoded."""
         self._sizes = sizes_of(manifest)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="artoveq-decoder")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="artoveq-reader")
@@ -63,8 +66,8 @@ class DecoderRunner:
 
     @property
     def works(self) -> bool:
-        """Whether something waits, or is being decoded."""
-        return not self._scheduler.idle
+        """Whether something waits, or is being decoded, or answered."""
+        return not self._scheduler.idle or (self.speech is not None and self.speech.busy)
 
     @property
     def waiting(self) -> int:
@@ -83,12 +86,15 @@ class DecoderRunner:
     ) -> None:
         """Queues the newest state of a picture, of one of the caller's owners (its streams).
 
-        deliver: is called on the event loop with its output, or with why it has none.
+        deliver: is called on the event loop with its output, or with why it has none; with each part of an answer that
+        comes in parts.
 
         Raises:
             ServerOverloaded: if the queue is full.
         """
         self.asked = time.monotonic()
+        if self.speech is not None:
+            deliver = self.speech.after((caller, owner, key), caller, question, deliver)
         gone = self._scheduler.submit(owner, key, Work(caller, point, newest, self.asked, deliver, question))
         if gone is not None and gone.caller == caller:
             metrics.COALESCED.inc()
@@ -98,13 +104,20 @@ class DecoderRunner:
             self._wake = asyncio.get_running_loop().call_soon(self._feed)
 
     def withdraw(self, caller: Hashable, owner: Hashable, key: Hashable) -> None:
-        """Forgets a waiting picture; one that is being decoded is still delivered."""
+        """Forgets a waiting picture, and what is being said of it; one that is being decoded is still delivered."""
         self._scheduler.withdraw(caller, owner, key)
+        if self.speech is not None:
+            self.speech.stop((caller, owner, key))
 
     async def decode(
-        self, caller: Hashable, point: int, newest: Indices | Unread, question: Question = NO_QUESTION
+        self,
+        caller: Hashable,
+        point: int,
+        newest: Indices | Unread,
+        question: Question = NO_QUESTION,
+        on_part: Callable[[Decoded], None] = lambda part: None,
     ) -> Decoded:
-        """The output for one picture on its own.
+        """The output for one picture on its own; on_part: is called with each part of it that comes before the whole.
 
         Raises:
             ServerOverloaded: if the queue is full.
@@ -115,7 +128,9 @@ class DecoderRunner:
         def deliver(outcome: Decoded | ArtoveqError) -> None:
             if future.done():
                 return
-            if isinstance(outcome, Decoded):
+            if isinstance(outcome, Decoded) and outcome.partial:
+                on_part(outcome)
+            elif isinstance(outcome, Decoded):
                 future.set_result(outcome)
             else:
                 future.set_exception(outcome)
@@ -144,6 +159,8 @@ class DecoderRunner:
             self._idle.clear()
             self._feed()
             await self._idle.wait()
+        if self.speech is not None:
+            await self.speech.finish()
         self._reader.shutdown()
         self._thread.shutdown()
 

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from wire.exceptions import ArtifactError
 
+ASKED = "\n"
+"""Stands between a question and its answer."""
+
 
 class Vocabulary:
     """GPT-2's byte pairs (Radford et al. 2019), so that any text has tokens; digits stand alone, as SmolLM2 has them.
@@ -52,9 +55,10 @@ def vocabulary_of(file: Path) -> Vocabulary:
 
 
 def tensors_of(file: Path) -> dict[str, NDArray[np.float32]]:
-    """The tensors of a GGUF file by their names, of whatever precision, as float32."""
-    dequantize = _library("gguf").dequantize
-    return {one.name: dequantize(one.data, one.tensor_type) for one in opened(file).tensors}
+    """The tensors of a GGUF file by their names, of whatever precision, as float32 that may be written to."""
+    dequantize = _library("gguf").dequantize  # what is float32 already stays in the file's pages, not for torch
+    found = {one.name: dequantize(one.data, one.tensor_type) for one in opened(file).tensors}
+    return {name: np.require(tensor, requirements="W") for name, tensor in found.items()}
 
 
 @lru_cache(1)

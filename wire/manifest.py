@@ -18,12 +18,14 @@ ENCODER = "encoder.onnx"
 DECODER = "decoder.onnx"
 TORCH_DECODER = "decoder.pt2"
 INT8_DECODER = "decoder-int8.onnx"
+ADAPTERS, LAYER, WORDS = "adapters.pt2", "layer.pt2", "words.pt2"
+"""Where answers are free text: what was trained of the language model, one of its layers, and its end."""
 TABLES = "entropy.u16"
 """Where payloads are entropy-coded: probabilities of bits (`wire.entropy`), or counts of indices (`wire.folded`)."""
 LOCAL_LOGITS = "local_logits"
 """The output of the encoder that is the edge's own answer, where the manifest has a `local_head`."""
 QUESTION_ANSWERING = "question answering"
-"""The task whose manifests have `questions`."""
+"""The task whose manifests have `questions` or `free_text`."""
 LARGEST_SIZE = 65536
 MOST_SUB_VECTORS = 1 << 16
 MOST_SIZES = 1 << 23
@@ -137,6 +139,13 @@ class Questions(_Strict):
         return {word: number for number, word in enumerate(self.vocabulary, 1)}
 
 
+class FreeText(_Strict):
+    """Where questions and answers are any text: a language model reads and says them, token after token."""
+
+    longest: int = Field(ge=1, le=512)
+    """Tokens of the longest answer."""
+
+
 class Task(BaseModel):
     """What an answer is. Further keys are the task's own."""
 
@@ -146,7 +155,14 @@ class Task(BaseModel):
     metric: Name
     classes: tuple[Name, ...] = Field((), max_length=1 << 16)
     questions: Questions | None = None
-    """Where an answer is that to a question about the picture."""
+    """Where an answer is one of several to a question about the picture."""
+    free_text: FreeText | None = None
+    """Where an answer is a text of its own."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether answers are those to a question."""
+        return self.questions is not None or self.free_text is not None
 
     @property
     def names(self) -> tuple[Name, ...]:
@@ -219,8 +235,14 @@ class Manifest(_Strict):
             self._check_point(number, point)
         if self.local_head is not None and not self.task.classes:
             raise ValueError(f"a local head answers with a class, and the task {self.task.name} has none")
-        if (self.task.questions is not None) != (self.task.name == QUESTION_ANSWERING):
-            raise ValueError(f"a manifest has `questions` where its task is {QUESTION_ANSWERING!r}, and only there")
+        forms = sum(form is not None for form in (self.task.questions, self.task.free_text))
+        if forms != (self.task.name == QUESTION_ANSWERING):
+            raise ValueError(
+                f"a manifest has one of `questions` and `free_text` where its task is {QUESTION_ANSWERING!r}, and only "
+                "there"
+            )
+        if self.task.free_text is not None and self.base is None:
+            raise ValueError("a model that answers in free text has a base, which is its language model")
         costs = [point.payload_bytes for point in self.points]
         if costs != sorted(costs):
             raise ValueError("the points are not in the order of their bytes, cheapest first")

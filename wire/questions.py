@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ NAMED_WORDS = 5
 """Of those that a model does not know, in an error."""
 
 Question = NDArray[np.int32]
-"""The numbers of its words in the manifest's vocabulary, 0 behind them, shape (longest,); of several, (B, longest)."""
+"""The numbers of its words in the manifest's vocabulary, 0 behind them, shape (longest,); of several, (B, longest).
+Where a model reads any text, the numbers of its characters (Unicode), and longest is `MOST_CHARACTERS`."""
 NO_QUESTION: Question = np.zeros(0, np.int32)
 """What a model reads that answers no questions."""
 
@@ -30,11 +32,13 @@ def question_of(manifest: Manifest, text: str) -> Question:
         QuestionError: if the model cannot answer it, or answers no questions, or none is asked and it wants one.
     """
     questions = manifest.task.questions
-    if questions is None:
+    if not manifest.task.asks:
         if text:
             raise QuestionError(f"{manifest.name} answers no questions; leave the question out, or name another model.")
         return NO_QUESTION
     check_question(text)
+    if questions is None:
+        return _filled(map(ord, text), MOST_CHARACTERS)
     words = words_of(text)
     unknown = list(dict.fromkeys(word for word in words if word not in questions.numbers))
     if unknown:
@@ -45,8 +49,17 @@ def question_of(manifest: Manifest, text: str) -> Question:
         raise QuestionError(
             f"The question has {len(words)} words, and {manifest.name} reads {questions.longest}; ask a shorter one."
         )
-    found = np.zeros(questions.longest, np.int32)
-    found[: len(words)] = [questions.numbers[word] for word in words]
+    return _filled((questions.numbers[word] for word in words), questions.longest)
+
+
+def text_of(question: Question) -> str:
+    """The text of a question (MOST_CHARACTERS,) to a model that reads any."""
+    return "".join(chr(number) for number in question.tolist() if number)
+
+
+def _filled(numbers: Iterable[int], longest: int) -> Question:
+    found, given = np.zeros(longest, np.int32), list(numbers)
+    found[: len(given)] = given
     return found
 
 

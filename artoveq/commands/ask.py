@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -12,6 +12,31 @@ from rich.markup import escape
 from artoveq.commands import options as of
 from artoveq.commands.options import console
 from wire.shown import shown
+
+if TYPE_CHECKING:
+    from edge_client import Answer
+
+
+class Shown:
+    """Prints answers in lines; what is still being said, as it comes."""
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    def __call__(self, answer: Answer) -> None:
+        """The next answer, or the next part of one."""
+        text = answer.reply.text if answer.partial or self._said else answer.text
+        if not text.startswith(self._said):  # of a newer state of the picture
+            console.print()
+            self._said = ""
+        console.print(f"[bold]{escape(text[len(self._said) :])}[/]", end="", soft_wrap=True)
+        if answer.partial:
+            self._said = text
+            return
+        sure = f" {answer.confidence:.0%}" if self._said else ""
+        self._said = ""
+        bytes_and_point = f"{answer.payload_bytes} bytes, point {answer.point}"
+        console.print(f"[bold]{sure}[/]  {bytes_and_point}, {answer.after * 1000:.0f} ms", soft_wrap=True)
 
 
 @of.grouped
@@ -27,7 +52,6 @@ def ask(
     credentials: of.Credentials,
 ) -> None:
     """Ask a server questions about a picture, within a latency budget; the answers come as they are ready."""
-    from edge_client import Answer
     from wire.pictures import read_picture
     from wire.questions import check_question
 
@@ -35,13 +59,7 @@ def ask(
         check_question(question)
     read = read_picture(sys.stdin.buffer.read() if picture == "-" else picture, name=picture)
 
-    def show(answer: Answer) -> None:
-        if not as_json:
-            console.print(
-                f"[bold]{escape(answer.text)}[/]  {answer.payload_bytes} bytes, point {answer.point}, "
-                f"{answer.after * 1000:.0f} ms",
-                soft_wrap=True,
-            )
+    show = (lambda answer: None) if as_json else Shown()
 
     with service.client(credentials) as client:
         mode = payload.mode(client.encoder.manifest)

@@ -129,9 +129,16 @@ def export(
     strict: of.Strict = False,
 ) -> None:
     """Export a trained recipe as an artifact, with its figures measured on the test pictures."""
+    from training.data import load_split
+    from training.language import export as of_language
+    from training.language.recipe import read_language_recipe, speaks
     from training.recipe import read_recipe
 
-    _export(read_recipe(recipe), data, runs, models, strict=strict)
+    if not speaks(recipe):
+        _export(read_recipe(recipe), data, runs, models, strict=strict)
+        return
+    split, test = load_split(data, "train", strict=strict), load_split(data, "test", strict=strict)
+    _show(of_language.export(read_language_recipe(recipe), runs, split, test, models), of_language.PICTURES)
 
 
 def _export(wanted: Any, data: str, runs: Path, models: Path, *, strict: bool) -> None:

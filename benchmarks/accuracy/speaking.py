@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 
@@ -15,14 +14,14 @@ from benchmarks.accuracy.answering import bits_and_bytes, question_alone, with_o
 from benchmarks.accuracy.questions import SHUFFLED, SPOKEN, SPOKEN_ALONE, SPOKEN_UNQUANTISED
 from training.codebooks import Sizes
 from training.data import Split
-from training.export import fitted_batches, hardware
+from training.export import hardware
 from training.language.recipe import LanguageRecipe, read_language_recipe
-from training.language.training import Pair, train, trained
+from training.language.training import SEED, Pair, asked_of, train, trained
 from training.views import Batch
 
 RECIPE = PICTURE.with_name("easyvqa64-smollm2.toml")
-PICTURES, SEED, TOGETHER = 200, 0, 8
-"""Test pictures that are asked about, all their questions; what draws them; and how many a batch has."""
+PICTURES = 200
+"""Test pictures that are asked about, with all their questions."""
 console = Console(stderr=True)
 
 
@@ -35,14 +34,8 @@ def run(split: Split, test: Split, runs: Path) -> tuple[dict[str, Any], list[dic
     """Trains the language model, or goes on where it stopped; what was trained, and its rows on some test pictures."""
     train(recipe(), split, runs, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     pair, minutes = trained(recipe(), split, runs)
-    drawn = np.random.default_rng(SEED).permutation(len(test))[:PICTURES]
-    few = test.subset(np.sort(drawn))
+    few, batches = asked_of(pair, test, PICTURES)
     console.print(f"{SPOKEN}: {len(few.answers)} questions about {len(few)} test pictures, drawn with seed {SEED}")
-    batches = [
-        batch.part(slice(start, start + TOGETHER))
-        for batch in fitted_batches(pair.picture, few)
-        for start in range(0, len(batch.labels), TOGETHER)
-    ]
     levels = pair.picture.codebook.points()
     rows = [{"row": SPOKEN_ALONE, "bits": "–", "payload_bytes": 0, **question_alone(split, few)}]
     rows.append({"row": SHUFFLED[SPOKEN], **measure(pair, levels[-1], with_other_pictures(batches))})

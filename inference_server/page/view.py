@@ -8,6 +8,7 @@ from typing import Any
 from inference_server.history import KEPT, step_of
 from inference_server.page.edges import Edge, Edges, described
 from inference_server.page.trail import COLUMNS, Reported
+from wire.shown import shown
 
 SHOWN_TOP_K = 3
 THUMBNAIL_S = 5.0
@@ -104,7 +105,9 @@ def _answer(edge: Edge) -> dict[str, Any] | None:
     if edge.newest is None or not edge.newest.answers:
         return None
     payload_bytes, decoded = edge.newest.answers[-1]
-    if not edge.manifest.task.names:
+    if decoded.said is not None:
+        said, confidence = shown(decoded.said.text), round(decoded.said.probability, 4)
+    elif not edge.manifest.task.names:
         said, confidence = edge.manifest.task.name, None
     else:
         best = int(decoded.output.argmax())

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
 from inference_server.deployment import Deployment
@@ -22,6 +22,7 @@ from inference_server.rest.bodies import (
 from inference_server.rest.events import MEDIA_TYPE, schema
 from inference_server.rest.identity import Known
 from inference_server.rest.predictions import Wanted, answered_at, chosen_point, picture_body, streamed
+from inference_server.rest.presence import while_connected
 from wire.questions import check_question
 
 EVENT = "answer"
@@ -34,6 +35,7 @@ def answer_routes(deployment: Deployment) -> APIRouter:
 
     @router.post("/v1/answers", response_model=PredictionBody, responses=ERRORS, openapi_extra=PICTURE_BODY)
     async def answer(
+        request: Request,
         caller: Known,
         picture: Body,
         question: Question,
@@ -47,7 +49,8 @@ def answer_routes(deployment: Deployment) -> APIRouter:
         check_question(question)
         served = deployment.models.named(model)
         chosen = chosen_point(served.manifest, point, level, payload_bytes)
-        return await answered_at(Wanted(deployment, served, caller, picture, top_k, question=question), chosen)
+        wanted = Wanted(deployment, served, caller, picture, top_k, question=question)
+        return await while_connected(request, answered_at(wanted, chosen))
 
     @router.post(
         "/v1/answers/stream",
@@ -56,7 +59,8 @@ def answer_routes(deployment: Deployment) -> APIRouter:
             **ERRORS,
             200: {
                 "description": "Server-sent events: one `answer` for each of some operating points, each like the "
-                "answer of /v1/answers; the last has `final` true. Or `error`, a problem.",
+                "answer of /v1/answers; the last has `final` true. One in free text comes in parts before it is whole: "
+                "each has `partial` true, and all that has been said. Or `error`, a problem.",
                 "content": {MEDIA_TYPE: {"schema": schema(EVENT, "error")}},
             },
         },

@@ -41,6 +41,8 @@ class PredictionBody(BaseModel):
 
     Point 0 is what the edge itself would have said, without sending a byte.
 
+    In a stream `partial` is true where more of this answer is being said.
+
     Further keys are the task's: of classes, `classes`, the most probable one first; of a question, `answers`, likewise;
     of a reconstruction, `png`, a file in base64.
     """
@@ -152,5 +154,5 @@ MinConfidence = Annotated[
     float | None,
     Query(ge=0, le=1, description="The first answer that is so sure is the last one."),
 ]
-Question = Annotated[str, Query(description="About the picture, in words that the model knows.")]
+Question = Annotated[str, Query(description="About the picture, in words that the model knows, or any.")]
 ModelName = Annotated[str, Query(alias="model", description="Name or fingerprint; the first model if left out.")]

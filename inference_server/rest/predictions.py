@@ -1,8 +1,10 @@
 """A picture in, an answer out: at one operating point, or at several of them, each better than the one before."""
 
+import asyncio
+import contextlib
 import time
 from base64 import b64decode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -10,7 +12,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
 from inference_server.access import Caller
-from inference_server.answers import answer_message
+from inference_server.answers import Decoded, answer_message
 from inference_server.deployment import Deployment
 from inference_server.model import Model
 from inference_server.rest.bodies import (
@@ -177,14 +179,16 @@ async def _events(wanted: Wanted, points: list[int], first: Indices | None) -> A
             wanted.deployment.access.check(caller, time.monotonic())
             if first is None or not point:
                 body = await _local(wanted, last)
+                yield event(number, wanted.event, body)
             else:
                 begun = points[not points[0]]
                 indices = await _derived(model, caller.name, wanted.picture, first, begun, point)
-                body = await _answered(wanted, indices, point, last)
+                async with contextlib.aclosing(_parts(wanted, indices, point, last)) as bodies:
+                    async for body in bodies:
+                        yield event(number, wanted.event, body)
         except ArtoveqError as error:
             yield event(number, "error", body_of(kind_of(error), str(error)))
             return
-        yield event(number, wanted.event, body)
         if body["final"]:
             return
 
@@ -202,12 +206,31 @@ async def _derived(model: Model, caller: str, picture: bytes, first: Indices, fi
 
 
 async def _answered(wanted: Wanted, indices: Indices, point: int, last: bool) -> dict[str, Any]:
-    """The answer to indices at a point, with what an edge would have sent; `final` if it is the last, or so sure."""
+    """The whole answer to indices at a point, with what an edge would have sent; `final` if it is the last, or so
+    sure."""
+    decoded = await wanted.deployment.decode(wanted.model, wanted.caller, point, indices, wanted.question)
+    return _described(wanted, decoded, indices, last)
+
+
+async def _parts(wanted: Wanted, indices: Indices, point: int, last: bool) -> AsyncGenerator[dict[str, Any], None]:
+    """As `_answered`, before it the parts of it that are said, each with `partial`."""
+    parts: asyncio.Queue[Decoded | None] = asyncio.Queue()
+    making = wanted.deployment.decode(wanted.model, wanted.caller, point, indices, wanted.question, parts.put_nowait)
+    whole = asyncio.create_task(making)
+    whole.add_done_callback(lambda _: parts.put_nowait(None))
+    try:
+        while (part := await parts.get()) is not None:
+            yield {**_described(wanted, part, indices, last=False), "partial": True}
+        yield _described(wanted, await whole, indices, last)
+    finally:
+        whole.cancel()  # whoever asked may have gone
+
+
+def _described(wanted: Wanted, decoded: Decoded, indices: Indices, last: bool) -> dict[str, Any]:
     model = wanted.model
-    decoded = await wanted.deployment.decode(model, wanted.caller, point, indices, wanted.question)
     value = model.task.read(answer_message(decoded, model.task, model.manifest, wanted.top_k))
-    payload, _ = model.codec.write_block(indices, point)
-    return _body(wanted, value, point, len(payload), last)
+    payload, _ = model.codec.write_block(indices, decoded.point)
+    return _body(wanted, value, decoded.point, len(payload), last, partial=decoded.partial)
 
 
 async def _local(wanted: Wanted, last: bool) -> dict[str, Any]:
@@ -218,9 +241,11 @@ async def _local(wanted: Wanted, last: bool) -> dict[str, Any]:
     return _body(wanted, model.task.read(message), 0, 0, last)
 
 
-def _body(wanted: Wanted, value: Any, point: int, payload_bytes: int, last: bool) -> dict[str, Any]:
+def _body(
+    wanted: Wanted, value: Any, point: int, payload_bytes: int, last: bool, *, partial: bool = False
+) -> dict[str, Any]:
     model, least = wanted.model, wanted.min_confidence
-    final = last or (least is not None and model.task.confidence(value) >= least)
+    final = last or (least is not None and not partial and model.task.confidence(value) >= least)
     if final:
         model.count(point)
     return {"point": point, "payload_bytes": payload_bytes, "final": final, **model.task.describe(value)}

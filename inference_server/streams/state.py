@@ -164,7 +164,7 @@ class StreamState:
         return self._decode_newest(picture_id)
 
     def decoded(self, picture_id: int, decoded: Decoded, now: float) -> list[Action]:
-        """A state of a picture has been decoded, its newest one or an older one."""
+        """A state of a picture has been decoded, its newest one or an older one, or a part of its answer is there."""
         picture = self._pictures.get(picture_id)
         if picture is None:
             return []  # given up, or failed meanwhile
@@ -172,6 +172,8 @@ class StreamState:
         final = arrived.closed and decoded.point == arrived.point
         answer = answer_message(decoded, self._task, self._manifest, top_k, picture_id=picture_id, final=final)
         actions = self._respond(pb.StreamResponse(answer=answer))
+        if decoded.partial:
+            return actions
         first, seconds = picture.newest is None, now - picture.began
         picture.newest = decoded, seconds
         actions.append(Answered(picture_id, arrived.target, picture.payload_bytes, decoded, seconds, first))

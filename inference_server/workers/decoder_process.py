@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from inference_server.decoder import Decoder, cuda_devices, open_decoder, pictures_within, sizes_of
+from inference_server.decoder import Decoder, open_decoder, pictures_within, sizes_of
+from inference_server.programs import cuda_devices
 from inference_server.settings import Settings
 from inference_server.workers.batches import FAULT, MOST_BYTES, OPEN, OUTPUT, Job, Jobs, output_frame, read_batch
 from inference_server.workers.line import frame

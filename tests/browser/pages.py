@@ -6,12 +6,17 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from artoveq.processes import ServerProcess
+from inference_server.server import Server
 
 PHONE, DESK = (360, 740), (1440, 900)
 
 
 def opened(
-    browser: Browser, server: ServerProcess, view: str = "", size: tuple[int, int] = DESK, scheme: str = "light"
+    browser: Browser,
+    server: ServerProcess | Server,
+    view: str = "",
+    size: tuple[int, int] = DESK,
+    scheme: str = "light",
 ) -> Page:
     """A view of the page, which fails the test where it writes an error to the console."""
     page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)  # type: ignore[arg-type]

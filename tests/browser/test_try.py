@@ -15,6 +15,9 @@ from tests import tiny
 from tests.browser.pages import accessible, opened
 from tests.conftest import NESTED, PICTURES
 from tests.inference_server.conftest import png
+from tests.inference_server.serving import serving
+from tests.speaking import Spoken
+from tests.training.spoken import install_language_model
 from wire.pictures import read_picture
 
 pytestmark = pytest.mark.browser
@@ -190,4 +193,26 @@ def test_a_question_is_asked_about_a_picture(browser: Browser, tmp_path: Path) -
             expect(page.locator("#edges tbody tr")).to_contain_text("yes")
             page.locator("#edges tbody tr").get_by_role("link").click()
             expect(page.locator("#view-edge .best")).to_contain_text(re.compile(r"^yes \d+ %"))
+        page.close()
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's exporter
+def test_an_answer_in_free_text_is_shown_as_it_comes(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = install_language_model(tmp_path / "language", monkeypatch)
+    with serving(Spoken(tmp_path, base, 48).artifact.folder) as running:
+        page = opened(browser, running.server, "try")
+        verdict, question = page.locator("#verdict"), page.get_by_label("Question")
+        expect(page.locator("#knows")).to_have_text("In any words. It answers in its own.")
+        slide(page, 16)
+        page.set_input_files("#file", {"name": "red.png", "mimeType": "image/png", "buffer": png("red")})
+        expect(verdict).to_have_text("Ask a question about this picture.")
+        question.fill("Это красное?")
+        question.press("Enter")
+        expect(verdict).to_have_text(re.compile(r" \d+ % …$"))
+        expect(verdict).to_contain_text(re.compile(r" \d+ %: \d+ bytes, .* on the way"), timeout=60_000)
+        expect(page.locator("#answers li").last).to_contain_text(f"{bytes_of(page)} B")
+        accessible(page)
+        assert page.faults == []  # type: ignore[attr-defined]
         page.close()

@@ -15,12 +15,17 @@ import torch
 from typer.testing import CliRunner
 
 from artoveq.cli import app
+from artoveq.evaluation import evaluate
+from artoveq.exporting import export_measured
+from edge_client import Client
+from tests.inference_server.serving import serving
 from tests.training.asked import FewBlocks, write_questions
 from tests.training.asked import recipe as picture_recipe
 from tests.training.spoken import HIDDEN, LAYERS, WIDTH, install_language_model
 from training.backbones import BACKBONES
-from training.data import load_split
+from training.data import Split, load_split
 from training.language import training as of
+from training.language.export import export
 from training.language.model import LanguageModel
 from training.language.recipe import LanguageRecipe, read_language_recipe, speaks
 from training.language.samples import Texts
@@ -30,8 +35,9 @@ from training.language.training import train, trained, untrained
 from training.recipe import checked, read_recipe
 from training.stages import train as train_picture
 from training.views import Batch
+from wire.artifact import load_artifact
 from wire.base import SMOLLM2, base_file, read_base
-from wire.exceptions import ArtifactError, CheckpointError, RecipeError, TrainingError
+from wire.exceptions import ArtifactError, CheckpointError, RecipeError, TrainingError, UsageError
 from wire.language import Vocabulary, opened, vocabulary_of
 from wire.manifest import Base
 
@@ -90,6 +96,10 @@ def test_a_missing_library_is_said_with_what_installs_it(base: Base, monkeypatch
             without.setitem(sys.modules, library, None)
             with pytest.raises(ArtifactError, match=rf"{library}.*`pip install 'artoveq\[llm\]'`"):
                 vocabulary_of(base_file(base))
+
+
+def test_tensors_may_be_given_to_torch(base: Base) -> None:
+    assert all(tensor.flags.writeable and tensor.dtype == np.float32 for tensor in read_base(base).values())
 
 
 def test_tokens_one_by_one_are_as_all_at_once(weights: dict[str, torch.Tensor]) -> None:
@@ -276,6 +286,44 @@ def test_the_command_trains_what_a_recipe_file_says(data: str, runs: Path, tmp_p
     assert run.exit_code == 0, run.output
     _, minutes = trained(read_language_recipe(tmp_path / "said.toml"), load_split(data, "train"), runs)
     assert minutes > 0
+
+
+@pytest.mark.training
+@pytest.mark.filterwarnings("ignore")  # of torch's exporter
+def test_it_is_exported_served_and_says_what_it_learned(data: str, runs: Path, tmp_path: Path) -> None:
+    split, test, models = load_split(data, "train"), load_split(data, "test"), tmp_path / "models"
+    with pytest.raises(UsageError, match=r"There is no .*asked, whose pictures spoken is asked about; export that"):
+        export(recipe(), runs, split, test, models)
+    picture = export_measured(picture_recipe(), runs, split, test, models / "asked")
+    train(recipe(), split, runs, CPU)
+    artifact = export(recipe(), runs, split, test, models)
+    manifest = artifact.manifest
+    assert load_artifact(artifact.folder).manifest == manifest and manifest.base is not None
+    assert manifest.planes == picture.manifest.planes and manifest.task.free_text is not None
+    assert [one.sizes for one in manifest.points] == [one.sizes for one in picture.manifest.points]
+    assert manifest.points[-1].metric > 0.8 and manifest.unquantised_metric > 0.8
+    levels = {1, *manifest.levels.values()}
+    assert [one.interpolated for one in manifest.points] == [
+        n not in levels for n in range(1, 1 + len(manifest.points))
+    ]
+    with pytest.raises(UsageError, match="of another recipe than other was trained beside"):
+        export(recipe(name="other", picture=picture_recipe(batch=4)), runs, split, test, models)
+    right, whole = 0, split.questions
+    with serving(artifact.folder) as server, Client(server.address) as client:
+        for n in range(4):
+            for question, label in zip(questions_of(test, n), test.labels[n], strict=False):
+                found = client.ask(test.picture(n), question, budget="20s").answers[-1]
+                assert whole is not None and found.final and 0 < found.confidence <= 1
+                right += found.reply.text == sentence(question, whole.answers[label])
+    assert right >= 8  # of 10
+    with pytest.raises(UsageError, match="answers in free text, which its export alone measures"):
+        evaluate(artifact, test)
+
+
+def questions_of(split: Split, picture: int) -> list[str]:
+    assert split.questions is not None and split.asked is not None
+    words = split.questions.vocabulary
+    return [" ".join(words[n - 1] for n in asked if n) + "?" for asked in split.asked[picture] if asked.any()]
 
 
 def test_what_is_missing_is_said(data: str, base: Base, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"task": ASKING | {"questions": QUESTIONS | {"vocabulary": ["is"] * 2}}}, "a word is listed twice|task.questions"),
     ({"task": ASKING | {"questions": QUESTIONS | {"answers": []}}}, r"task\.questions\.answers"),
     ({"task": ASKING | {"questions": QUESTIONS | {"longest": 257}}}, r"task\.questions\.longest"),
-    ({"task": ASKING}, "has `questions` where its task is 'question answering', and only there"),
+    ({"task": ASKING}, "has one of `questions` and `free_text` where its task is 'question answering', and only there"),
     ({"task": {"name": "classification", "metric": "top1", "questions": QUESTIONS}}, "and only there"),
     ({"segments": [1] * 257}, "segments"),
     ({"points": [POINTS[0]] * 16385}, "points"),

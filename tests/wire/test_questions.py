@@ -8,19 +8,25 @@ import numpy as np
 import pytest
 
 from tests.wire.manifests import manifest_of, signed, values_of
-from wire.exceptions import ProtocolError, QuestionError
+from wire.exceptions import ArtifactError, ProtocolError, QuestionError
 from wire.generated import remote_inference_pb2 as pb
 from wire.manifest_json import parse_manifest
-from wire.questions import NO_QUESTION, question_of
+from wire.questions import NO_QUESTION, question_of, text_of
 from wire.tasks import task_of
+from wire.tasks.free_text import Said
 from wire.tasks.question_answering import PossibleAnswer, QuestionAnswer
 
+BASE = {"package": "words", "version": "1", "file": "words.gguf", "sha256": "0" * 64}
 CLASSIFIER = manifest_of((1,), [(2,)])
 QUESTIONS = {"vocabulary": ["is", "it", "a", "red", "what's", "t-shirt"], "longest": 5, "answers": ["no", "yes"]}
 VALUES = values_of((1,), [(2,)])
 VALUES["task"] = {"name": "question answering", "metric": "accuracy", "questions": QUESTIONS}
 ASKED = parse_manifest(json.dumps(signed({k: v for k, v in VALUES.items() if k != "fingerprint"})), "a manifest")
 TASK = task_of(ASKED)
+SAYING = {"name": "question answering", "metric": "accuracy", "free_text": {"longest": 48}}
+SPOKEN = parse_manifest(
+    json.dumps(signed({**{k: v for k, v in VALUES.items() if k != "fingerprint"}, "task": SAYING, "base": BASE})), "it"
+)
 
 
 @pytest.mark.parametrize(
@@ -83,3 +89,53 @@ def test_the_most_probable_answers_cross() -> None:
 def test_an_answer_of_another_task_is_none() -> None:
     with pytest.raises(ProtocolError, match="answers no question; the server has another task"):
         TASK.read(pb.Answer(classification=pb.Classification(classes=[pb.ClassProbability(name="red")])))
+
+
+@pytest.mark.parametrize("text", ["Is it red?", "Это красное?", "这是红色的吗", "هل هو أحمر؟", "is it 👋 x", "x" * 500])
+def test_a_language_model_is_asked_in_any_script(text: str) -> None:
+    found = question_of(SPOKEN, text)
+    assert found.dtype == np.int32 and found.shape == (500,) and text_of(found) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "The question is empty; ask something"),
+        ("is " * 3334, "has 10,002 characters, more than 500; ask a shorter one"),
+        ("is it\x1b[2J red", "characters that cannot be seen; ask in plain text"),
+        ("?!?", "no word in it"),
+    ],
+)
+def test_a_language_model_is_asked_no_nonsense(text: str, said: str) -> None:
+    with pytest.raises(QuestionError, match=said):
+        question_of(SPOKEN, text)
+
+
+def test_what_is_said_crosses_as_one_answer() -> None:
+    task, answer = task_of(SPOKEN), pb.Answer()
+    task.fill(answer, Said("The shape is red.", 0.75), SPOKEN, 5)
+    value = task.read(pb.Answer.FromString(answer.SerializeToString()))
+    assert value == QuestionAnswer((PossibleAnswer(0, "The shape is red.", 0.75),))
+    assert task.text(value) == "The shape is red. 75%" and task.confidence(value) == 0.75
+    with pytest.raises(ProtocolError, match="answers no question"):
+        task.read(pb.Answer())
+
+
+def test_a_part_of_an_answer_has_these_bytes() -> None:
+    part = pb.Answer(picture_id=7, point=3, partial=True)
+    task_of(SPOKEN).fill(part, Said("Это к", 0.75), SPOKEN, 1)
+    assert part.SerializeToString().hex() == "08071003280152120a101209d0add182d0be20d0ba1d0000403f"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"base": None}, "has a base, which is its language model"),
+        ({"task": {**SAYING, "questions": QUESTIONS}}, "has one of `questions` and `free_text`"),
+        ({"task": {**SAYING, "free_text": {"longest": 513}}}, r"wrong values \(task.free_text.longest\)"),
+    ],
+)
+def test_a_manifest_says_one_form_of_answers(changed: dict[str, object], said: str) -> None:
+    values = {k: v for k, v in VALUES.items() if k != "fingerprint"}
+    with pytest.raises(ArtifactError, match=said):
+        parse_manifest(json.dumps(signed({**values, "task": SAYING, "base": BASE, **changed})), "it")

@@ -86,8 +86,7 @@ class LanguageModel(nn.Module):
     def forward(self, x: Tensor, cache: Cache | None = None) -> tuple[Tensor, Cache]:
         """What stands for tokens (B, T, width), behind those of the cache, to hidden (B, T, width), and all of both."""
         past = 0 if cache is None else cache[0][0].shape[2]
-        waves = waves_of(torch.arange(past, past + x.shape[1], device=x.device), self.width // HEADS)
-        mask = torch.ones(x.shape[1], past + x.shape[1], dtype=torch.bool, device=x.device).tril(past)
+        waves, mask = placed(x, past)
         kept: Cache = []
         for number, layer in enumerate(self.blk):
             x, both = layer(x, waves, mask, None if cache is None else cache[number])
@@ -97,6 +96,12 @@ class LanguageModel(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Of the token that comes next (…, words), from hidden (…, width)."""
         return F.linear(hidden.to(self.token_embd.weight.dtype), self.token_embd.weight).float()
+
+
+def placed(x: Tensor, past: int) -> tuple[Tensor, Tensor]:
+    """Of tokens (B, T, width) behind so many others: turns, as `waves_of`, and whom each may look at (T, past + T)."""
+    waves = waves_of(torch.arange(past, past + x.shape[1], device=x.device), x.shape[2] // HEADS)
+    return waves, torch.ones(x.shape[1], past + x.shape[1], dtype=torch.bool, device=x.device).tril(past)
 
 
 def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:

@@ -10,11 +10,8 @@ from torch import Tensor
 
 from training.language.sentences import sentence
 from training.questions import NO_ANSWER
-from wire.language import Vocabulary
+from wire.language import ASKED, Vocabulary
 from wire.manifest import Questions
-
-ASKED = "\n"
-"""Stands between a question and its answer."""
 
 
 @dataclass

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from training.backbones import BACKBONES
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.codebooks import Sizes
 from training.data import Split
+from training.export import fitted_batches
 from training.language.recipe import LANGUAGE_MODELS, LanguageRecipe
 from training.language.samples import Texts
 from training.language.speaker import Speaker, loss_of, scores_of
@@ -32,6 +34,8 @@ from wire.language import vocabulary_of
 CHECKPOINT_MINUTES = 5.0
 WATCHED = 24
 """Pictures held out from training that are asked about after every epoch."""
+SEED, TOGETHER = 0, 8
+"""Draws pictures that are measured on; how many are asked about in a batch."""
 console = Console(stderr=True)
 
 
@@ -59,6 +63,17 @@ class Pair:
         with precision(batch.labels.device, dense=True):
             logits = self.speaker(self.tokens(batch, [point] * len(batch.labels)), samples)
         return scores_of(logits, samples)
+
+
+def asked_of(pair: Pair, split: Split, pictures: int) -> tuple[Split, list[Batch]]:
+    """So many pictures, drawn with `SEED`, and what is asked about them, in batches."""
+    few = split.subset(np.sort(np.random.default_rng(SEED).permutation(len(split))[:pictures]))
+    parts = [
+        batch.part(slice(start, start + TOGETHER))
+        for batch in fitted_batches(pair.picture, few)
+        for start in range(0, len(batch.labels), TOGETHER)
+    ]
+    return few, parts
 
 
 def untrained(recipe: LanguageRecipe, split: Split, runs: Path, device: torch.device) -> Pair:

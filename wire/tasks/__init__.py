@@ -15,6 +15,7 @@ from wire.exceptions import ArtifactError
 from wire.generated import remote_inference_pb2 as pb
 from wire.manifest import QUESTION_ANSWERING, Manifest
 from wire.tasks.classification import ClassificationTask
+from wire.tasks.free_text import FreeTextTask
 from wire.tasks.question_answering import QuestionAnsweringTask
 from wire.tasks.reconstruction import ReconstructionTask
 
@@ -29,8 +30,11 @@ class Task(Protocol):
         """A batch's output (B, …) as its answers are made from it; temperatures (B,) are those of its points."""
         ...
 
-    def fill(self, answer: pb.Answer, output: Output, manifest: Manifest, top_k: int) -> None:
-        """Puts one picture's output (…) into the `answer` oneof; top_k: alternatives that are wanted, 0 means 1."""
+    def fill(self, answer: pb.Answer, output: Any, manifest: Manifest, top_k: int) -> None:
+        """Puts one picture's output (…), or what was said of it, into the `answer` oneof.
+
+        top_k: alternatives that are wanted, 0 means 1.
+        """
         ...
 
     def read(self, answer: pb.Answer) -> Any:
@@ -65,6 +69,8 @@ TASKS: dict[str, Task] = {
     QUESTION_ANSWERING: QuestionAnsweringTask(),
 }
 """By the name that a manifest says."""
+FREE_TEXT: Task = FreeTextTask()
+"""Question answering where a manifest says `free_text`."""
 
 
 def task_of(manifest: Manifest) -> Task:
@@ -73,6 +79,8 @@ def task_of(manifest: Manifest) -> Task:
     Raises:
         ArtifactError: if it is none that is known here.
     """
+    if manifest.task.free_text is not None:
+        return FREE_TEXT
     try:
         return TASKS[manifest.task.name]
     except KeyError:

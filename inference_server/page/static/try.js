@@ -49,17 +49,20 @@ export class TryView {
     part("bytes").value = Math.floor(0.6 * (count - 1));
     this.curve = curve(part("curve"), described, part("curve-legend"));
     part("bytes").disabled = false;
-    const { questions } = described.task;
-    if (questions) this.invite(questions);
-    this.verdict(`${questions ? "Ask a question, and choose" : "Choose"} a sample, drop a picture, or use the camera.`);
+    const { questions, free_text } = described.task;
+    this.asks = Boolean(questions || free_text);
+    if (this.asks) this.invite(questions);
+    this.verdict(`${this.asks ? "Ask a question, and choose" : "Choose"} a sample, drop a picture, or use the camera.`);
     this.buys();
     this.describe();
     await this.source.samples();
   }
 
-  // To ask in the words that the model knows.
-  invite({ vocabulary, answers }) {
+  // To ask in the words that the model knows, or in any.
+  invite(questions) {
     part("asking").hidden = false;
+    if (!questions) return write(part("knows"), "In any words. It answers in its own.");
+    const { vocabulary, answers } = questions;
     const more = vocabulary.length > WORDS ? ", …" : "";
     const words = vocabulary.slice(0, WORDS).join(", ");
     write(part("knows"), `In these ${vocabulary.length} words: ${words}${more}. It answers with one of ${answers.length}.`);
@@ -104,7 +107,7 @@ export class TryView {
     this.picture = blob;
     this.fit = this.fitted(blob);
     const question = part("question").value.trim();
-    if (this.model.task.questions && !question) {
+    if (this.asks && !question) {
       if (still) this.verdict("Ask a question about this picture.");
       return;
     }
@@ -145,7 +148,8 @@ export class TryView {
     part("answers").replaceChildren(
       ...shown.map((a) => answerLine(a, { words: said(a), time: ms(way(a.payload_bytes)), chosen: a === chosen })),
     );
-    if (chosen.point === this.step.number) {
+    if (chosen.partial) this.verdict(`${said(chosen).join(", ")} …`);
+    else if (chosen.point === this.step.number) {
       this.verdict(`${said(chosen).join(", ")}: ${chosen.payload_bytes} bytes, ${ms(way(chosen.payload_bytes))} on the way.`);
       part("verdict").dataset.bytes = chosen.payload_bytes;
     }

@@ -50,7 +50,7 @@ export function said(answer) {
   if (answer.classes) return answer.classes.map((c) => `${c.name} ${percent(c.probability)}`);
   if (answer.answers) return answer.answers.map((a) => `${a.text} ${percent(a.probability)}`);
   if (answer.png) return ["reconstructed"];
-  const { point, payload_bytes, final, ...keys } = answer;
+  const { point, payload_bytes, final, partial, ...keys } = answer;
   return Object.entries(keys).map(([key, value]) => `${key} ${JSON.stringify(value)}`);
 }
 
