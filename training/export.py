@@ -144,16 +144,24 @@ def export_files(model: RateModel) -> dict[str, bytes]:
         *model.network.blank_further(2),
     )
     axes: tuple[Any, ...] = (BATCH,) * len(example)
-    server = AskedServerHalf(model) if asks else ServerHalf(model)
+    behind = _without_edge(model)
+    server = AskedServerHalf(behind) if asks else ServerHalf(behind)
     if base is not None:
         weights = [model.network.trunk_server.get_parameter(name).detach() for name in base.tensors]
         names, axes, example = [*names, *base.tensors], (*axes, [None] * len(weights)), (*example, weights)
-        server = (AskedServerHalfOnBase if asks else ServerHalfOnBase)(model, base.tensors)
+        server = (AskedServerHalfOnBase if asks else ServerHalfOnBase)(behind, base.tensors)
     return {
         ENCODER: save_onnx(edge, (picture, sizes), ["picture", "sizes"], "indices", (BATCH, None)),
         DECODER: save_onnx(server.eval(), example, names, output, axes),
         TORCH_DECODER: save_program(server.eval(), example, axes),
     }
+
+
+def _without_edge(model: RateModel) -> RateModel:
+    """A copy that can only decode: a program holds every weight of its module."""
+    copied = copy.deepcopy(model)
+    copied.network.trunk_edge = copied.network.bottleneck = nn.Identity()
+    return copied
 
 
 def base_of(model: RateModel) -> Base | None:
