@@ -193,11 +193,12 @@ def test_what_the_link_could_have_carried_in_time_is_unused() -> None:
 @pytest.mark.slow
 def test_every_family_follows_a_trace_at_the_same_time() -> None:
     sent = [Sent("nested, one-shot", MODEL.with_name("imagewoof64-compact-nested"), "one-shot")]
+    sent.append(Sent("mixed, one-shot", MODEL.with_name("imagewoof64-compact-mixed"), "one-shot"))  # without level 1
     sent.append(Sent("progressive, plane by plane", MODEL, "progressive"))
     rows = compare(sent, sample_crops(64, 6), LABELS, ["step"], [0.25], 8)
     assert [row["method"] for row in rows] == [one.name for one in sent]
     assert all(row["pictures"] == 8 and row["accuracy"] > 0 and 0 <= row["unused"] < 100 for row in rows)
-    assert [row["points"] for row in by_family(rows)] == [8, 69]
+    assert [row["points"] for row in by_family(rows)] == [8, 61, 69]
 
 
 @pytest.mark.slow
