@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
@@ -19,10 +19,9 @@ import numpy as np
 
 from artoveq.demo.relay import Relay
 from artoveq.processes import server_process
-from benchmarks.link.drive import DELAY_S, Method
+from benchmarks.link.drive import DELAY_S, WEBP_FIXED_QUALITY, Method, method_of
 from benchmarks.results import Bar
-from edge_client import AsyncClient, File, Progressive, Result
-from edge_client.rate import AdaptiveOneShot, AdaptiveProgressive, FixedFile
+from edge_client import AsyncClient, Result
 from edge_client.transport.emulated import CapacityTrace
 from training.data import Split
 from training.questions import NO_ANSWER
@@ -37,7 +36,6 @@ OUTAGE_S, EVERY_S = 3.0, 10.0
 SLOWEST = 1.0
 """Bits a second in an outage."""
 FURTHER = "a further question"
-FILE_QUALITY = 50
 
 
 @dataclass(frozen=True)
@@ -91,29 +89,26 @@ def asked(split: Split, size: int, count: int) -> list[Asked]:
 
 
 def methods(manifest: Manifest) -> dict[str, Method]:
-    """Ours, and the same picture as a file."""
-    side = manifest.preprocessing.size
-    found = {
-        "one-shot": Method(AdaptiveOneShot()),
-        "progressive": Method(AdaptiveProgressive(), Progressive()),
-        f"WebP, quality {FILE_QUALITY}": Method(FixedFile(side, FILE_QUALITY)),
-        "WebP, adapted": Method(mode=File()),
-    }
-    if not manifest.refinable:
-        del found["progressive"]
-    return found if manifest.codec else {name: found[name] for name in found if "WebP" not in name}
+    """Ours, and the same picture as a file, as they are called here."""
+    named = {"one-shot": "one-shot"}
+    if manifest.refinable:
+        named["progressive"] = "progressive"
+    if manifest.codec:
+        named |= {f"WebP, quality {WEBP_FIXED_QUALITY}": "webp fixed", "WebP, adapted": "webp adapted"}
+    return {shown: method_of(name, manifest) for shown, name in named.items()}
 
 
 def extremes(model: Path, split: Split, links: Sequence[Link] = LINKS, count: int = PICTURES) -> list[dict[str, Any]]:
     """A row for each link and method, all at the same time, each over a relay of its own; as `figures`."""
     manifest = load_artifact(model, edge=True).manifest
     pictures = asked(split, manifest.preprocessing.size, count)
+    score = TASKS[manifest.task.name].score_of_answer
     ways = [(link, name, method) for link in links for name, method in methods(manifest).items()]
 
     async def all_of_them(port: int) -> list[list[dict[str, Any]]]:
         return await asyncio.gather(
             *(
-                _along(link, name, method, port, model, pictures, PERIOD_S * i / len(ways))
+                _along(link, name, method, port, model, score, pictures, PERIOD_S * i / len(ways))
                 for i, (link, name, method) in enumerate(ways)
             )
         )
@@ -125,9 +120,16 @@ def extremes(model: Path, split: Split, links: Sequence[Link] = LINKS, count: in
 
 
 async def _along(
-    link: Link, name: str, method: Method, port: int, model: Path, pictures: Sequence[Asked], phase: float
+    link: Link,
+    name: str,
+    method: Method,
+    port: int,
+    model: Path,
+    score: Callable[[Any, np.ndarray, int], float],
+    pictures: Sequence[Asked],
+    phase: float,
 ) -> list[dict[str, Any]]:
-    trace, score = CapacityTrace(link.steps), TASKS[load_artifact(model, edge=True).manifest.task.name].score_of_answer
+    trace = CapacityTrace(link.steps)
     first: list[tuple[Result | None, float]] = []
     second: list[tuple[Result | None, float]] = []
     async with (

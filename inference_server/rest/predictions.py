@@ -209,7 +209,7 @@ async def _answered(wanted: Wanted, indices: Indices, point: int, last: bool) ->
     """The whole answer to indices at a point, with what an edge would have sent; `final` if it is the last, or so
     sure."""
     decoded = await wanted.deployment.decode(wanted.model, wanted.caller, point, indices, wanted.question)
-    return _described(wanted, decoded, indices, last)
+    return _described(wanted, decoded, _payload_bytes(wanted, indices, point), last)
 
 
 async def _parts(wanted: Wanted, indices: Indices, point: int, last: bool) -> AsyncGenerator[dict[str, Any], None]:
@@ -218,19 +218,23 @@ async def _parts(wanted: Wanted, indices: Indices, point: int, last: bool) -> As
     making = wanted.deployment.decode(wanted.model, wanted.caller, point, indices, wanted.question, parts.put_nowait)
     whole = asyncio.create_task(making)
     whole.add_done_callback(lambda _: parts.put_nowait(None))
+    payload_bytes = _payload_bytes(wanted, indices, point)  # of the picture, once for all that is said of it
     try:
         while (part := await parts.get()) is not None:
-            yield {**_described(wanted, part, indices, last=False), "partial": True}
-        yield _described(wanted, await whole, indices, last)
+            yield {**_described(wanted, part, payload_bytes, last=False), "partial": True}
+        yield _described(wanted, await whole, payload_bytes, last)
     finally:
         whole.cancel()  # whoever asked may have gone
 
 
-def _described(wanted: Wanted, decoded: Decoded, indices: Indices, last: bool) -> dict[str, Any]:
+def _payload_bytes(wanted: Wanted, indices: Indices, point: int) -> int:
+    return len(wanted.model.codec.write_block(indices, point)[0])
+
+
+def _described(wanted: Wanted, decoded: Decoded, payload_bytes: int, last: bool) -> dict[str, Any]:
     model = wanted.model
     value = model.task.read(answer_message(decoded, model.task, model.manifest, wanted.top_k))
-    payload, _ = model.codec.write_block(indices, decoded.point)
-    return _body(wanted, value, decoded.point, len(payload), last, partial=decoded.partial)
+    return _body(wanted, value, decoded.point, payload_bytes, last, partial=decoded.partial)
 
 
 async def _local(wanted: Wanted, last: bool) -> dict[str, Any]:
