@@ -17,6 +17,8 @@ from training.views import Batch
 
 SHARED_BY = {"any size": 2, "chain": 8}
 """Among so many lower points the pictures of a batch are divided; else each has all of them."""
+WHOLE = {"any size": 2}
+"""So many points have all pictures where lower ones share them; else the highest alone."""
 
 
 def task_loss(model: RateModel, output: Tensor, batch: Batch) -> Tensor:
@@ -56,7 +58,7 @@ def quantised_loss(model: RateModel, batch: Batch, largest: int, replaced: float
     x = model.sub_vectors_of(batch.pictures, kept=batch.kept).float()
     trained = [size for size in codebook.drawn_sizes() if size <= largest]
     count, points = len(batch.labels), decoded_points(model, largest)
-    parts = [slice(count), *_parts(count, points[1:], SHARED_BY.get(model.recipe.stage3.decoded, 1))]
+    parts = _parts(count, len(points), model.recipe.stage3.decoded)
     with torch.autocast(x.device.type, enabled=False):  # bfloat16 cannot tell near codewords apart
         z = codebook.quantise(x, sorted({*trained, *(size for point in points for size in point)}))
     # Gradients pass the quantiser straight through, but at size 1, which tells nothing of x.
@@ -92,7 +94,8 @@ def decoded_points(model: RateModel, largest: int) -> list[Sizes]:
 
     The second is the sandwich rule (Yu & Huang 2019) with two passes: the lower one is the lowest half
     of the time, else a random one; or, skewed, the ⌊n·u²⌋-th of n from below, u uniform in 0..1.
-    With any size, four are lower: the smallest for all segments, and three that are drawn log-uniformly.
+    With any size, four are lower: one size for all segments, the smallest for all, and two drawn log-uniformly.
+    Every other such size is a power of two, for those have points of their own.
     Of a chain eight prefixes are lower, each drawn log-uniformly from an eighth of the range of their lengths.
     """
     *lower, highest = sorted((p for p in trained_points(model) if max(p) <= largest), key=math.prod)
@@ -106,17 +109,20 @@ def decoded_points(model: RateModel, largest: int) -> list[Sizes]:
         segments, bits = len(model.codebook.segments), [model.codebook.bits(point) for point in lower]
         least = model.codebook.sizes[0]
         size = int(least * (largest / least) ** float(torch.rand(())))
+        if torch.rand(()) < 0.5:
+            size = 1 << (size.bit_length() - 1)
         drawn = [lower[bisect(bits, bits[0] * (bits[-1] / bits[0]) ** float(u)) - 1] for u in torch.rand(2)]
-        return [highest, (least,) * segments, (size,) * segments, *drawn]
+        return [highest, (size,) * segments, (least,) * segments, *drawn]
     if decoded == "skewed":
         return [highest, lower[int(len(lower) * float(torch.rand(())) ** 2)]]
     return [highest, lower[0] if torch.rand(()) < 0.5 else lower[int(torch.randint(len(lower), ()))]]
 
 
-def _parts(count: int, points: Sequence[Sizes], shares: int) -> list[slice]:
-    """Which of `count` pictures are decoded at each point: all, or the shares of them in turn."""
+def _parts(count: int, points: int, decoded: str) -> list[slice]:
+    """Which of `count` pictures are decoded at each point: all at the first ones, and shares of them in turn."""
+    whole, shares = WHOLE.get(decoded, 1), SHARED_BY.get(decoded, 1)
     ends = [count * n // shares for n in range(shares + 1)]
-    return [slice(*ends[n % shares : n % shares + 2]) for n in range(len(points))]
+    return [slice(count)] * whole + [slice(*ends[n % shares : n % shares + 2]) for n in range(points - whole)]
 
 
 def segment_distortion(model: RateModel, batches: list[Batch], sizes: Sequence[int]) -> Tensor:

@@ -137,7 +137,7 @@ class QuantisedStageRecipe(StageRecipe):
     """Points that each step decodes: the highest and one lower, or every one as the algorithms state.
 
     The lower one is the lowest half of the time, else any; "skewed" prefers the lower ones, for many points.
-    With "any size" four are lower, each with half of the pictures: size 2, any size for all segments, two points.
+    With "any size" four are lower: any size for all segments; with half of the pictures each, size 2 and two points.
     With "chain" the planes' order is known before stage 3, and eight of its prefixes are lower, short ones often."""
     distil: bool = True
     """Lower points also learn from the highest one's answers."""

@@ -1,5 +1,6 @@
 import copy
 import io
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -167,12 +168,13 @@ def test_each_row_of_the_table_is_worth_more_than_those_after_it() -> None:
     assert gains[:8].mean() > 4 * gains[32:64].mean() > 16 * gains[200:].mean()
 
 
-def test_each_step_draws_a_size_of_every_octave() -> None:
+def test_each_step_draws_a_size_of_every_octave_beside_the_powers_of_two() -> None:
     codebook = build_codebook(CodebookRecipe(family="rate-adaptive", max_level=10), GROUPS * D)
     torch.manual_seed(0)
     drawn = [codebook.drawn_sizes() for _ in range(200)]
     assert all(sizes[0] == 2 and sizes[-1] == 1024 for sizes in drawn)
-    assert all({size.bit_length() for size in sizes} == set(range(2, 12)) for sizes in drawn)
+    assert all({2**level for level in range(1, 11)} <= set(sizes) for sizes in drawn)
+    assert all(max(Counter(size.bit_length() for size in sizes).values()) <= 2 for sizes in drawn)
     assert len({sizes[-2] for sizes in drawn}) > 100
 
 

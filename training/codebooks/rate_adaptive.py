@@ -60,10 +60,10 @@ class RateAdaptiveCodebook(MixedCodebook):
             self.codewords[g] = found[greedy_order(part, found)]
 
     def drawn_sizes(self) -> list[int]:
-        """The smallest, the largest, and one of each octave between them, log-uniformly."""
+        """All powers of two, and one size of each octave between them, log-uniformly."""
         octaves = torch.tensor([size.bit_length() - 1 for size in self.sizes[:-1]])
         between = 2 ** (octaves + torch.rand(len(octaves)))
-        return sorted({self.sizes[0], *between.int().tolist(), self.largest})
+        return sorted({*self.sizes, *between.int().tolist()})
 
     def points(self) -> list[Sizes]:
         """The best sizes for each budget, and each power of two for all segments."""
