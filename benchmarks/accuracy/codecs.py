@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from rich.progress import track
 
+from benchmarks.picture_files import write_file
 from training.data import Split
 from training.model import RateModel
 from training.scores import scores
@@ -29,22 +30,13 @@ POINTS: dict[str, tuple[tuple[float, int], ...]] = {
     "jpeg": ((0.5, 10), (0.5, 40), (0.5, 80), (1, 5), (1, 10), (1, 25), (1, 50), (1, 75), (1, 90)),
     "avif": ((0.5, 30), (0.5, 60), (1, 20), (1, 40), (1, 60)),
 }
-OPTIONS: dict[str, dict[str, Any]] = {
-    "webp": {"method": 6},
-    "jpeg": {"optimize": True},
-    "avif": {"speed": 6, "max_threads": 1},
-}
 
 
 def compress(picture: Picture, codec: str, share: float, quality: int) -> tuple[Picture, int]:
     """The picture as it arrives, at its own size again, and the bytes of the whole file."""
-    image = Image.fromarray(picture)
-    side = round(share * picture.shape[0])
-    file = io.BytesIO()
-    image.resize((side, side), Image.Resampling.LANCZOS).save(file, codec, quality=quality, **OPTIONS[codec])
-    size = file.tell()
-    arrived = Image.open(file).convert("RGB").resize(image.size, Image.Resampling.BICUBIC)
-    return np.asarray(arrived), size
+    file = write_file(picture, codec, round(share * len(picture)), quality)
+    arrived = Image.open(io.BytesIO(file)).convert("RGB").resize(picture.shape[:2], Image.Resampling.BICUBIC)
+    return np.asarray(arrived), len(file)
 
 
 def compressed_views(views: Views, codec: str, epochs: int, seed: int) -> Views:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from PIL import Image
 
+from benchmarks.picture_files import write_file
 from edge_client import Encoder
 from edge_client.codec import write_webp
 from inference_server.decoder import OnnxDecoder
@@ -20,7 +19,6 @@ from wire.pictures import Picture, fit_picture, pictures_in, read_picture
 SAMPLES = Path(__file__).parents[2] / "artoveq" / "demo" / "pictures"
 QUALITY = {"webp": 90, "jpeg": 90, "avif": 60}
 """The best that accuracy was measured at."""
-OPTIONS: dict[str, dict[str, Any]] = {"jpeg": {"optimize": True}, "avif": {"speed": 6, "max_threads": 1}}
 ON_THE_EDGE = ("encode", "edge", "whole", *QUALITY)
 SERVER = "server"
 """The decoder, for a server that is such a core, too."""
@@ -34,7 +32,7 @@ def opened(part: str, artifact: Artifact, whole: Path) -> Part:
     "encode" gives indices of the finest point, "edge" their payload, and a codec's name a file.
     """
     if part in QUALITY:
-        return lambda picture: write_file(picture, part)
+        return lambda picture: _file(picture, part)
     if part == "whole":
         return _whole(whole)
     if part == SERVER:
@@ -51,13 +49,10 @@ def samples(size: int) -> list[Picture]:
     return [fit_picture(read_picture(path), size) for path in pictures_in(SAMPLES)]
 
 
-def write_file(picture: Picture, codec: str) -> bytes:
-    """A picture (S, S, 3) as a file, as it was for the accuracy behind one."""
-    if codec == "webp":
-        return write_webp(picture, len(picture), QUALITY[codec])
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, codec, quality=QUALITY[codec], **OPTIONS[codec])
-    return file.getvalue()
+def _file(picture: Picture, codec: str) -> bytes:
+    """A picture (S, S, 3) as a file; WebP as an edge writes it, who has less time for it."""
+    write = write_webp if codec == "webp" else partial(write_file, codec=codec)
+    return write(picture, side=len(picture), quality=QUALITY[codec])
 
 
 def _whole(file: Path) -> Part:
