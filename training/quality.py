@@ -24,20 +24,24 @@ def ssim(pictures: Tensor, originals: Tensor) -> Tensor:
     Wang et al. 2004: a Gaussian window of 11×11, its whole positions alone, the mean over positions and channels.
     """
     x, y = pictures.clamp(0, 1).double(), originals.clamp(0, 1).double()
-    channels = x.shape[1]
-    taps = torch.arange(WINDOW, dtype=x.dtype, device=x.device) - WINDOW // 2
-    weights = (-taps.square() / (2 * DEVIATION**2)).exp()
-    weights = weights / weights.sum()
-    window = torch.outer(weights, weights).expand(channels, 1, -1, -1)
+    rows, columns = (_window(side).to(x) for side in x.shape[2:])
 
-    def mean(values: Tensor) -> Tensor:
-        return F.conv2d(values, window, groups=channels)
+    def mean(values: Tensor) -> Tensor:  # the window is separable
+        return rows @ values @ columns.T
 
     mean_x, mean_y = mean(x), mean(y)
     var_x, var_y, cov = mean(x * x) - mean_x**2, mean(y * y) - mean_y**2, mean(x * y) - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + K1**2) / (mean_x**2 + mean_y**2 + K1**2)
     structure = (2 * cov + K2**2) / (var_x + var_y + K2**2)
     return (luminance * structure).mean((1, 2, 3))
+
+
+def _window(side: int) -> Tensor:
+    """The Gaussian window at each of its whole positions along a side: (side − 10, side)."""
+    taps = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
+    weights = (-taps.square() / (2 * DEVIATION**2)).exp()
+    after = side - WINDOW
+    return torch.stack([F.pad(weights / weights.sum(), (n, after - n)) for n in range(after + 1)])
 
 
 def frechet_distance(features: Tensor, others: Tensor) -> float:
