@@ -9,15 +9,10 @@ from inference_server.deployment import Deployment
 from inference_server.rest.bodies import (
     ERRORS,
     PICTURE_BODY,
-    Level,
-    MinConfidence,
-    ModelName,
-    PayloadBytes,
-    Point,
-    Points,
+    Choice,
     PredictionBody,
     Question,
-    TopK,
+    StreamChoice,
 )
 from inference_server.rest.events import MEDIA_TYPE, schema
 from inference_server.rest.identity import Known
@@ -39,17 +34,13 @@ def answer_routes(deployment: Deployment) -> APIRouter:
         caller: Known,
         picture: Body,
         question: Question,
-        model: ModelName = "",
-        point: Point = None,
-        level: Level = None,
-        payload_bytes: PayloadBytes = None,
-        top_k: TopK = 1,
+        asked: Annotated[Choice, Depends()],
     ) -> Any:
         """Answers a question about a picture at one operating point."""
         check_question(question)
-        served = deployment.models.named(model)
-        chosen = chosen_point(served.manifest, point, level, payload_bytes)
-        wanted = Wanted(deployment, served, caller, picture, top_k, question=question)
+        served = deployment.models.named(asked.model)
+        chosen = chosen_point(served.manifest, asked)
+        wanted = Wanted(deployment, served, caller, picture, asked, question)
         return await while_connected(request, answered_at(wanted, chosen))
 
     @router.post(
@@ -70,18 +61,12 @@ def answer_routes(deployment: Deployment) -> APIRouter:
         caller: Known,
         picture: Body,
         question: Question,
-        model: ModelName = "",
-        point: Point = None,
-        level: Level = None,
-        payload_bytes: PayloadBytes = None,
-        points: Points = None,
-        min_confidence: MinConfidence = None,
-        top_k: TopK = 1,
+        asked: Annotated[StreamChoice, Depends()],
     ) -> Response:
         """Answers a question about a picture at one operating point after the other, the cheapest first."""
         check_question(question)
-        served = deployment.models.named(model)
-        wanted = Wanted(deployment, served, caller, picture, top_k, min_confidence, question, EVENT)
-        return await streamed(wanted, point, level, payload_bytes, points)
+        served = deployment.models.named(asked.model)
+        wanted = Wanted(deployment, served, caller, picture, asked, question, EVENT)
+        return await streamed(wanted)
 
     return router

@@ -1,5 +1,6 @@
 """What crosses over HTTP, as the OpenAPI document describes it."""
 
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from fastapi import Header, Query
@@ -133,26 +134,43 @@ ERRORS = refused(
 """Of predictions."""
 PNG = "image/png"
 Accept = Annotated[str, Header(description="image/png: a reconstruction as a file, in place of JSON.")]
-TopK = Annotated[int, Query(ge=1, le=1000, description="How many classes to name.")]
-Point = Annotated[
-    int | None, Query(description="Operating point, 0 for the edge's own answer; the best one if left out.")
-]
-Level = Annotated[
-    int | None, Query(description="In place of `point`: the one where all codebooks have 2^level codewords.")
-]
-PayloadBytes = Annotated[
-    int | None,
-    Query(alias="bytes", ge=1, description="In place of `point`: the best one whose packed payload is no larger."),
-]
-Points = Annotated[
-    list[int] | None,
-    Query(
-        min_length=1, max_length=64, description="In place of `point`: one answer for each of these, cheapest first."
-    ),
-]
-MinConfidence = Annotated[
-    float | None,
-    Query(ge=0, le=1, description="The first answer that is so sure is the last one."),
-]
 Question = Annotated[str, Query(description="About the picture, in words that the model knows, or any.")]
 ModelName = Annotated[str, Query(alias="model", description="Name or fingerprint; the first model if left out.")]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which model answers, and at which operating point."""
+
+    model: ModelName = ""
+    point: Annotated[
+        int | None, Query(description="Operating point, 0 for the edge's own answer; the best one if left out.")
+    ] = None
+    level: Annotated[
+        int | None, Query(description="In place of `point`: the one where all codebooks have 2^level codewords.")
+    ] = None
+    payload_bytes: Annotated[
+        int | None,
+        Query(alias="bytes", ge=1, description="In place of `point`: the best one whose packed payload is no larger."),
+    ] = None
+    top_k: Annotated[int, Query(ge=1, le=1000, description="How many classes to name.")] = 1
+    points: list[int] | None = field(default=None, init=False)
+    min_confidence: float | None = field(default=None, init=False)
+    """Both are for streams alone."""
+
+
+@dataclass(frozen=True)
+class StreamChoice(Choice):
+    """One answer after the other, and which is the last."""
+
+    points: Annotated[
+        list[int] | None,
+        Query(
+            min_length=1,
+            max_length=64,
+            description="In place of `point`: one answer for each of these, cheapest first.",
+        ),
+    ] = None
+    min_confidence: Annotated[
+        float | None, Query(ge=0, le=1, description="The first answer that is so sure is the last one.")
+    ] = None

@@ -20,14 +20,9 @@ from inference_server.rest.bodies import (
     PICTURE_BODY,
     PNG,
     Accept,
-    Level,
-    MinConfidence,
-    ModelName,
-    PayloadBytes,
-    Point,
-    Points,
+    Choice,
     PredictionBody,
-    TopK,
+    StreamChoice,
     refused,
 )
 from inference_server.rest.events import MEDIA_TYPE, RETRY, event, schema
@@ -65,19 +60,15 @@ def prediction_routes(deployment: Deployment) -> APIRouter:
     async def predict(
         caller: Known,
         picture: Body,
-        model: ModelName = "",
-        point: Point = None,
-        level: Level = None,
-        payload_bytes: PayloadBytes = None,
-        top_k: TopK = 1,
+        asked: Annotated[Choice, Depends()],
         accept: Accept = "",
     ) -> Any:
         """Answers about a picture at one operating point."""
-        served = deployment.models.named(model)
-        chosen, as_file = chosen_point(served.manifest, point, level, payload_bytes), PNG in accept
+        served = deployment.models.named(asked.model)
+        chosen, as_file = chosen_point(served.manifest, asked), PNG in accept
         if as_file:
             check_reconstructs(served.manifest)
-        body = await answered_at(Wanted(deployment, served, caller, picture, top_k), chosen)
+        body = await answered_at(Wanted(deployment, served, caller, picture, asked), chosen)
         return Response(b64decode(body["png"]), media_type=PNG) if as_file else body
 
     @router.post(
@@ -96,17 +87,10 @@ def prediction_routes(deployment: Deployment) -> APIRouter:
     async def predict_stream(
         caller: Known,
         picture: Body,
-        model: ModelName = "",
-        point: Point = None,
-        level: Level = None,
-        payload_bytes: PayloadBytes = None,
-        points: Points = None,
-        min_confidence: MinConfidence = None,
-        top_k: TopK = 1,
+        asked: Annotated[StreamChoice, Depends()],
     ) -> Response:
         """Answers about a picture at one operating point after the other, the cheapest first."""
-        wanted = Wanted(deployment, deployment.models.named(model), caller, picture, top_k, min_confidence)
-        return await streamed(wanted, point, level, payload_bytes, points)
+        return await streamed(Wanted(deployment, deployment.models.named(asked.model), caller, picture, asked))
 
     return router
 
@@ -129,8 +113,7 @@ class Wanted:
     model: Model
     caller: Caller
     picture: bytes
-    top_k: int
-    min_confidence: float | None = None
+    asked: Choice
     question: str = ""
     event: str = "prediction"
     """What the answers of a stream are called."""
@@ -155,12 +138,10 @@ async def answered_at(wanted: Wanted, point: int) -> dict[str, Any]:
     return await _answered(wanted, indices, point, last=True)
 
 
-async def streamed(
-    wanted: Wanted, point: int | None, level: int | None, payload_bytes: int | None, points: list[int] | None
-) -> Response:
+async def streamed(wanted: Wanted) -> Response:
     """Answers at one point after the other, as server-sent events."""
-    manifest = wanted.model.manifest
-    last = chosen_point(manifest, point, level, payload_bytes, points)
+    manifest, points = wanted.model.manifest, wanted.asked.points
+    last = chosen_point(manifest, wanted.asked)
     shown = sorted({*points}) if points else shown_points(manifest, last)
     for number in shown:
         check_point(manifest, number)
@@ -233,7 +214,7 @@ def _payload_bytes(wanted: Wanted, indices: Indices, point: int) -> int:
 
 def _described(wanted: Wanted, decoded: Decoded, payload_bytes: int, last: bool) -> dict[str, Any]:
     model = wanted.model
-    value = model.task.read(answer_message(decoded, model.task, model.manifest, wanted.top_k))
+    value = model.task.read(answer_message(decoded, model.task, model.manifest, wanted.asked.top_k))
     return _body(wanted, value, decoded.point, payload_bytes, last, partial=decoded.partial)
 
 
@@ -241,14 +222,14 @@ async def _local(wanted: Wanted, last: bool) -> dict[str, Any]:
     """As `_answered`, what the edge itself would say: point 0, no byte."""
     model, message = wanted.model, pb.Answer()
     output = await model.answer_locally(wanted.caller.name, wanted.picture)
-    model.task.fill(message, output, model.manifest, wanted.top_k)
+    model.task.fill(message, output, model.manifest, wanted.asked.top_k)
     return _body(wanted, model.task.read(message), 0, 0, last)
 
 
 def _body(
     wanted: Wanted, value: Any, point: int, payload_bytes: int, last: bool, *, partial: bool = False
 ) -> dict[str, Any]:
-    model, least = wanted.model, wanted.min_confidence
+    model, least = wanted.model, wanted.asked.min_confidence
     final = last or (least is not None and not partial and model.task.confidence(value) >= least)
     if final:
         model.count(point)
@@ -263,25 +244,21 @@ def check_point(manifest: Manifest, point: int) -> None:
         manifest.point(point)
 
 
-def chosen_point(
-    manifest: Manifest,
-    point: int | None,
-    level: int | None,
-    payload_bytes: int | None = None,
-    points: list[int] | None = None,
-) -> int:
+def chosen_point(manifest: Manifest, asked: Choice) -> int:
     """The operating point that was asked for, by one of its names; the best one where none was.
 
     Raises:
         PointError: if the model does not have it, or it has two names.
     """
-    if sum(given is not None for given in (point, level, payload_bytes, points)) > 1:
+    names = asked.point, asked.level, asked.payload_bytes, asked.points
+    if sum(given is not None for given in names) > 1:
         raise PointError("Give a point or a level, not both; nor bytes or points besides.")
-    if level is not None:
-        return manifest.point_of_level(level)
-    if payload_bytes is not None:
-        return manifest.point_within(payload_bytes)
-    chosen = point if point is not None else max(points) if points else len(manifest.points)
+    if asked.level is not None:
+        return manifest.point_of_level(asked.level)
+    if asked.payload_bytes is not None:
+        return manifest.point_within(asked.payload_bytes)
+    best = max(asked.points) if asked.points else len(manifest.points)
+    chosen = best if asked.point is None else asked.point
     check_point(manifest, chosen)
     return chosen
 
