@@ -89,7 +89,8 @@ def test_a_program_does_what_it_did(program: bytes) -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
 def test_what_we_ship_is_loaded(path: Path) -> None:
-    assert len(clean_program(path.read_bytes(), path.name)) > 9_000_000
+    data = path.read_bytes()
+    assert len(clean_program(data, path.name)) > 0.98 * len(data) > 1_000_000
 
 
 PICKLES: list[Callable[[bytes], Members]] = [
