@@ -1,7 +1,7 @@
 """A decoder in int8: ONNX Runtime's static quantisation (QDQ), calibrated on training pictures at all points.
 
 Weights have a scale for each channel, activations one each. What looks codewords up stays as it is, and so do depthwise
-convolutions, whose channels differ too much for one scale: they are a few in a hundred of the operations.
+convolutions, whose channels differ too much for one scale, and which are little of the work.
 """
 
 from __future__ import annotations

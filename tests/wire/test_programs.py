@@ -90,7 +90,8 @@ def test_a_program_does_what_it_did(program: bytes) -> None:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
 def test_what_we_ship_is_loaded(path: Path) -> None:
     data = path.read_bytes()
-    assert len(clean_program(data, path.name)) > 0.98 * len(data) > 1_000_000
+    least = 1_800_000 if path.parent.name == "cifar100-vqvae-rate-adaptive" else 9_000_000
+    assert len(clean_program(data, path.name)) > max(least, 0.98 * len(data))
 
 
 PICKLES: list[Callable[[bytes], Members]] = [
