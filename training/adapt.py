@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from training.chain import unmeasured_point
-from training.codebooks.ops import Dequantiser, distances, segment_of_group
+from training.codebooks.ops import Dequantiser, nearest, segment_of_group
 from training.program import BATCH, save_onnx, save_program
 from training.regrouping import dkm, ikm
 from training.splice import (
@@ -48,9 +48,9 @@ class Regrouped:
         known = sorted(codebooks)
         self.table = torch.cat([codebooks[size] for size in known], 1)
         begins = dict(zip(known, np.cumsum([0, *known[:-1]]).tolist(), strict=True))
-        nearest = [max((k for k in known if k <= size), default=1) for size in range(known[-1] + 1)]
-        self.starts = torch.tensor([begins[size] for size in nearest])
-        self.counts = torch.tensor(nearest)
+        below = [max((k for k in known if k <= size), default=1) for size in range(known[-1] + 1)]
+        self.starts = torch.tensor([begins[size] for size in below])
+        self.counts = torch.tensor(below)
 
 
 class NearestOf(nn.Module):
@@ -72,8 +72,7 @@ class NearestOf(nn.Module):
         of_group, row = sizes.to(torch.int64)[self.segment], torch.arange(self.largest)
         rows = (self.starts[of_group][:, None] + row).clamp(max=self.table.shape[1] - 1)
         codewords = self.table.gather(1, rows[..., None].expand(-1, -1, self.table.shape[2]))
-        absent = row >= self.counts[of_group][:, None]
-        index = distances(vectors, codewords).masked_fill(absent, torch.inf).argmin(-1)
+        index = nearest(vectors, codewords, self.counts[of_group])
         return index.reshape(-1, self.sub_vectors).to(torch.int32)
 
 

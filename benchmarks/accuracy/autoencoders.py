@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from benchmarks.accuracy.reconstruction import ADAPTIVE, EQUAL, FIXED_LEVELS, FRECHET, NETWORK, RANDOM, ROWS
 from benchmarks.accuracy.rerun import test_batches
 from training.backbones import BACKBONES
-from training.codebooks.ops import distances, pick
+from training.codebooks.ops import nearest, pick
 from training.data import Split
 from training.export import hardware
 from training.model import RateModel
@@ -142,7 +142,7 @@ class _Rows(nn.Module):
         self.words, self.segments = words, (words.shape[0],)
 
     def encode(self, x: Tensor, sizes: Tensor) -> Tensor:
-        return distances(x, self.words).argmin(-1)
+        return nearest(x, self.words)
 
     def quantise(self, x: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:
         return {size: pick(self.words, self.encode(x, torch.tensor(sizes))) for size in sizes}

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 from benchmarks.accuracy.generators import BASE, LSTM_RATE, Seq2Seq, k_means, train_rows, use
 from training.codebooks import CODEBOOKS
 from training.codebooks.base import Codebook
-from training.codebooks.ops import distances, pick
+from training.codebooks.ops import nearest, pick
 from training.codebooks.rate_adaptive import RateAdaptiveCodebook
 from training.regrouping import dkm, ikm
 
@@ -68,7 +68,7 @@ class RegroupedCodebook(nn.Module):
 
     def quantise(self, x: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:
         """As a family does."""
-        return {size: pick(words, distances(x, words).argmin(-1)) for size in sizes for words in [self._of(size)]}
+        return {size: pick(words, nearest(x, words)) for size in sizes for words in [self._of(size)]}
 
     def _of(self, size: int) -> Tensor:
         if size not in self._found:

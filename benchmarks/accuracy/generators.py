@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.codebooks.nested import nearest_of_first
-from training.codebooks.ops import distances, pick
+from training.codebooks.ops import distances, nearest, pick
 from training.lbg import greedy_order, lloyd, split_codewords
 from training.regrouping import dkm, ikm
 
@@ -37,7 +37,7 @@ def k_means(x: Tensor, size: int) -> Tensor:
 
 def use(x: Tensor, codewords: Tensor) -> Tensor:
     """How often x (N, G, d) chooses each codeword (G, K, d): (G, K)."""
-    index = distances(x, codewords).argmin(-1)
+    index = nearest(x, codewords)
     return torch.stack([torch.bincount(of, minlength=codewords.shape[1]) for of in index.unbind(1)]).to(x.dtype)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from training.codebooks.base import Codebook
-from training.codebooks.ops import distances, pick
+from training.codebooks.ops import distances, nearest, pick
 from training.lbg import split_codewords
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ class NestedCodebook(Codebook):
             self.codewords[g, :size] = found
 
     def encode(self, x: Tensor, sizes: Tensor) -> Tensor:
-        absent = torch.arange(self.largest, device=x.device) >= sizes[:, None]
-        return distances(x, self.codewords).masked_fill(absent, torch.inf).argmin(-1)
+        return nearest(x, self.codewords, sizes)
 
     def table(self) -> tuple[Tensor, Tensor]:
         """Row 0 is that of K = 1; the codewords of every other size begin at 1."""

@@ -22,14 +22,24 @@ def from_sub_vectors(vectors: Tensor, shape: tuple[int, int, int]) -> Tensor:
 
 def distances(x: Tensor, codewords: Tensor) -> Tensor:
     """Squared distance less ||x||², which no argmin needs: (N, G, d), (G or 1, K, d) to (N, G, K)."""
-    codewords = codewords.expand(x.shape[1], -1, -1)
-    lengths = codewords.square().sum(-1)[:, None]
-    return torch.baddbmm(lengths, x.transpose(0, 1), codewords.transpose(1, 2), alpha=-2).transpose(0, 1)
+    return _distances_by_group(x, codewords, codewords.square().sum(-1)).transpose(0, 1)
 
 
-def nearest(x: Tensor, codewords: Tensor) -> Tensor:
-    """The index of the nearest codeword, (N, G): argmin ||x − e||² (eq. 1)."""
-    return distances(x, codewords).argmin(-1)
+def nearest(x: Tensor, codewords: Tensor, sizes: Tensor | None = None) -> Tensor:
+    """The index of the nearest codeword, (N, G): argmin ||x − e||² (eq. 1).
+
+    sizes: of each channel group's codewords, (G,), those that may be chosen; the others follow them.
+    """
+    lengths = codewords.square().sum(-1)
+    if sizes is not None:  # here, where no tensor has a row for each sub-vector
+        lengths = lengths.masked_fill(torch.arange(lengths.shape[1], device=x.device) >= sizes[:, None], torch.inf)
+    return _distances_by_group(x, codewords, lengths).argmin(-1).transpose(0, 1)
+
+
+def _distances_by_group(x: Tensor, codewords: Tensor, lengths: Tensor) -> Tensor:
+    """lengths: ||e||², (G or 1, K). (G, N, K)."""
+    by_group = codewords.expand(x.shape[1], -1, -1).transpose(1, 2)
+    return torch.baddbmm(lengths.expand(x.shape[1], -1)[:, None], x.transpose(0, 1), by_group, alpha=-2)
 
 
 def pick(codewords: Tensor, index: Tensor) -> Tensor:
