@@ -39,7 +39,7 @@ from training.losses import segment_distortion
 from training.recipe import LocalHeadRecipe, Recipe
 from training.stages import trained_model
 from training.tasks import TASKS
-from wire.artifact import Artifact, read_file, write_artifact
+from wire.artifact import Artifact, read_file, values_of, write_artifact
 from wire.exceptions import UsageError
 from wire.manifest import DECODER, ENCODER, INT8_DECODER, TABLES, Manifest
 
@@ -95,11 +95,8 @@ def give_local_head(old: Artifact, train: Split, test: Split, folder: Path, reci
     Raises:
         UsageError: if its task has no classes.
     """
-    values = old.manifest.model_dump(
-        mode="json", exclude={"format_version", "files", "fingerprint"}, exclude_unset=True
-    )
     files = {name: read_file(old.folder, name) for name in old.manifest.files}
-    return write_artifact(folder, *_headed(values, files, train, test, recipe))
+    return write_artifact(folder, *_headed(values_of(old.manifest), files, train, test, recipe))
 
 
 def give_int8_decoder(old: Artifact, train: Split, folder: Path) -> Artifact:
@@ -110,11 +107,9 @@ def give_int8_decoder(old: Artifact, train: Split, folder: Path) -> Artifact:
     """
     if old.manifest.base is not None or not old.has(DECODER):
         raise UsageError(f"{old.manifest.name} has no decoder.onnx of its own, so there is none in int8.")
-    values = old.manifest.model_dump(
-        mode="json", exclude={"format_version", "files", "fingerprint"}, exclude_unset=True
-    )
     files = {name: read_file(old.folder, name) for name in old.manifest.files}
-    return write_artifact(folder, values, {**files, INT8_DECODER: int8_decoder(files[DECODER], _inputs(old, train))})
+    files[INT8_DECODER] = int8_decoder(files[DECODER], _inputs(old, train))
+    return write_artifact(folder, values_of(old.manifest), files)
 
 
 def _inputs(artifact: Artifact, train: Split) -> Iterator[dict[str, Any]]:

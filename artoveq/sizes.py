@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wire.artifact import Artifact, write_artifact
+from wire.artifact import Artifact, values_of, write_artifact
 from wire.exceptions import UsageError
 from wire.manifest import TABLES, Manifest, OperatingPoint, block_bytes, powers_of_two
 
@@ -68,8 +68,7 @@ def at_sizes(artifact: Artifact, sizes: Sequence[Sizes], folder: Path) -> Artifa
     points = [_point(manifest, one) for one in sorted(set(sizes), key=lambda one: _cost(manifest, one))]
     # A refinable model's tables are of its planes, and what is measured here are blocks.
     files = {name: artifact.read(name) for name in manifest.files if not (manifest.refinable and name == TABLES)}
-    values = manifest.model_dump(mode="json", exclude={"format_version", "files", "fingerprint"})
-    return write_artifact(folder, {**values, "points": points, "planes": []}, files)
+    return write_artifact(folder, {**values_of(manifest), "points": points, "planes": []}, files)
 
 
 def _point(manifest: Manifest, sizes: Sizes) -> dict[str, object]:

@@ -12,7 +12,7 @@ from tests.training.spoken import WIDTH
 from training.language.export import language_programs
 from training.language.model import LanguageModel
 from training.program import save_program
-from wire.artifact import Artifact, read_file, write_artifact
+from wire.artifact import Artifact, read_file, values_of, write_artifact
 from wire.base import base_file, read_base
 from wire.language import ASKED, vocabulary_of
 from wire.manifest import ENCODER, TORCH_DECODER, Base
@@ -49,7 +49,7 @@ class Spoken:
 
     def _written(self, folder: Path, base: Base) -> Artifact:
         picture = tiny.questions(folder / "picture")
-        values = picture.manifest.model_dump(mode="json", exclude={"format_version", "files", "fingerprint"})
+        values = values_of(picture.manifest)
         task = {"name": "question answering", "metric": "accuracy", "free_text": {"longest": self._longest}}
         of_base = {**base.model_dump(mode="json"), "tensors": list(self._weights)}
         example = (torch.zeros(2, tiny.SUB_VECTORS, dtype=torch.int32), torch.full((2, 2), 16, dtype=torch.int32))

@@ -119,6 +119,11 @@ def read_file(folder: Path, name: str) -> bytes:
     return data
 
 
+def values_of(manifest: Manifest) -> dict[str, Any]:
+    """What `write_artifact` is given of a manifest that was read."""
+    return manifest.model_dump(mode="json", exclude={"format_version", "files", "fingerprint"}, exclude_unset=True)
+
+
 def write_artifact(folder: Path, values: Mapping[str, Any], files: Mapping[str, bytes]) -> Artifact:
     """Writes a whole artifact or nothing: an artifact that is there stays whole until the new one is.
 

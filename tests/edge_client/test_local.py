@@ -17,7 +17,7 @@ from tests import tiny
 from tests.edge_client.models import FakeEncoder, headed_like, nested_like, shipped_like
 from tests.edge_client.plans import PICTURE, Conditions, Pictures, Run, Seen, Server, run
 from tests.edge_client.test_memory import use
-from wire.artifact import write_artifact
+from wire.artifact import values_of, write_artifact
 from wire.exceptions import ArtifactError, PointError, ServerUnavailable, UsageError
 from wire.generated import remote_inference_pb2 as pb
 from wire.local_head import local_outputs
@@ -212,7 +212,7 @@ def test_the_head_in_the_encoders_own_file(tmp_path: Path) -> None:
     logits = np.log(answers)
     assert logits[0, 0] - logits[0, 3] == pytest.approx(16 * 127.5 / 256 / 2 * 2, rel=0.01)  # temperature 2
 
-    values = artifact.manifest.model_dump(mode="json", exclude={"format_version", "files", "fingerprint"})
+    values = values_of(artifact.manifest)
     files = {name: artifact.read(name) for name in artifact.manifest.files}
     bare = write_artifact(tmp_path / "bare", {**values, "local_head": None}, files)
     with pytest.raises(PointError, match="no local head"):
