@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from wire.pictures import Picture
     from wire.tasks.question_answering import QuestionAnswer
 
-WIDTH, HEADS, DEPTH = 192, 6, 3
+WIDTH, HEADS, DEPTH = 192, 6, 2
 
 
 class QuestionAnswering(Task):
