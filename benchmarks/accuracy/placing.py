@@ -6,7 +6,7 @@ stands around the quantiser begins as the best linear approximation of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +45,10 @@ class Edge(nn.Module):
             nn.Conv2d(channels, width, 1),
         )
         self.tokens, self.block = Tokens(width, WIDTH), Block(WIDTH, HEADS)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has seen no pictures: with gradients on their way, none of `beside` could be made."""
+        return {name: value for name, value in self.__dict__.items() if name != "beside"}
 
     def forward(self, pictures: Tensor) -> Tensor:
         narrow = self.narrow(self.features(pictures))

@@ -10,7 +10,7 @@ from statistics import mean
 from typing import Any
 
 from artoveq.scenarios import KAPPA, MAX_LEVEL, best_single, delivered, points_by_rate
-from benchmarks.accuracy.rows import ALIGNED, CODECS, GENERATORS, IDEAS, RESULTS
+from benchmarks.accuracy.rows import ADAPTERS, ALIGNED, CODECS, GENERATORS, IDEAS, RESHAPED, RESULTS
 from wire.manifest import MANIFEST, Manifest
 from wire.manifest_json import parse_manifest
 
@@ -105,7 +105,7 @@ def families(results: dict[str, dict[str, Any]]) -> list[Family]:
     epochs: dict[tuple[str, str], int | None] = {}
     for name, result in results.items():
         profile, variant, seed = name.split("/")
-        if variant in {*CODECS, *IDEAS, *GENERATORS, *ALIGNED}:
+        if variant in {*CODECS, *IDEAS, *GENERATORS, *ALIGNED, *RESHAPED, *ADAPTERS}:
             continue
         kind, _, level = (variant, "", "") if variant in NAMES else variant.rpartition("-")
         rates = rates_of(result)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -104,6 +106,7 @@ def test_rows_learn_with_the_quantiser_where_it_stands(trained: SplitNetwork, pi
         model.decode(vectors).square().mean().backward()
         assert (model.network.expand.weight.grad is not None) == expected, row
         assert to_sub_vectors(model.network.encode(pictures), model.recipe.codebook.d).shape == x.shape
+        assert copy.deepcopy(model).state_dict().keys() == model.state_dict().keys()  # which is averaged in training
         if row == "prefix":
             grads = (model.network.align.mixtures.grad, model.network.expand.positions.grad)  # type: ignore[union-attr]
             assert all(grad is not None and grad.any() for grad in grads)
