@@ -89,10 +89,19 @@ def _about(manifest: Manifest) -> str:
                 ("latent", f"{c}×{h}×{w}, {manifest.latent.d} channels a sub-vector"),
                 ("on the edge alone", _share(manifest, manifest.local_head.metric) if manifest.local_head else "–"),
                 ("fingerprint", f"`{manifest.fingerprint}`"),
+                *_base(manifest),
             ],
         )
         + "\n\n```console\nartoveq serve --model .\n```"
     )
+
+
+def _base(manifest: Manifest) -> list[tuple[str, str]]:
+    """Weights that a server needs beside the artifact."""
+    base = manifest.base
+    if base is None:
+        return []
+    return [("base", f"{_text(base.package)} {_text(base.version)}: {_text(base.file)}, SHA-256 `{base.sha256}`")]
 
 
 def _points(manifest: Manifest) -> str:
@@ -119,7 +128,8 @@ def _share(manifest: Manifest, metric: float) -> str:
 
 def _data(manifest: Manifest) -> str:
     names, dataset = manifest.task.classes, _text(manifest.dataset)
-    text = f"## Data\n\nTrained on the training pictures of {dataset}, and measured on all of its test pictures."
+    tested = "some of its test pictures, drawn by the export" if manifest.task.free_text else "all of its test pictures"
+    text = f"## Data\n\nTrained on the training pictures of {dataset}, and measured on {tested}."
     if 0 < len(names) <= MOST_CLASSES:
         text += f" It has {len(names)} classes: {', '.join(map(_text, names))}."
     return f"{text}\n\n### Leaks\n\n{_leaks(manifest)}"
@@ -127,7 +137,9 @@ def _data(manifest: Manifest) -> str:
 
 def _leaks(manifest: Manifest) -> str:
     """What the weights that training began with may have seen of the test pictures."""
-    weights = (manifest.recipe.get("network") or {}).get("weights")
+    of_picture = manifest.recipe.get("picture")  # a whole recipe, where a language model answers
+    recipe = of_picture if isinstance(of_picture, Mapping) else manifest.recipe
+    weights = (recipe.get("network") or {}).get("weights")
     if weights == "random":
         return "The training began with random weights, which have seen no picture."
     if weights != "imagenet":
