@@ -10,7 +10,7 @@ from benchmarks.markdown import table
 from benchmarks.results import Bar
 from wire.manifest import Manifest
 
-PROFILE, OF_VIT = "imagewoof112-aligned", "imagewoof112-vit"
+PROFILE, OF_VIT = "imagewoof112-transformer", "imagewoof112-vit"
 BUDGETS = (49, 98, 196, 392)
 """Bytes: 8, 16, 32 and 64 bits a token of 49."""
 VIT = "imagewoof112-vit-aligned"

@@ -27,7 +27,7 @@ STYLE = {
     "long-nested": ("C1", "*"),
     "long-mixed": ("C2", "*"),
 }
-SHIPPED = {"progressive": "C9", "nested": "C7", "mixed": "C8", "rate-adaptive": "m"}
+SHIPPED = {"progressive": "C9", "nested": "C7", "mixed": "C8", "rate-adaptive": "m", "aligned": "g"}
 SHOWN_LEVELS = (1, 2, 4, 6, 8)
 WHOLE, LOCAL = "the whole network on the edge, 0 bytes", "point 0, the edge alone, 0 bytes"
 NO_BYTE = {WHOLE: "<", LOCAL: "X"}
@@ -40,7 +40,10 @@ def draw(results: dict[str, dict[str, Any]]) -> list[Path]:
     """Draws every plot whose results are there."""
     FIGURES.mkdir(exist_ok=True)
     drawn = []
+    trained = {family.profile for family in families(results)}
     for profile in sorted({name.split("/")[0] for name in results}):
+        if profile not in trained and not shipped(profile):
+            continue
         drawn += [_save(_rate_accuracy(results, profile), f"{profile}-rate-accuracy")]
         for family in PICTURED:
             if words := results.get(f"{profile}/{family}/0", {}).get("codewords"):

@@ -12,13 +12,12 @@ from torch import Tensor
 from benchmarks.accuracy.codecs import codec_row
 from benchmarks.accuracy.rows import (
     ABLATIONS,
-    ALIGNED,
     CODECS,
     GENERATORS,
     PICTURED,
-    RESHAPED,
     RESHAPED_FAMILIES,
     SIZES,
+    STARTS,
     recipe_of,
     result_path,
 )
@@ -48,8 +47,8 @@ def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file:
     made: dict[str, tuple[Views, list[Batch]]] = {}
     for name in names:
         recipe, variant, classes = recipe_of(name), name.split("/")[1], len(train.classes)
-        aligned = variant in ALIGNED or variant in RESHAPED
-        begun = recipe_of(f"{name.partition('/')[0]}/linear/0") if aligned else recipe
+        profile, start = name.partition("/")[0], STARTS.get(name.partition("/")[0])
+        begun = recipe_of(f"{profile}/{start}/0") if start else recipe
         """Whose views and stage 1 it has."""
         backbone, key = begun.network.backbone, begun.views_key()
         for needed in {backbone, begun.teaches or backbone} - pretrained.keys():
@@ -59,7 +58,7 @@ def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file:
             made = {key: (views, test_batches(test, recipe.picture, device))}
         views, batches = made[key]
         weights = pretrained[backbone] if recipe.network.weights != "random" else None
-        result: dict[str, Any] = {"row": name, "profile": name.partition("/")[0], "pictures": len(test)}
+        result: dict[str, Any] = {"row": name, "profile": profile, "pictures": len(test)}
         if variant in CODECS:
             model = first_stage(recipe, views, classes, runs, weights)
             result |= {"test": codec_row(name, model, views, test, runs)}
@@ -68,7 +67,7 @@ def rerun(names: list[str], train: Split, test: Split, runs: Path, weights_file:
             regroup(variant, model, views)
             result |= {"test": measure_sizes(model, batches)}
         else:
-            if aligned:
+            if start:
                 adopt_stage_1(recipe, begun, views, classes, runs, weights)
             model = train_on(recipe, views, classes, runs, weights)
             result |= {"held_out": measure(model, views.held_batches())}

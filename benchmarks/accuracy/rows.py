@@ -53,10 +53,12 @@ ALIGNED: dict[str, dict[str, dict[str, Any]]] = {
         ("groups-32", "aligned-both", 1, 2),
     )
 }
-"""Of imagewoof112-aligned: which projections have gates; and how many channel groups share a token's bits.
+"""Of imagewoof112-transformer: which projections have gates; and how many channel groups share a token's bits.
 
-All start from the stage 1 of "linear"; "gates-both" is the one of 8 groups, and the recipe as it is shipped.
+"gates-both" is the one of 8 groups, and the recipe as it is shipped.
 """
+STARTS = {"imagewoof112-transformer": "linear"}
+"""Profiles whose rows all start from the stage 1 of one variant, whatever they change."""
 PLACES, BESIDE = ("LN1", "LN2", "ATTN", "FFN"), ", x beside"
 _PLACED: dict[str, dict[str, Any]] = {
     "codebook": {"family": "aligned-bare", "d": 4, "max_level": 8},
@@ -177,7 +179,8 @@ def _changes(variant: str, name: str, epochs: int) -> dict[str, dict[str, Any]]:
     if variant in ABLATIONS:
         return ABLATIONS[variant]
     if variant in CODECS:
-        return {}
+        start = STARTS.get(name.partition("/")[0])
+        return _changes(start, name, epochs) if start else {}
     kind, _, level = variant.partition("-")
     if kind == "long" and (level in (*FAMILIES, CHAIN) or level.startswith("fixed-")):
         changes = _changes(level, name, epochs)

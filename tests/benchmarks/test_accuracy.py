@@ -20,7 +20,7 @@ from benchmarks.accuracy.codecs import POINTS, compress
 from benchmarks.accuracy.curve import curve
 from benchmarks.accuracy.figures import draw
 from benchmarks.accuracy.results import families, gaps, mixed_against_identical, read, shipped_families
-from benchmarks.accuracy.rows import PROFILES, recipe_of
+from benchmarks.accuracy.rows import CODECS, PROFILES, STARTS, recipe_of
 from tests.conftest import PICTURES, ROOT
 from tests.edge_client.models import headed_like, shipped_like
 from wire.exceptions import PointError, RecipeError
@@ -92,7 +92,6 @@ def test_all_rows_of_a_profile_share_stage_1(profile: str) -> None:
         "residual",
         "fixed-3",
         "lbg-8",
-        "webp",
         "no-distillation",
         "joint-nested",
         "long-nested",
@@ -100,6 +99,11 @@ def test_all_rows_of_a_profile_share_stage_1(profile: str) -> None:
     recipes = [recipe_of(f"{profile}/{variant}/{seed}") for variant in variants for seed in (0, 1)]
     assert len({recipe.stage1_key() for recipe in recipes}) == 1
     assert len({recipe.key() for recipe in recipes}) == len(recipes)
+    codecs = [recipe_of(f"{profile}/{codec}/0") for codec in CODECS]
+    assert {recipe.stage1_key() for recipe in codecs} == {
+        recipe_of(f"{profile}/{STARTS.get(profile, 'nested')}/0").stage1_key()
+    }
+    assert len({recipe.name for recipe in (*recipes, *codecs)}) == len(recipes) + len(codecs)
 
 
 @pytest.mark.parametrize("name", ["nowhere/nested/0", "cifar100-compact/magic/0", "cifar100-compact/nested", "fixed-3"])
