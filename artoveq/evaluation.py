@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from artoveq.judging import Judge, judge
 from artoveq.processes import server_process
 from edge_client import AsyncClient, Encoder, OneShot
 from edge_client.codec import POINTS, write_webp
@@ -36,6 +37,8 @@ IN_FLIGHT = 32
 SAMPLE_BATCHES = 16
 """Batches whose codewords are counted."""
 TABLE_PICTURES = 2048
+SPOKEN_PICTURES = 100
+"""Test pictures that a model which answers in free text is asked about: it says an answer word by word."""
 console = Console(stderr=True)
 
 Outputs = NDArray[np.float32]
@@ -264,11 +267,20 @@ def evaluate_through_server(artifact: Artifact, split: Split) -> list[dict[str, 
     Of the questions about a picture the first one is asked.
 
     Raises:
-        DataError: if the data set has other classes than the artifact.
+        DataError: if the data set has other classes than the artifact, or other questions.
     """
-    check_classes(artifact, split)
+    score = judge(artifact.manifest, split)
+    if artifact.manifest.task.free_text is None:
+        check_classes(artifact, split)
     with server_process(artifact.folder) as server:
-        return asyncio.run(_stream(server.address, artifact, split))
+        return asyncio.run(stream(server.address, artifact, split, score))
+
+
+def drawn(manifest: Manifest, split: Split) -> Split:
+    """The pictures that a server is sent: all; where it answers in free text some, drawn."""
+    if manifest.task.free_text is None:
+        return split
+    return split.subset(np.sort(np.random.default_rng(0).permutation(len(split))[:SPOKEN_PICTURES]))
 
 
 class _EncodesOnce(Encoder):
@@ -290,10 +302,11 @@ class _EncodesOnce(Encoder):
         del self._found[id(picture)]
 
 
-async def _stream(address: str, artifact: Artifact, split: Split) -> list[dict[str, Any]]:
+async def stream(address: str, artifact: Artifact, split: Split, score: Judge) -> list[dict[str, Any]]:
+    """As `evaluate_through_server`, of a server that runs."""
     points, metric = streamed(artifact.manifest), artifact.manifest.task.metric
-    task, good, sent = TASKS[artifact.manifest.task.name], dict.fromkeys(points, 0.0), dict.fromkeys(points, 0)
-    slots = asyncio.Semaphore(IN_FLIGHT)
+    good, sent = dict.fromkeys(points, 0.0), dict.fromkeys(points, 0)
+    slots = asyncio.Semaphore(1 if artifact.manifest.task.free_text else IN_FLIGHT)
     encoder = _EncodesOnce(artifact)
     async with AsyncClient(address, encoder) as client:
 
@@ -306,7 +319,7 @@ async def _stream(address: str, artifact: Artifact, split: Split) -> list[dict[s
                     else:
                         result = await client.predict(picture, OneShot(point=point))
                     label = int(split.labels[i].flat[0])
-                    good[point] += task.score_of_answer(result.answers[-1].value, picture, label)
+                    good[point] += score(result.answers[-1].value, picture, question, label)
                     sent[point] += result.payload_bytes
                 encoder.forget(picture)
 
@@ -322,7 +335,7 @@ def check_classes(artifact: Artifact, split: Split) -> None:
     are free text."""
     if artifact.manifest.task.free_text is not None:
         raise UsageError(
-            f"{artifact.manifest.name} answers in free text, which its export alone measures; read its manifest."
+            f"{artifact.manifest.name} answers in free text, which a server says; evaluate it with --through-server."
         )
     classes = artifact.manifest.task.names
     if split.questions != artifact.manifest.task.questions:

@@ -278,7 +278,9 @@ def evaluate(
     from artoveq.sizes import at_sizes, sizes_of
     from training.data import load_split
 
-    loaded, split = load_artifact(artifacts[0]), load_split(data, "test", strict=strict)
+    loaded = load_artifact(artifacts[0])
+    split = load_split(data, "test", strict=strict)
+    split = evaluation.drawn(loaded.manifest, split) if through_server else split
     measure = evaluation.evaluate_through_server if through_server else evaluation.evaluate
     report: dict[str, Any] = {"artifact": loaded.manifest.name, "pictures": len(split)}
     if sizes is not None and sizes.startswith("drawn:"):

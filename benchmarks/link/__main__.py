@@ -16,7 +16,7 @@ from rich.table import Table
 from benchmarks.command import SHIPPED
 from benchmarks.command import run as run_command
 from benchmarks.link import traces
-from benchmarks.link.extremes import PICTURES
+from benchmarks.link.extremes import PERIOD_S, PICTURES
 from benchmarks.results import Bar, read_results, write_results
 from wire.exceptions import UsageError
 from wire.pictures import Picture
@@ -85,13 +85,15 @@ def extremes(
     data: Annotated[str, typer.Option(help="Whose test pictures are sent, or asked about: imagewoof:DIR, easyvqa, …")],
     model: Path = SHIPPED,
     pictures: Annotated[int, typer.Option(min=2, help="Sent along each link.")] = PICTURES,
+    period: Annotated[float, typer.Option(min=0.1, help="Seconds from picture to picture along each link.")] = PERIOD_S,
 ) -> None:
     """Links under 1 Mbit/s, more than half a second away, or interrupted: how long an answer takes, and its worth."""
     from benchmarks.link import extremes as of
     from training.data import load_split
 
-    rows = of.extremes(model, load_split(data, "test"), count=pictures)
-    sys.exit(write_results("link", f"extremes-{model.resolve().name}", {"rows": rows}, of.bars(rows)))
+    rows = of.extremes(model, load_split(data, "test"), count=pictures, period=period)
+    found = {"period_s": period, "rows": rows}
+    sys.exit(write_results("link", f"extremes-{model.resolve().name}", found, of.bars(rows)))
 
 
 @app.command()

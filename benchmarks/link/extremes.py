@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from artoveq.demo.relay import Relay
+from artoveq.judging import Judge, judge
 from artoveq.processes import server_process
 from benchmarks.link.drive import DELAY_S, WEBP_FIXED_QUALITY, Method, method_of
 from benchmarks.results import Bar
@@ -25,13 +26,12 @@ from edge_client import AsyncClient, Result
 from edge_client.transport.emulated import CapacityTrace
 from training.data import Split
 from training.questions import NO_ANSWER
-from training.tasks import TASKS
 from wire.artifact import load_artifact
 from wire.manifest import Manifest
 from wire.pictures import fit_picture
 
 PICTURES, PERIOD_S, BUDGET_S, PATIENCE_S = 40, 1.0, 1.0, 30.0
-"""A picture each second, which is to be answered within one, and is waited for this long."""
+"""A picture each second, which is to be answered within one, and is waited for this long. Free text may take longer."""
 OUTAGE_S, EVERY_S = 3.0, 10.0
 SLOWEST = 1.0
 """Bits a second in an outage."""
@@ -98,17 +98,22 @@ def methods(manifest: Manifest) -> dict[str, Method]:
     return {shown: method_of(name, manifest) for shown, name in named.items()}
 
 
-def extremes(model: Path, split: Split, links: Sequence[Link] = LINKS, count: int = PICTURES) -> list[dict[str, Any]]:
-    """A row for each link and method, all at the same time, each over a relay of its own; as `figures`."""
+def extremes(
+    model: Path, split: Split, links: Sequence[Link] = LINKS, count: int = PICTURES, period: float = PERIOD_S
+) -> list[dict[str, Any]]:
+    """A row for each link and method, all at the same time, each over a relay of its own; as `figures`.
+
+    period: seconds from picture to picture of each. All share one server, which is not to be what they wait for.
+    """
     manifest = load_artifact(model, edge=True).manifest
     pictures = asked(split, manifest.preprocessing.size, count)
-    score = TASKS[manifest.task.name].score_of_answer
+    score = judge(manifest, split)
     ways = [(link, name, method) for link in links for name, method in methods(manifest).items()]
 
     async def all_of_them(port: int) -> list[list[dict[str, Any]]]:
         return await asyncio.gather(
             *(
-                _along(link, name, method, port, model, score, pictures, PERIOD_S * i / len(ways))
+                _along(link, name, method, port, model, score, pictures, period, period * i / len(ways))
                 for i, (link, name, method) in enumerate(ways)
             )
         )
@@ -125,8 +130,9 @@ async def _along(
     method: Method,
     port: int,
     model: Path,
-    score: Callable[[Any, np.ndarray, int], float],
+    score: Judge,
     pictures: Sequence[Asked],
+    period: float,
     phase: float,
 ) -> list[dict[str, Any]]:
     trace = CapacityTrace(link.steps)
@@ -139,14 +145,18 @@ async def _along(
         relay.restart()
         began = time.monotonic() + phase
         for k, one in enumerate(pictures):
-            await asyncio.sleep(max(0.0, began + k * PERIOD_S - time.monotonic()))
+            await asyncio.sleep(max(0.0, began + k * period - time.monotonic()))
             found = await _answered(client, method, one.picture, one.question)
-            first.append((found, score(found.answers[-1].value, one.picture, one.label) if found else 0.0))
+            first.append((found, _worth(score, found, one.picture, one.question, one.label)))
             if one.further is not None:
                 found = await _answered(client, method, one.picture, one.further[0])
-                second.append((found, score(found.answers[-1].value, one.picture, one.further[1]) if found else 0.0))
+                second.append((found, _worth(score, found, one.picture, *one.further)))
     rows = [{"link": link.name, "method": name, **figures(first)}]
     return [*rows, {"link": link.name, "method": f"{name}, {FURTHER}", **figures(second)}] if second else rows
+
+
+def _worth(score: Judge, found: Result | None, picture: np.ndarray, question: str, label: int) -> float:
+    return score(found.answers[-1].value, picture, question, label) if found else 0.0
 
 
 async def _answered(client: AsyncClient, method: Method, picture: np.ndarray, question: str) -> Result | None:
@@ -161,7 +171,8 @@ def figures(found: Sequence[tuple[Result | None, float]]) -> dict[str, Any]:
     """served: pictures that the server answered; the others have the edge's own answer, or none at all (lost).
 
     first_ms, last_ms: to the server's first and last answer, the median; longest_ms: to any picture's first; None
-    where it gave none. in_time: served within BUDGET_S, per cent. right: of the last answers, per cent; none is wrong.
+    where it gave none; of free text, to its beginning and to the whole. in_time: served within BUDGET_S, per cent.
+    right: of the last answers, per cent; none is wrong.
     bytes: of the payload, the mean.
     """
     served = [result for result, _ in found if result is not None and result.served]

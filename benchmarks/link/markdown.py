@@ -9,7 +9,12 @@ from typing import Any
 from benchmarks.markdown import Row, benchmarks_table, number, table
 from benchmarks.results import read_results
 
-EXTREMES = ("imagewoof112-vit-aligned", "imagewoof112-transformer-aligned", "easyvqa64-transformer-aligned")
+EXTREMES = (
+    "imagewoof112-vit-aligned",
+    "imagewoof112-transformer-aligned",
+    "easyvqa64-transformer-aligned",
+    "easyvqa64-smollm2",
+)
 """Models whose answers are waited for over slow, far and broken links."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ import torch
 from typer.testing import CliRunner
 
 from artoveq.cli import app
-from artoveq.evaluation import evaluate
+from artoveq.evaluation import evaluate, evaluate_through_server, stream
 from artoveq.exporting import export_measured
+from artoveq.judging import judge
 from edge_client import Client
 from tests.inference_server.serving import serving
 from tests.training.asked import FewBlocks, write_questions
@@ -37,7 +39,7 @@ from training.stages import train as train_picture
 from training.views import Batch
 from wire.artifact import load_artifact
 from wire.base import SMOLLM2, base_file, read_base
-from wire.exceptions import ArtifactError, CheckpointError, RecipeError, TrainingError, UsageError
+from wire.exceptions import ArtifactError, CheckpointError, DataError, RecipeError, TrainingError, UsageError
 from wire.language import Vocabulary, opened, vocabulary_of
 from wire.manifest import Base
 
@@ -316,8 +318,13 @@ def test_it_is_exported_served_and_says_what_it_learned(data: str, runs: Path, t
                 assert whole is not None and found.final and 0 < found.confidence <= 1
                 right += found.reply.text == sentence(question, whole.answers[label])
     assert right >= 8  # of 10
-    with pytest.raises(UsageError, match="answers in free text, which its export alone measures"):
+    with pytest.raises(UsageError, match="answers in free text, which a server says"):
         evaluate(artifact, test)
+    with serving(artifact.folder) as server:
+        rows = asyncio.run(stream(server.address, artifact, test, judge(manifest, test)))
+    assert [row["point"] for row in rows] == sorted(levels) and rows[-1]["accuracy"] > 0.8
+    with pytest.raises(DataError, match="spoken answers questions, and none come with these pictures"):
+        evaluate_through_server(artifact, Split(test.classes, test.sources, test.labels[:, 0]))
 
 
 def questions_of(split: Split, picture: int) -> list[str]:
