@@ -40,6 +40,7 @@ def test_a_dropped_picture_is_answered_and_the_slider_says_what_bytes_buy(
 ) -> None:
     page = opened(browser, server, "try")
     expect(page.locator("#buys")).to_contain_text(re.compile(r"^Point \d+ of 69: \d\d\.\d % right answers"))
+    expect(page.locator("#curve-legend")).to_contain_text("WebP, all on the server")
     transfer = page.evaluate_handle(
         "bytes => { const t = new DataTransfer();"
         "t.items.add(new File([new Uint8Array(bytes)], 'dingo.png', {type: 'image/png'})); return t }",
@@ -205,6 +206,8 @@ def test_an_answer_in_free_text_is_shown_as_it_comes(
         page = opened(browser, running.server, "try")
         verdict, question = page.locator("#verdict"), page.get_by_label("Question")
         expect(page.locator("#knows")).to_have_text("In any words. It answers in its own.")
+        expect(page.locator("#curve-legend")).to_contain_text("this model")
+        expect(page.locator("#curve-legend")).not_to_contain_text("WebP")  # which was not measured
         slide(page, 16)
         page.set_input_files("#file", {"name": "red.png", "mimeType": "image/png", "buffer": png("red")})
         expect(verdict).to_have_text("Ask a question about this picture.")

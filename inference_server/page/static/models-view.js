@@ -47,7 +47,7 @@ export function curve(parent, described, legend) {
   const chart = new Chart(parent, {
     series: [
       { label: "this model", colour: "--accent", points: true },
-      { label: "WebP, all on the server", colour: "--bytes", points: true, dash: [5, 4] },
+      { label: "WebP, all on the server", colour: "--bytes", points: true, dash: [5, 4], quiet: !files.length },
       { label: "here", colour: "--ink", points: "only", quiet: true },
     ],
     y: { format: (t) => (share ? `${Math.round(t)} %` : metric(t, name)), most: share ? 100 : undefined },
