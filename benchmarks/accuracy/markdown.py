@@ -6,10 +6,12 @@ from collections.abc import Callable
 from statistics import mean
 
 from artoveq.scenarios import KAPPA, MAX_LEVEL, points_by_rate
+from benchmarks.accuracy.questions import short_table
 from benchmarks.accuracy.reconstruction import reconstruction_table
 from benchmarks.accuracy.results import (
     NAMES,
     NAMES_OF_GENERATORS,
+    asked,
     families,
     gaps,
     mixed_against_identical,
@@ -135,4 +137,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "sqnr": sqnr_table,
     "generators": generators_table,
     "robustness": robustness_table,
+    "questions in short": lambda: short_table(asked()),
 }

@@ -9,11 +9,12 @@ questions. `answering.py` and `speaking.py` train and measure them; here is what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.markdown import plain_table
+from benchmarks.markdown import plain_table, table
 from benchmarks.results import Bar, read_results
+from wire.manifest import Manifest
 
 ALIGNED, UNQUANTISED, SPOKEN, ALONE = "aligned", "unquantised", "smollm2", "question alone"
 CHOSEN = (ALIGNED, UNQUANTISED)
@@ -24,6 +25,8 @@ SPOKEN_ALONE, SPOKEN_UNQUANTISED = f"{SPOKEN}, {ALONE}", f"{SPOKEN}, {UNQUANTISE
 """Of the pictures that the language model is asked about, which are some of the others'."""
 BESIDE = {row: (SHUFFLED[row],) for row in ROWS} | {SPOKEN: (SPOKEN_ALONE, SHUFFLED[SPOKEN], SPOKEN_UNQUANTISED)}
 """Rows that are measured with one that is trained, in the table before it."""
+WITHIN = (8, 16, 64)
+"""Bytes of a picture."""
 RIGHT, BEHIND_POINTS, ABOVE_POINTS = 0.95, 2.0, 1.0
 """Of the finest point: share of right answers; points behind the unquantised row; points that other pictures give."""
 
@@ -61,6 +64,20 @@ def bars(figures: Mapping[str, Any]) -> list[Bar]:
             above = round(100 * (last[SHUFFLED[row]] - last[SPOKEN_ALONE if row == SPOKEN else ALONE]), 2)
             found.append(Bar(f"{SHUFFLED[row]}: points above the question alone", above, ABOVE_POINTS, "at most"))
     return found
+
+
+def short_table(manifests: Sequence[Manifest]) -> str:
+    """Models that are asked: what they answer with, and how often they are right, at the fewest bytes and more."""
+    lines = []
+    for manifest in manifests:
+        cheapest, questions = manifest.points[0], manifest.task.questions
+        says = "a sentence" if questions is None else f"one of {len(questions.answers)} answers"
+        within = [max((p.metric for p in manifest.points if p.payload_bytes <= most), default=0.0) for most in WITHIN]
+        tops = [f"{100 * top:.1f}" for top in (*within, manifest.unquantised_metric)]
+        first = f"{100 * cheapest.metric:.1f} ({cheapest.payload_bytes} bytes)"
+        lines.append([manifest.name, says, first, *tops])
+    heads = ("model", "answers with", "fewest bytes", *(f"{most} bytes" for most in WITHIN), "unquantised")
+    return table(heads, lines)
 
 
 def questions_table() -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from artoveq.scenarios import KAPPA, MAX_LEVEL, best_single, delivered, points_by_rate
 from benchmarks.accuracy.rows import ADAPTERS, ALIGNED, CODECS, GENERATORS, IDEAS, RESHAPED, RESULTS
-from wire.manifest import MANIFEST, Manifest
+from wire.manifest import MANIFEST, QUESTION_ANSWERING, Manifest
 from wire.manifest_json import parse_manifest
 
 MODELS = Path(__file__).parent.parent.parent / "models"
@@ -80,9 +80,17 @@ def read(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
 
 def shipped(profile: str = "*", models: Path = MODELS) -> list[Manifest]:
     """The artifacts of a profile that tell classes apart: measured metrics and bytes, entropy coding included."""
+    return [manifest for manifest in _manifests(profile, models) if manifest.task.classes]
+
+
+def asked(models: Path = MODELS) -> list[Manifest]:
+    """The artifacts that answer questions."""
+    return [manifest for manifest in _manifests("*", models) if manifest.task.name == QUESTION_ANSWERING]
+
+
+def _manifests(profile: str, models: Path) -> list[Manifest]:
     paths = sorted(models.glob(f"{profile}-*/{MANIFEST}"))
-    found = [parse_manifest(path.read_bytes(), str(path)) for path in paths]
-    return [manifest for manifest in found if manifest.task.classes]
+    return [parse_manifest(path.read_bytes(), str(path)) for path in paths]
 
 
 def paper(name: str) -> dict[str, Any]:

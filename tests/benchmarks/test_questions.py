@@ -21,7 +21,9 @@ from benchmarks.accuracy.questions import (
     UNQUANTISED,
     bars,
     merged,
+    short_table,
 )
+from benchmarks.accuracy.results import asked
 from tests.training.asked import STAGE, FewBlocks, recipe, write_questions
 from tests.training.spoken import install_language_model
 from training.backbones import BACKBONES
@@ -48,6 +50,14 @@ def test_the_finest_point_is_held_to_the_bars() -> None:
     assert found["points behind the unquantised network"] == (2.5, False)
     assert found[f"{SHUFFLED[ALIGNED]}: points above the question alone"] == (-7.0, True)
     assert len(found) == 4 and len(bars(figures_of(unquantised=0.9))) == 1
+
+
+def test_models_that_are_asked_are_shown_by_their_best_points_within_bytes() -> None:
+    one = asked()[0]
+    few = one.points[0].model_copy(update={"metric": 0.5, "payload_bytes": 3})
+    worse, best = (few.model_copy(update={"metric": top, "payload_bytes": 12}) for top in (0.45, 0.875))
+    shown = short_table([one.model_copy(update={"points": (few, worse, best), "unquantised_metric": 0.9})])
+    assert shown.splitlines()[-1].endswith("| 50.0 (3 bytes) | 50.0 | 87.5 | 87.5 | 90.0 |")
 
 
 def test_the_language_model_is_held_to_the_bars_on_its_own_pictures() -> None:
