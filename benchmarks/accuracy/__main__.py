@@ -192,9 +192,8 @@ def aligned() -> None:
     """Aligned models by all bytes that cross, their bars, and what each of their parts is worth."""
     from benchmarks.accuracy import aligned as of
 
-    manifests = [one for one in results.shipped("imagewoof112") if one.family == "aligned"]
-    rows = results.read()
-    print(of.models_table(manifests), of.ablations_table(rows), of.grid_table(rows), sep="\n\n")
+    manifests = results.shipped_aligned()
+    print(of.all_tables(results.read(), manifests))
     found = [bar for one in manifests if one.name == of.VIT for bar in of.bars(one)]
     print("", *found, sep="\n")
     sys.exit(not all(bar.holds for bar in found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.accuracy.rows import ADAPTERS, ALIGNED, RESHAPED
+from benchmarks.accuracy.rows import ADAPTERS, ALIGNED, CODECS, RESHAPED
 from benchmarks.markdown import table
 from benchmarks.results import Bar
 from wire.manifest import Manifest
@@ -83,6 +83,40 @@ def grid_table(results: Mapping[str, Mapping[str, Any]]) -> str:
         cells = [f"{100 * of[level]['top1']:.1f} ({of[level]['payload_bytes']:.0f} B)" for level in levels]
         lines.append([str(tokens), *cells])
     return table(("tokens", *(f"level {level}" for level in levels)), lines)
+
+
+def files_table(results: Mapping[str, Mapping[str, Any]], manifests: Sequence[Manifest]) -> str:
+    """Top-1 of the test pictures sent as files, and how many times the bytes of our cheapest point that is as good.
+
+    Ours is the model of this profile; the files' network is the same without a quantiser, fine-tuned on such files.
+    """
+    ours = [(p.mean_bytes, p.metric) for one in manifests if one.name.startswith(f"{PROFILE}-") for p in one.points]
+    lines = []
+    for codec in CODECS:
+        for row in sorted(
+            results.get(f"{PROFILE}/{codec}/0", {}).get("test", ()), key=lambda row: row["payload_bytes"]
+        ):
+            sent, tops = row["payload_bytes"], [row[network]["top1"] for network in ("as it is", "fine-tuned")]
+            good = [cost for cost, metric in ours if metric >= tops[1]]
+            times = f"{sent / min(good):.1f} ({min(good):.0f} bytes)" if good else "–"
+            shown = (f"{100 * top:.1f}" for top in tops)
+            lines.append([codec, f"{row['side']}×{row['side']}, {row['quality']}", f"{sent:.0f}", *shown, times])
+    if not lines:
+        return f"No files were sent yet: `python -m benchmarks.accuracy rerun {PROFILE}/webp/0`."
+    heads = ("file", "side, quality", "bytes", "network as it is", "fine-tuned", "times our bytes")
+    return table(heads, lines)
+
+
+def all_tables(results: Mapping[str, Mapping[str, Any]], manifests: Sequence[Manifest]) -> str:
+    """Models, their parts, tokens by levels, and files beside them."""
+    return "\n\n".join(
+        (
+            models_table(manifests),
+            ablations_table(results),
+            grid_table(results),
+            files_table(results, manifests),
+        )
+    )
 
 
 PARTS = ("held_out", "test")

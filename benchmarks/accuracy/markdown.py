@@ -6,6 +6,7 @@ from collections.abc import Callable
 from statistics import mean
 
 from artoveq.scenarios import KAPPA, MAX_LEVEL, points_by_rate
+from benchmarks.accuracy.aligned import all_tables
 from benchmarks.accuracy.questions import short_table
 from benchmarks.accuracy.reconstruction import reconstruction_table
 from benchmarks.accuracy.results import (
@@ -18,6 +19,7 @@ from benchmarks.accuracy.results import (
     rates_of,
     read,
     shipped,
+    shipped_aligned,
 )
 from benchmarks.accuracy.rows import CODECS, GENERATORS, SIZES
 from benchmarks.accuracy.tables import codec_sentences, percent
@@ -138,4 +140,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "generators": generators_table,
     "robustness": robustness_table,
     "questions in short": lambda: short_table(asked()),
+    "aligned": lambda: all_tables(read(), shipped_aligned()),
 }

@@ -83,6 +83,11 @@ def shipped(profile: str = "*", models: Path = MODELS) -> list[Manifest]:
     return [manifest for manifest in _manifests(profile, models) if manifest.task.classes]
 
 
+def shipped_aligned(models: Path = MODELS) -> list[Manifest]:
+    """The aligned ones among them, of pictures of 112×112."""
+    return [manifest for manifest in shipped("imagewoof112", models) if manifest.family == "aligned"]
+
+
 def asked(models: Path = MODELS) -> list[Manifest]:
     """The artifacts that answer questions."""
     return [manifest for manifest in _manifests("*", models) if manifest.task.name == QUESTION_ANSWERING]

@@ -9,7 +9,15 @@ import pytest
 import torch
 
 import benchmarks.accuracy.aligning  # noqa: F401 (registers the families of the rows)
-from benchmarks.accuracy.aligned import PROFILE, ablations_table, bars, beside_webp, grid_table, models_table
+from benchmarks.accuracy.aligned import (
+    PROFILE,
+    ablations_table,
+    bars,
+    beside_webp,
+    files_table,
+    grid_table,
+    models_table,
+)
 from benchmarks.accuracy.rerun import adopt_stage_1
 from benchmarks.accuracy.rows import ALIGNED, recipe_of
 from tests.seams.toy_backbone import ThreeLayers
@@ -59,6 +67,18 @@ def test_rows_are_compared_at_equal_bytes() -> None:
         "| gates-both | 1 | 40.0 / 40.0 |"
     )
     assert lines[1].endswith("| 50.0 / 50.0 | 55.0 / 55.0 | 55.0 / 55.0 | 10 |")
+
+
+def test_files_are_beside_the_cheapest_point_that_is_as_good() -> None:
+    assert "No files were sent yet" in files_table({}, [])
+    ours = manifest_of((0.5, 0.55, 0.57)).model_copy(update={"name": f"{PROFILE}-aligned"})
+    row = {"side": 56, "quality": 40, "payload_bytes": 160.0, "as it is": {"top1": 0.2}, "fine-tuned": {"top1": 0.55}}
+    better = {**row, "payload_bytes": 99.6, "fine-tuned": {"top1": 0.58}}
+    found = files_table({f"{PROFILE}/webp/0": {"test": [row, better]}}, [ours]).splitlines()[2:]
+    assert found == [
+        "| webp | 56×56, 40 | 100 | 20.0 | 58.0 | – |",
+        "| webp | 56×56, 40 | 160 | 20.0 | 55.0 | 10.0 (16 bytes) |",
+    ]
 
 
 def test_tokens_are_crossed_with_levels() -> None:
