@@ -10,6 +10,7 @@ from onnx import compose, shape_inference
 from onnx.utils import Extractor
 
 from wire.artifact import Artifact
+from wire.base import base_tensors, bound
 from wire.exceptions import ArtifactError
 from wire.manifest import DECODER, ENCODER
 
@@ -25,8 +26,15 @@ def million_macs(graph: onnx.ModelProto) -> float:
 
 
 def half(artifact: Artifact, file: str) -> onnx.ModelProto:
-    """`ENCODER` or `DECODER`, for one picture at a time, with the shape of all that is between input and output."""
-    graph = onnx.load_from_string(artifact.read(file))
+    """`ENCODER` or `DECODER`, for one picture at a time, with the shape of all that is between input and output.
+
+    With the base weights that a decoder takes as inputs.
+
+    Raises:
+        ArtifactError: if these are not installed.
+    """
+    tensors = base_tensors(artifact.manifest) if file == DECODER else {}
+    graph = onnx.load_from_string(bound(artifact.read(file), tensors))
     for value in (*graph.graph.input, *graph.graph.output):
         for side in value.type.tensor_type.shape.dim:
             if side.HasField("dim_param"):  # the batch

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from artoveq.exporting import export_measured
+from benchmarks.edge.graphs import half, million_macs, whole_network
 from edge_client import Client, Encoder, OneShot
 from inference_server.decoder import OnnxDecoder, TorchDecoder
 from tests.inference_server.serving import serving
@@ -27,7 +28,7 @@ from wire import base as wire_base
 from wire.artifact import Artifact, load_artifact
 from wire.base import VIT_SMALL, read_base
 from wire.exceptions import ArtifactError, RecipeError, TrainingError
-from wire.manifest import DECODER, TORCH_DECODER, Base
+from wire.manifest import DECODER, ENCODER, TORCH_DECODER, Base
 
 RECIPE = read_recipe(Path("training/recipes/imagewoof112-vit-aligned.toml"))
 WIDTH, HEADS, DEPTH = 24, 3, 4
@@ -229,6 +230,10 @@ def test_it_is_trained_and_served_on_a_base_that_its_artifact_names(installed: I
                 logits = model(torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255, point.sizes)
             found = decoder.decode(indices, sizes, np.full(5, number))
             np.testing.assert_allclose(found, (logits / point.temperature).softmax(1).numpy(), atol=1e-4)
+    whole = whole_network(artifact)  # base weights are constants of it
+    assert {value.name for value in whole.graph.input} == {"edge.picture", "server.indices", "server.sizes"}
+    halves = million_macs(half(artifact, ENCODER)) + million_macs(half(artifact, DECODER))
+    assert 0 < million_macs(whole) <= halves
     with serving(artifact.folder) as server:
         installed.file.rename(installed.file.with_suffix(".gone"))  # an edge needs no base
         with Client(server.address) as client:
