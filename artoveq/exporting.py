@@ -33,7 +33,7 @@ from training.convert import convert_files
 from training.data import Split, hold_out
 from training.export import export_files, fitted_batches, folded_codewords, manifest_values, unquantised_metric
 from training.int8 import int8_decoder
-from training.interpolation import between
+from training.interpolation import HEAVY, between, heavy_to_be_measured
 from training.local_head import with_local_head
 from training.losses import segment_distortion
 from training.recipe import LocalHeadRecipe, Recipe
@@ -148,12 +148,15 @@ def write_measured(
 
     A refinable model of several segments gets a chain of one segment a plane, unless it has one. Entropy tables are
     counted on `train`, unless they are there already, and left out where they save too little; where the model takes
-    any size, for its `codewords` (G, L, d), and not at all without.
+    any size, for its `codewords` (G, L, d), and not at all without. Of a chain before a heavy server half some planes
+    are measured.
     """
     with tempfile.TemporaryDirectory() as scratch:
         # Everything is measured on a whole artifact, whose own figures are not known yet.
         if any(len(plane["segments"]) > 1 for plane in values["planes"]):
             values = ordered(write_artifact(Path(scratch) / "levels", values, files), values, train)
+        if values["planes"] and values["backbone"].get("server_million_macs", 0) >= HEAVY:
+            values = {**values, "points": heavy_to_be_measured(values["points"])}
         coded_files = dict(files)
         if TABLES not in files and (codewords is not None or not values["any_size"]):
             packed = write_artifact(Path(scratch) / "packed", unfitted(values), files)
@@ -180,7 +183,7 @@ def write_measured(
         }
         for row in rows
     }
-    points = between(values["points"], found)
+    points = between(values["points"], found, chain=bool(values["planes"]))
     points.sort(key=lambda point: (point["payload_bytes"], point["metric"]))
     return write_artifact(folder, {**values, "points": points}, coded_files if worth else files)
 

@@ -1,4 +1,4 @@
-"""A model of any size has a point for nearly every byte: some are measured, and the others lie between those."""
+"""Points that are measured, and those between them: of a model of any size, and of a chain before a heavy server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import numpy as np
 from wire.manifest import powers_of_two
 
 MEASURED = 128
-"""Points that are measured, beside the levels."""
+"""Points that are measured of a model of any size, beside the levels."""
+HEAVY, CLOSELY = 500, 2
+"""Millions of multiply-adds of a server half with which all planes of a chain take an hour to measure; those of the
+first levels are measured, and of the others whole levels."""
 
 
 def to_be_measured(points: Sequence[Mapping[str, Any]], count: int = MEASURED) -> list[dict[str, Any]]:
@@ -30,13 +33,24 @@ def to_be_measured(points: Sequence[Mapping[str, Any]], count: int = MEASURED) -
     return [dict(point) if n in kept else {**point, "interpolated": True} for n, point in enumerate(points)]
 
 
-def between(points: Sequence[Mapping[str, Any]], measured: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def heavy_to_be_measured(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Marks as interpolated the points of a chain that are behind its first `CLOSELY` levels, but for whole levels."""
+    return [
+        dict(point) if max(point["sizes"]) <= 2**CLOSELY or _is_level(point) else {**point, "interpolated": True}
+        for point in points
+    ]
+
+
+def between(
+    points: Sequence[Mapping[str, Any]], measured: Mapping[int, Mapping[str, Any]], *, chain: bool = False
+) -> list[dict[str, Any]]:
     """All points, each that is not `measured` (by number, with its figures) between its two neighbours that are.
 
     Their metric lies on the line between them over the bytes; they have the temperature of the cheaper one, and what
-    entropy coding saves of it. Levels, which are not the best sizes for their bytes, are no neighbours.
+    entropy coding saves of it. Levels are neighbours in a chain alone, on which they lie: else they are not the best
+    sizes for their bytes.
     """
-    numbers = [n for n in sorted(measured) if n in (1, len(points)) or not _is_level(points[n - 1])]
+    numbers = [n for n in sorted(measured) if chain or n in (1, len(points)) or not _is_level(points[n - 1])]
     costs = [measured[n]["payload_bytes"] for n in numbers]
     found = []
     for number, point in enumerate(points, 1):

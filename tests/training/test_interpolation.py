@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.interpolation import between, to_be_measured
+from training.interpolation import between, heavy_to_be_measured, to_be_measured
 
 
 def points(*costs: int, sizes: tuple[int, ...] = (3, 5)) -> list[dict[str, Any]]:
@@ -67,3 +67,13 @@ def test_the_cheaper_neighbours_temperature_and_coding_are_taken_and_levels_are_
     found = between([first, level, middle, last], measured)[2]
     assert found["metric"] == pytest.approx(0.62)
     assert found["temperature"] == 1.5 and found["coded_bytes"] == pytest.approx(144)
+
+
+def test_a_heavy_chain_has_its_first_levels_measured_and_then_whole_ones() -> None:
+    sizes = [(2, 1), (2, 2), (4, 2), (4, 4), (8, 4), (8, 8), (8, 16), (16, 16)]
+    chain = [{**point, "sizes": list(of)} for of, point in zip(sizes, points(*range(10, 90, 10)), strict=True)]
+    marked = heavy_to_be_measured(chain)
+    assert [n for n, point in enumerate(marked, 1) if point.get("interpolated")] == [5, 7]
+    measured = {n: figures(point, n / 10) for n, point in enumerate(chain, 1) if n not in (5, 7)}
+    found = between(marked, measured, chain=True)
+    assert [point["metric"] for point in found] == pytest.approx([n / 10 for n in range(1, 9)])
