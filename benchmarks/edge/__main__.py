@@ -14,7 +14,8 @@ from benchmarks.command import run as run_command
 from benchmarks.results import write_results
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
-MEASURED = [SHIPPED, *map(Path, ("models/imagewoof128-compact-progressive", "models/easyvqa64-transformer-aligned"))]
+NAMES = ("imagewoof128-compact-progressive", "imagewoof112-transformer-aligned", "easyvqa64-transformer-aligned")
+MEASURED = [SHIPPED, *(Path("models", name) for name in NAMES)]
 Model = Annotated[Path, typer.Option(help="Folder of the artifact.")]
 
 

@@ -7,22 +7,27 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
 
 from artoveq.exporting import export_measured
+from benchmarks.service.load import sample_crops
 from edge_client import Encoder
 from inference_server.decoder import OnnxDecoder
 from tests.seams.toy_backbone import ThreeLayers
 from training.backbones import BACKBONES
 from training.codebooks.aligned import GatedProjection, TokenNorm
 from training.data import Split
+from training.export import EdgeHalf
 from training.model import RateModel
 from training.network import SplitNetwork
+from training.program import BATCH, save_onnx
 from training.recipe import Recipe, checked_recipe, read_recipe
 from training.stages import train, trained_model
 from wire.exceptions import RecipeError
 from wire.manifest import DECODER, TORCH_DECODER
+from wire.pictures import fit_picture
 
 RECIPE = read_recipe(Path("training/recipes/imagewoof112-transformer-aligned.toml"))
 
@@ -169,3 +174,46 @@ def test_it_is_trained_exported_and_refined_plane_by_plane(tmp_path: Path, monke
     indices[1:] = indices[0]
     answers = decoder.decode(indices, sizes, np.full(5, number))
     assert (answers == answers[:1]).all()
+
+
+def crops_of(side: int, count: int) -> torch.Tensor:
+    return torch.from_numpy(np.stack([fit_picture(crop, side) for crop in sample_crops(side, count)]))
+
+
+@pytest.mark.training
+@pytest.mark.filterwarnings("ignore")  # of torch's exporter
+def test_the_exported_edge_differs_from_torchs_only_where_two_codewords_are_as_near() -> None:
+    """At full size, with codewords on the latents of what it sees: ONNX Runtime sums in another order than torch."""
+    torch.manual_seed(0)
+    recipe = checked_recipe({**RECIPE.model_dump(exclude_none=True), "network": {
+        **RECIPE.network.model_dump(exclude_none=True), "weights": "random"}}, "random")  # fmt: skip
+    model, pictures = RateModel(recipe, 10, None), crops_of(recipe.picture, 1000)
+    as_seen = pictures.permute(0, 3, 1, 2) / 255
+    model.network.initialise_from_pca(as_seen[::10])
+    model.eval()
+    with torch.no_grad():
+        x = torch.cat([model.sub_vectors_of(part) for part in as_seen.split(100)])
+        for size in model.codebook.sizes:
+            model.codebook.extend(x, size)
+    edge, sizes = EdgeHalf(model).eval(), torch.full((len(model.codebook.segments),), 256, dtype=torch.int32)
+    file = save_onnx(edge, (pictures[:2], sizes), ["picture", "sizes"], "indices", (BATCH, None))
+    session = ort.InferenceSession(file, providers=["CPUExecutionProvider"])
+    given = ({"picture": part.numpy(), "sizes": sizes.numpy()} for part in pictures.split(100))
+    with torch.no_grad():
+        ours = torch.cat([edge(part, sizes) for part in pictures.split(100)])
+    theirs = torch.from_numpy(np.concatenate([session.run(None, one)[0] for one in given]))
+    assert len(ours.unique()) > 200
+    rows = (ours != theirs).flatten().nonzero().flatten()
+    assert len(rows) <= ours.numel() / 10_000
+    groups, levels = model.codebook.groups, len(model.codebook.sizes)
+    for row in rows.tolist():
+        position, group = divmod(row, groups)
+        one, other = int(ours.flatten()[row]), int(theirs.flatten()[row])
+        residual = x[position, group].double()
+        for level in range(levels):  # down to the first bit that differs
+            words, bits = model.codebook.increments[level, group].double(), (one >> (levels - 1 - level)) & 1
+            if bits != (other >> (levels - 1 - level)) & 1:
+                near, far = sorted((residual - words).square().sum(1).tolist())
+                assert (far - near) / far < 1e-4
+                break
+            residual = residual - words[bits]
