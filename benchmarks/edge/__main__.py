@@ -14,7 +14,12 @@ from benchmarks.command import run as run_command
 from benchmarks.results import write_results
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
-NAMES = ("imagewoof128-compact-progressive", "imagewoof112-transformer-aligned", "easyvqa64-transformer-aligned")
+NAMES = (
+    "imagewoof128-compact-progressive",
+    "imagewoof112-transformer-aligned",
+    "imagewoof112-vit-aligned",
+    "easyvqa64-transformer-aligned",
+)
 MEASURED = [SHIPPED, *(Path("models", name) for name in NAMES)]
 Model = Annotated[Path, typer.Option(help="Folder of the artifact.")]
 

@@ -26,8 +26,9 @@ SMALL = {
     "easyvqa64-smollm2/layer.pt2": 97_000,
     "easyvqa64-smollm2/words.pt2": 5_800,
     "imagewoof112-transformer-aligned/decoder.pt2": 7_300_000,
+    "imagewoof112-vit-aligned/decoder.pt2": 760_000,
 }
-"""Bytes that are left at least of those that are not large: the language model's own weights are in none of them."""
+"""Bytes that are left at least of those that are not large: weights of a base are in none of them."""
 Members = dict[str, bytes]
 WEIGHTS, CONSTANTS = CONFIGS
 
