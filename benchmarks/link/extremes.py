@@ -171,7 +171,7 @@ def figures(found: Sequence[tuple[Result | None, float]]) -> dict[str, Any]:
     """served: pictures that the server answered; the others have the edge's own answer, or none at all (lost).
 
     first_ms, last_ms: to the server's first and last answer, the median; longest_ms: to any picture's first; None
-    where it gave none; of free text, to its beginning and to the whole. in_time: served within BUDGET_S, per cent.
+    where it gave none; of free text, to its end. in_time: served within BUDGET_S, per cent.
     right: of the last answers, per cent; none is wrong.
     bytes: of the payload, the mean.
     """
