@@ -20,7 +20,12 @@ MOST_CLASSES = 100
 TASKS = {"classification": "image-classification", "reconstruction": "image-to-image"}
 """As hubs call them."""
 PART_OF_IMAGENET = ("imagewoof", "imagewoof-questions")
-"""Data sets whose test pictures ImageNet's weights may have seen."""
+"""Data sets whose test pictures pretrained weights may have seen."""
+PRETRAINED = {
+    "imagenet": "ImageNet's weights",
+    "dinov2": "DINOv2's weights, which learnt from ImageNet's pictures among others (Oquab et al. 2023)",
+}
+"""By the name that a recipe has for them."""
 
 
 def card(manifest: Manifest, licence: str = "", results: Iterable[Mapping[str, Any]] = ()) -> str:
@@ -142,14 +147,16 @@ def _leaks(manifest: Manifest) -> str:
     weights = (recipe.get("network") or {}).get("weights")
     if weights == "random":
         return "The training began with random weights, which have seen no picture."
-    if weights != "imagenet":
+    pretrained = PRETRAINED.get(str(weights))
+    if pretrained is None:
         return "The recipe does not say which weights the training began with, nor so what they have seen."
+    began = f"The training began with {pretrained}"
     if manifest.dataset in PART_OF_IMAGENET:
         return (
-            f"The training began with ImageNet's weights, and {_text(manifest.dataset)} is a part of ImageNet: they "
-            "have probably seen most of these test pictures. Expect less on pictures of your own."
+            f"{began}, and {_text(manifest.dataset)} is a part of ImageNet: they have probably seen most of these test "
+            "pictures. Expect less on pictures of your own."
         )
-    return "The training began with ImageNet's weights. Whether they have seen test pictures was not looked at."
+    return f"{began}. Whether they have seen test pictures was not looked at."
 
 
 def _result(result: Mapping[str, Any]) -> str:
