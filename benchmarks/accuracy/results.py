@@ -38,6 +38,7 @@ NAMES = {
     "shipped nested": "nested, the shipped artifact",
     "shipped mixed": "mixed resolution, the shipped artifact",
     "shipped rate-adaptive": "rate-adaptive, the shipped artifact",
+    "shipped aligned": "aligned, the shipped artifact",
 }
 NAMES_OF_GENERATORS = {
     "free-table": "free table (rate-adaptive)",
