@@ -280,7 +280,7 @@ def drawn(manifest: Manifest, split: Split) -> Split:
     """The pictures that a server is sent: all; where it answers in free text some, drawn."""
     if manifest.task.free_text is None:
         return split
-    return split.subset(np.sort(np.random.default_rng(0).permutation(len(split))[:SPOKEN_PICTURES]))
+    return split.drawn(SPOKEN_PICTURES)
 
 
 class _EncodesOnce(Encoder):

@@ -27,6 +27,8 @@ from wire.pictures import FORMATS, Picture, pictures_in, read_picture
 console = Console(stderr=True)
 MAX_PIXELS = 50_000_000
 """Of a picture: a data set is its owner's own."""
+SEED = 0
+"""Draws pictures, where some stand for all."""
 KINDS = ("imagewoof", "cifar100", "folder", "easyvqa", "questions")
 
 IMAGEWOOF_BREEDS = {
@@ -58,6 +60,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.sources)
+
+    def drawn(self, count: int) -> Split:
+        """So many of the pictures, drawn with `SEED`, in their order."""
+        return self.subset(np.sort(np.random.default_rng(SEED).permutation(len(self))[:count]))
 
     def picture(self, i: int) -> Picture:
         """Picture i as RGB, shape (height, width, 3)."""

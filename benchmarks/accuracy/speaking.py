@@ -13,10 +13,10 @@ from benchmarks.accuracy.answering import RECIPE as PICTURE
 from benchmarks.accuracy.answering import bits_and_bytes, question_alone, with_other_pictures
 from benchmarks.accuracy.questions import SHUFFLED, SPOKEN, SPOKEN_ALONE, SPOKEN_UNQUANTISED
 from training.codebooks import Sizes
-from training.data import Split
+from training.data import SEED, Split
 from training.export import hardware
 from training.language.recipe import LanguageRecipe, read_language_recipe
-from training.language.training import SEED, Pair, asked_of, train, trained
+from training.language.training import Pair, asked_of, train, trained
 from training.views import Batch
 
 RECIPE = PICTURE.with_name("easyvqa64-smollm2.toml")

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor, nn
@@ -34,8 +33,8 @@ from wire.language import vocabulary_of
 CHECKPOINT_MINUTES = 5.0
 WATCHED = 24
 """Pictures held out from training that are asked about after every epoch."""
-SEED, TOGETHER = 0, 8
-"""Draws pictures that are measured on; how many are asked about in a batch."""
+TOGETHER = 8
+"""How many pictures are asked about in a batch."""
 console = Console(stderr=True)
 
 
@@ -66,8 +65,8 @@ class Pair:
 
 
 def asked_of(pair: Pair, split: Split, pictures: int) -> tuple[Split, list[Batch]]:
-    """So many pictures, drawn with `SEED`, and what is asked about them, in batches."""
-    few = split.subset(np.sort(np.random.default_rng(SEED).permutation(len(split))[:pictures]))
+    """So many pictures, drawn, and what is asked about them, in batches."""
+    few = split.drawn(pictures)
     parts = [
         batch.part(slice(start, start + TOGETHER))
         for batch in fitted_batches(pair.picture, few)
